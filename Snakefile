@@ -1,0 +1,204 @@
+# mnv4bench: from YAML to tables, figures and paper. A rule calls one function of the package; the science lives there.
+#   snakemake --cores all [--config preset=NAME only=ABLATION]
+
+import sys
+
+from mnv4bench.data import key
+from mnv4bench.plan import load
+
+PRESET = config.get("preset", "quick")
+ONLY = config.get("only")
+PLAN = load(PRESET, ONLY)
+SPEC = PLAN.preset
+
+OUT = f"results/{PRESET}"
+DATA = f"{OUT}/data/{key(SPEC.data)}"
+RUNS = [f"{OUT}/runs/{run}" for run in PLAN.runs]
+SCORED = [f"{run}/metrics.json" for run in RUNS]
+FIGURES = ["pareto", "curves", "slices", "detections"]
+STEP = f"{sys.executable} -m mnv4bench step --preset {PRESET}" + (f" --only {ONLY}" if ONLY else "")
+
+
+wildcard_constraints:
+    run="[^/]+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        f"{OUT}/tables/ablations.md",
+        f"{OUT}/figures/pareto.png",
+        f"{OUT}/paper/mnv4bench.pdf",
+        f"{OUT}/report.html",
+        f"{OUT}/complete.txt",
+
+
+rule data:
+    output:
+        f"{DATA}/dataset.json",
+    params:
+        spec=SPEC.data.model_dump_json(),
+    log:
+        f"{OUT}/logs/data.log",
+    shell:
+        "{STEP} data > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+def before_training(wildcards):
+    """The data, and the runs that this one starts from or learns from."""
+    run = PLAN.run(wildcards.run)
+    return {
+        "data": f"{DATA}/dataset.json",
+        "runs": [f"{OUT}/runs/{name}/status.json" for name in (run.start, run.teacher) if name],
+    }
+
+
+rule train:
+    input:
+        unpack(before_training),
+    output:
+        f"{OUT}/runs/{{run}}/status.json",
+    log:
+        f"{OUT}/runs/{{run}}/train.log",
+    benchmark:
+        f"{OUT}/benchmarks/train/{{run}}.tsv"
+    threads: lambda wildcards: PLAN.run(wildcards.run).train.threads
+    priority: 10
+    shell:
+        "{STEP} train --run {wildcards.run} 2>&1 | tee {log} >&2"
+
+
+rule evaluate:
+    input:
+        data=f"{DATA}/dataset.json",
+        status=f"{OUT}/runs/{{run}}/status.json",
+    output:
+        f"{OUT}/runs/{{run}}/metrics.json",
+    log:
+        f"{OUT}/runs/{{run}}/evaluate.log",
+    shell:
+        "{STEP} evaluate --run {wildcards.run} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule cost:
+    input:
+        f"{DATA}/dataset.json",
+    output:
+        f"{OUT}/cost.json",
+    params:
+        arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
+    log:
+        f"{OUT}/logs/cost.log",
+    shell:
+        "{STEP} cost > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule latency:
+    input:
+        SCORED,
+    output:
+        f"{OUT}/latency/latency.json",
+    params:
+        arms=[arm.label for arm in PLAN.arms],
+        protocol=SPEC.latency.model_dump_json(),
+    log:
+        f"{OUT}/logs/latency.log",
+    benchmark:
+        f"{OUT}/benchmarks/latency.tsv"
+    threads: workflow.cores or 1  # nothing else may run while this measures
+    shell:
+        "{STEP} latency > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule compare:
+    input:
+        SCORED,
+        [f"ablations/{name}.yaml" for name in PLAN.ablations],
+    output:
+        f"{OUT}/compare.json",
+    params:
+        resamples=SPEC.bootstrap,
+        arms=[arm.label for arm in PLAN.arms],
+    log:
+        f"{OUT}/logs/compare.log",
+    shell:
+        "{STEP} compare > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule tables:
+    input:
+        SCORED,
+        f"{OUT}/compare.json",
+        f"{OUT}/cost.json",
+        f"{OUT}/latency/latency.json",
+    output:
+        report(f"{OUT}/tables/ablations.csv", category="Tables", labels={"table": "ablations"}),
+        report(f"{OUT}/tables/slices.csv", category="Tables", labels={"table": "slices (exploratory)"}),
+        f"{OUT}/tables/ablations.md",
+        f"{OUT}/tables/ablations.tex",
+    log:
+        f"{OUT}/logs/tables.log",
+    shell:
+        "{STEP} tables > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule figures:
+    input:
+        SCORED,
+        f"{OUT}/compare.json",
+        f"{OUT}/cost.json",
+        f"{OUT}/latency/latency.json",
+    output:
+        [report(f"{OUT}/figures/{name}.png", category="Figures", labels={"figure": name}) for name in FIGURES],
+        [f"{OUT}/figures/{name}.pdf" for name in FIGURES],
+    log:
+        f"{OUT}/logs/figures.log",
+    shell:
+        "{STEP} figures > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule paper:
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        "paper/main.typ",
+        "paper/references.bib",
+    output:
+        report(f"{OUT}/paper/mnv4bench.pdf", category="Paper"),
+    log:
+        f"{OUT}/logs/paper.log",
+    shell:
+        "{STEP} paper > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule report:
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        rules.paper.output,
+    output:
+        f"{OUT}/report.html",
+    log:
+        f"{OUT}/logs/report.log",
+    params:
+        config=f"preset={PRESET}" + (f" only={ONLY}" if ONLY else ""),
+    shell:
+        "{sys.executable} -m snakemake --cores 1 --nolock --config {params.config}"
+        " --report {output} -- {input} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
+rule complete:
+    """Fails, after everything else was made, when a run did not end well."""
+    input:
+        SCORED,
+        f"{OUT}/paper/mnv4bench.pdf",
+        f"{OUT}/report.html",
+    output:
+        f"{OUT}/complete.txt",
+    params:
+        runs=sorted(PLAN.runs),
+    shell:
+        "{STEP} complete"

@@ -1,0 +1,105 @@
+"""The command line. Every error that a user can mend is printed without a traceback, and the exit status is 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnv4bench.errors import Mnv4benchError
+from mnv4bench.plan import ABLATIONS, PRESETS, Plan, load
+from mnv4bench.steps import STEPS, Context
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except Mnv4benchError as error:
+        print(f"mnv4bench: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("mnv4bench", description="Does each part of MobileNetV4 and YOLOv10 pay for itself?")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    plan = commands.add_parser("plan", help="list the runs of a preset: which are shared, which are finished")
+    _which(plan)
+    plan.set_defaults(command=_plan)
+
+    check = commands.add_parser("check", help="validate every preset and ablation, and a data set if one is named")
+    check.add_argument("folder", nargs="?", type=Path, help="a folder in COCO 2017's layout")
+    check.set_defaults(command=_check)
+
+    importer = commands.add_parser("import", help="turn a Pascal VOC or YOLO folder into COCO 2017's layout")
+    importer.add_argument("source", type=Path, metavar="SRC")
+    importer.add_argument("target", type=Path, metavar="DST")
+    importer.set_defaults(command=_import)
+
+    step = commands.add_parser("step", help="do one step of the workflow (the Snakefile's rules call this)")
+    _which(step)
+    step.add_argument("step", choices=STEPS)
+    step.add_argument("--run", help="the run's name, for train and evaluate")
+    step.set_defaults(command=_step)
+    return parser
+
+
+def _which(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", default="quick", help="a file of config/ without its ending (default: quick)")
+    parser.add_argument("--only", metavar="ABLATION", help="one ablation alone")
+
+
+def _results(plan: Plan) -> Path:
+    return Path("results") / plan.preset_name
+
+
+def _plan(options: argparse.Namespace) -> None:
+    plan = load(options.preset, options.only)
+    runs = _results(plan) / "runs"
+    for name in plan.runs:
+        users = _users(plan, name)
+        state = "finished" if (runs / name / "metrics.json").exists() else "to do"
+        print(f"{name:44} {state:9} {', '.join(users)}")
+    finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
+    print(f"{len(plan.runs)} runs for {len(plan.arms)} arms of {len(plan.ablations)} ablations; {finished} finished")
+
+
+def _users(plan: Plan, run: str) -> list[str]:
+    """Say what a run is for."""
+    arms = sorted({arm.label for arm in plan.arms if run in arm.runs.values()})
+    starts = any(spec.start == run for spec in plan.runs.values())
+    teaches = any(spec.teacher == run for spec in plan.runs.values())
+    return [*arms, *(["start of the others"] if starts else []), *(["teacher"] if teaches else [])]
+
+
+def _check(options: argparse.Namespace) -> None:
+    problems = []
+    presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    ablations = sorted(path.stem for path in ABLATIONS.glob("*.yaml"))
+    for preset in presets:
+        for only in (None, *ablations):
+            try:
+                load(preset, only)
+            except Mnv4benchError as error:
+                problems.extend(str(error).splitlines())
+    if problems:
+        raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
+    print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
+    if options.folder:
+        from mnv4bench.data import check_folder
+
+        print(check_folder(options.folder))
+
+
+def _import(options: argparse.Namespace) -> None:
+    from mnv4bench.data import import_dataset
+
+    print(import_dataset(options.source, options.target))
+
+
+def _step(options: argparse.Namespace) -> None:
+    plan = load(options.preset, options.only)
+    STEPS[options.step](Context(plan, _results(plan), options.run))

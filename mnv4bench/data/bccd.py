@@ -1,0 +1,142 @@
+"""BCCD: 364 photographs of blood cells under a microscope (github.com/Shenggan/BCCD_Dataset, MIT licence).
+
+Training uses the set's own list `trainval` (292 images) and validation its list `test` (72 images), as in
+Pascal VOC.
+The set also cuts `trainval` into `train` and `val`; nothing here is chosen by looking at validation results, so there
+is no need to hold back a third part of so few images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mnv4bench.data.check import refuse
+from mnv4bench.data.coco import DATA_VARIABLE
+from mnv4bench.data.parts import Part, Source
+from mnv4bench.data.voc import read_voc
+from mnv4bench.errors import DataError
+from mnv4bench.files import replacing, sha256
+
+COMMIT = "d272fb14cdff6e473fafeeeba32aba5f560e9e43"
+ARCHIVE = f"https://codeload.github.com/Shenggan/BCCD_Dataset/zip/{COMMIT}"
+LISTS = {"train": "trainval", "val": "test"}
+CLASSES = ("RBC", "WBC", "Platelets")
+
+
+def source() -> Source:
+    """Return both splits, fetched if need be and checked file by file.
+
+    Raises:
+        DataError: not there and not to be fetched, or a file differs from the manifest.
+    """
+    sums = manifest()
+    root = find(sums)
+    compare(root, sums)
+    (train, train_notes), (val, val_notes) = (read(root, split) for split in ("train", "val"))
+    return Source(train, val, notes=(*train_notes, *val_notes))
+
+
+def manifest() -> dict[str, str]:
+    """Return the SHA-256 of every file in use, by its path in the repository at COMMIT."""
+    lines = (files("mnv4bench.data") / "bccd_sha256.txt").read_text(encoding="utf-8").splitlines()
+    return {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
+
+
+def find(sums: dict[str, str]) -> Path:
+    """Return the folder of the set: $MNV4BENCH_DATA/BCCD_Dataset, else the cache, which is filled once."""
+    base = os.environ.get(DATA_VARIABLE)
+    if base and (Path(base) / "BCCD_Dataset").is_dir():
+        return Path(base) / "BCCD_Dataset"
+    cached = cache() / f"BCCD_Dataset-{COMMIT[:12]}"
+    if not all((cached / path).is_file() for path in sums):
+        fetch(cached, sums)
+    return cached
+
+
+def cache() -> Path:
+    """Return the folder for fetched data (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnv4bench"
+
+
+def fetch(folder: Path, sums: dict[str, str], url: str = ARCHIVE) -> None:
+    """Fetch the archive and write the manifest's files into `folder`, each checked before it is written.
+
+    Raises:
+        DataError: no connection, or an archive of other content.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile() as stream:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as response:
+                while block := response.read(1 << 20):
+                    stream.write(block)
+        except (urllib.error.URLError, OSError) as error:
+            raise DataError(
+                f"BCCD is not on this machine and {url} cannot be fetched ({error}); connect once and start again, "
+                f"or clone github.com/Shenggan/BCCD_Dataset at {COMMIT[:12]} and set ${DATA_VARIABLE} to the folder "
+                "around it"
+            ) from error
+        try:
+            _unpack(zipfile.ZipFile(stream), folder, sums)
+        except zipfile.BadZipFile as error:
+            raise DataError(f"{url}: not a whole zip archive ({error}); start again") from error
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path, sums: dict[str, str]) -> None:
+    members = {name.partition("/")[2]: name for name in archive.namelist()}
+    missing = [f"{path}: not in the archive" for path in sums if path not in members]
+    refuse(missing, "BCCD archive")
+    for path, digest in sums.items():
+        content = archive.read(members[path])
+        refuse([f"{path}: other content than at {COMMIT[:12]}"] * (_sum(content) != digest), "BCCD archive")
+        with replacing(folder / path) as temporary:
+            temporary.write_bytes(content)
+
+
+def compare(root: Path, sums: dict[str, str]) -> None:
+    """Compare every file in use with the manifest.
+
+    Raises:
+        DataError: lists the files that are missing or differ.
+    """
+    problems = []
+    for path, digest in sums.items():
+        if not (root / path).is_file():
+            problems.append(f"{path}: missing")
+        elif sha256(root / path) != digest:
+            problems.append(f"{path}: differs from the manifest (BCCD at {COMMIT[:12]})")
+    refuse(problems, f"BCCD in {root}")
+
+
+def read(root: Path, split: str) -> tuple[Part, list[str]]:
+    """Return a split, and a sentence for every object left out because its box has no area."""
+    base = root / "BCCD"
+    stems = (base / "ImageSets" / "Main" / f"{LISTS[split]}.txt").read_text(encoding="utf-8").split()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    notes = []
+    for stem in sorted(stems):
+        path = base / "Annotations" / f"{stem}.xml"
+        found, faults = read_voc(path)
+        if found is None:
+            raise DataError(faults[0])
+        notes += [f"Dropped an object: {fault.replace(str(path), path.name)}." for fault in faults]
+        images.append({"id": len(images) + 1, "file_name": f"{stem}.jpg", "width": found.width, "height": found.height})
+        for item in found.objects:
+            record = {"id": len(annotations) + 1, "image_id": len(images), "bbox": item.box, "iscrowd": 0}
+            annotations.append({**record, "category_id": 1 + CLASSES.index(item.name)})
+    categories = [{"id": position + 1, "name": name} for position, name in enumerate(CLASSES)]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    return Part(document, base / "JPEGImages", f"BCCD/{LISTS[split]}"), notes
+
+
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,205 @@
+"""Everything that can be wrong with a data set, found before training starts and told in one go."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image, ImageFile, ImageOps
+
+from mnv4bench.data.parts import Part
+from mnv4bench.errors import DataError
+
+Entry = TypeVar("Entry")
+
+SHOWN = 50
+"""Offenders that one error lists by name; the rest are counted."""
+OVERHANG = 1.0
+"""Pixels by which a box may reach over its image's border, for rounding; such boxes are clipped."""
+
+
+def refuse(problems: Sequence[str], what: str) -> None:
+    """Raise one DataError that lists all problems, or do nothing when there are none."""
+    if not problems:
+        return
+    shown = [f"  {problem}" for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        shown.append(f"  … and {len(problems) - SHOWN} more")
+    noun = "problem" if len(problems) == 1 else "problems"
+    raise DataError("\n".join([f"{what}: {len(problems)} {noun}; mend or remove these and start again", *shown]))
+
+
+def structure(part: Part) -> list[str]:
+    """Return what is wrong with a split's records, a line each; images are not opened."""
+    categories, problems = _categories(part)
+    images, more = readable(part)
+    problems += more
+    if not part.document["images"]:
+        problems.append(f"{part.origin}: has no images; a split may not be empty")
+    seen: Counter[Any] = Counter()
+    for position, record in enumerate(part.document["annotations"]):
+        place = f"{part.origin}: annotation {_name(record, position)}"
+        if not _is_record(record, "id"):
+            problems.append(f"{place}: needs an integer id")
+            continue
+        seen[record["id"]] += 1
+        if seen[record["id"]] == 2:
+            problems.append(f"{place}: id stands more than once")
+        if _lookup(categories, record.get("category_id")) is None:
+            problems.append(f"{place}: unknown category_id {record.get('category_id')!r}")
+        if record.get("iscrowd", 0) not in (0, 1):
+            problems.append(f"{place}: iscrowd must be 0 or 1, not {record['iscrowd']!r}")
+        image = _lookup(images, record.get("image_id"))
+        if image is None:
+            problems.append(f"{place}: unknown image_id {record.get('image_id')!r}")
+        problems += [f"{place}: {fault}" for fault in _box_faults(record.get("bbox"), image)]
+    return problems
+
+
+def _categories(part: Part) -> tuple[dict[int, str], list[str]]:
+    problems, ids, names, found = [], Counter[int](), Counter[str](), dict[int, str]()
+    for position, record in enumerate(part.document["categories"]):
+        place = f"{part.origin}: category {_name(record, position)}"
+        if not _is_record(record, "id") or not isinstance(record.get("name"), str):
+            problems.append(f"{place}: needs an integer id and a name")
+            continue
+        found[record["id"]] = record["name"]
+        ids[record["id"]] += 1
+        names[record["name"]] += 1
+        if ids[record["id"]] == 2:
+            problems.append(f"{place}: id stands more than once")
+        if names[record["name"]] == 2:
+            problems.append(f"{place}: name {record['name']!r} stands more than once")
+    if not part.document["categories"]:
+        problems.append(f"{part.origin}: has no categories")
+    return found, problems
+
+
+def readable(part: Part) -> tuple[dict[int, dict[str, Any]], list[str]]:
+    """Return a split's well-formed image records by id, and what is wrong with the others, a line each."""
+    problems, images, files = [], {}, Counter[str]()
+    for position, record in enumerate(part.document["images"]):
+        place = f"{part.origin}: image {_name(record, position)}"
+        if not _is_record(record, "id", "width", "height") or not isinstance(record.get("file_name"), str):
+            problems.append(f"{place}: needs integer id, width and height, and a file_name")
+            continue
+        if record["id"] in images:
+            problems.append(f"{place}: id stands more than once")
+        files[record["file_name"]] += 1
+        if files[record["file_name"]] == 2:
+            problems.append(f"{place}: file_name {record['file_name']!r} stands more than once")
+        images[record["id"]] = record
+    return images, problems
+
+
+def _box_faults(box: Any, image: dict[str, Any] | None) -> list[str]:
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+        return [f"bbox must be four numbers [x, y, width, height], not {box!r}"]
+    if not all(math.isfinite(value) for value in box):
+        return [f"bbox {box} is not finite"]
+    x, y, width, height = box
+    if width <= 0 or height <= 0:
+        return [f"bbox {box} has no area"]
+    if image is None:
+        return []
+    outside = max(-x, -y, x + width - image["width"], y + height - image["height"])
+    if outside > OVERHANG or x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
+        return [f"bbox {box} lies outside {image['file_name']} ({image['width']}×{image['height']})"]
+    return []
+
+
+def overhanging(part: Part) -> int:
+    """Return how many boxes reach over their image's border by no more than rounding; they will be clipped."""
+    sizes = {record["id"]: (record["width"], record["height"]) for record in part.document["images"]}
+    count = 0
+    for record in part.document["annotations"]:
+        (width, height), (x, y, w, h) = sizes[record["image_id"]], record["bbox"]
+        count += x < 0 or y < 0 or x + w > width or y + h > height
+    return count
+
+
+def same_categories(train: Part, val: Part) -> list[str]:
+    """Return the categories that the two splits do not share, a line each."""
+    sets = [set(_categories(part)[0].items()) for part in (train, val)]
+    return [f"category {name!r} (id {number}) is not in both splits" for number, name in sorted(sets[0] ^ sets[1])]
+
+
+def images(records: Iterable[dict[str, Any]], folder: Path, threads: int | None = None) -> tuple[list[str], list[str]]:
+    """Read and decode every image in full.
+
+    Returns:
+        The SHA-256 of each file in order ("" where unreadable), and the problems, a line each.
+    """
+    # Decoding and hashing release the interpreter's lock, so threads are enough and nothing needs to be forked.
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        results = list(pool.map(lambda record: _image(record, folder), records))
+    return [digest for digest, _ in results], [problem for _, problem in results if problem]
+
+
+def _image(record: dict[str, Any], folder: Path) -> tuple[str, str | None]:
+    path = folder / record["file_name"]
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return "", f"{path}: missing image file"
+    except OSError as error:
+        return "", f"{path}: cannot be read ({error.strerror})"
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        size = decoded_size(content)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return digest, f"{path}: corrupt or truncated image ({error})"
+    if size != (record["width"], record["height"]):
+        return digest, f"{path}: is {size[0]}×{size[1]} pixels, its record says {record['width']}×{record['height']}"
+    return digest, None
+
+
+def decoded_size(content: bytes) -> tuple[int, int]:
+    """Decode an image in full and return its width and height as loaders see it, turned as its EXIF tag asks.
+
+    Raises:
+        OSError, SyntaxError, ValueError: corrupt, truncated or not an image.
+    """
+    # Other libraries in the process may have told Pillow to pass over missing data.
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+        return ImageOps.exif_transpose(image).size
+
+
+def in_both(train: Sequence[tuple[str, str]], val: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the validation images whose bytes are also trained on, a line each; arguments are (file name, SHA-256)."""
+    trained = {digest: name for name, digest in train if digest}
+    return [
+        f"validation image {name} is the same file as training image {trained[digest]}"
+        for name, digest in val
+        if digest in trained
+    ]
+
+
+def _is_record(record: Any, *integers: str) -> bool:
+    return isinstance(record, dict) and all(
+        isinstance(record.get(key), int) and not isinstance(record[key], bool) for key in integers
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _lookup(table: dict[int, Entry], key: Any) -> Entry | None:
+    return table.get(key) if isinstance(key, int) else None
+
+
+def _name(record: Any, position: int) -> str:
+    if isinstance(record, dict) and "id" in record:
+        return str(record["id"])
+    return f"number {position + 1} of the list"

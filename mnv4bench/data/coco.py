@@ -1,0 +1,163 @@
+"""Data sets in COCO 2017's layout (https://cocodataset.org/#format-data).
+
+Annotations lie in annotations/instances_{train,val}2017.json, images in {train,val}2017/, images/{train,val}2017/ or
+images/{train,val}/.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mnv4bench.data.parts import Document, Part, Source
+from mnv4bench.errors import DataError
+from mnv4bench.spec import DataSpec
+
+DATA_VARIABLE = "MNV4BENCH_DATA"
+"""Environment variable that names the folder in which data sets are looked for first."""
+
+EMPTY_BOXES = frozenset({200365, 550395})
+"""Images of train2017 that are published with one box of zero height each (cocodataset/cocoapi, issue 355)."""
+
+
+def source(spec: DataSpec) -> Source:
+    """Return both splits as they lie in `spec.folder`.
+
+    Raises:
+        DataError: no folder named or found, or an annotation file that is missing, empty or not JSON.
+    """
+    folder = locate(spec.folder)
+    (train, train_notes), (val, val_notes) = (_read(folder, split) for split in ("train", "val"))
+    slices = sorted({record["slice"] for record in _records(val, "images") if isinstance(record.get("slice"), str)})
+    return Source(train, val, tuple(slices), (*train_notes, *val_notes))
+
+
+def locate(folder: str | None) -> Path:
+    """Return the folder's path: inside $MNV4BENCH_DATA if it is there, else as given."""
+    if folder is None:
+        raise DataError("data: name coco needs `folder:`, a folder in COCO 2017's layout")
+    base = os.environ.get(DATA_VARIABLE)
+    places = [*([Path(base) / folder] if base else []), Path(folder)]
+    for place in places:
+        if place.is_dir():
+            return place.resolve()
+    tried = ", ".join(str(place) for place in places)
+    raise DataError(
+        f"data folder {folder!r} not found (tried {tried}); set ${DATA_VARIABLE} to its parent or give its path"
+    )
+
+
+def _read(folder: Path, split: str) -> tuple[Part, list[str]]:
+    path = folder / "annotations" / f"instances_{split}2017.json"
+    document = load_document(path)
+    part = Part(document, _images(folder, split), str(path))
+    notes = [str(note) for note in _info(document).get("notes", []) if isinstance(note, str)]
+    dropped = [record for record in _records(part, "annotations") if _known_empty(record)]
+    if dropped:
+        document["annotations"] = [record for record in document["annotations"] if record not in dropped]
+        names = ", ".join(f"annotation {record['id']} of image {record['image_id']}" for record in dropped)
+        notes.append(f"Dropped {len(dropped)} boxes of zero size known in {path.name}: {names}.")
+    return part, notes
+
+
+def load_document(path: Path) -> dict[str, Any]:
+    """Return an annotation file's content.
+
+    Raises:
+        DataError: missing, empty, not JSON, or without one of COCO's three lists.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{path}: annotation file cannot be read ({error.strerror}); is the layout COCO 2017's?"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: annotation file is not UTF-8 text: {error}") from error
+    if not text.strip():
+        raise DataError(f"{path}: annotation file is empty; fetch or export it again")
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: annotation file is not valid JSON: {error.msg}") from error
+    lists = ("images", "annotations", "categories")
+    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in lists):
+        raise DataError(f"{path}: needs the lists {', '.join(lists)}, as COCO's instances files have")
+    return document
+
+
+def _images(folder: Path, split: str) -> Path:
+    places = [folder / f"{split}2017", folder / "images" / f"{split}2017", folder / "images" / split]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise DataError(f"{folder}: no images of {split}; looked for {', '.join(str(place) for place in places)}")
+
+
+def _info(document: dict[str, Any]) -> dict[str, Any]:
+    info = document.get("info")
+    return info if isinstance(info, dict) else {}
+
+
+def _records(part: Part, key: str) -> list[dict[str, Any]]:
+    return [record for record in part.document[key] if isinstance(record, dict)]
+
+
+def _known_empty(record: dict[str, Any]) -> bool:
+    box = record.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or "id" not in record:
+        return False
+    return record.get("image_id") in EMPTY_BOXES and bool(box[3] == 0)
+
+
+_IMAGE_KEYS = ("id", "file_name", "width", "height", "slice")
+
+
+def canonical(part: Part, images: Sequence[dict[str, Any]], sums: Sequence[str]) -> Document:
+    """Return what training and scoring need of `images`, in one fixed order; `sums` are their SHA-256.
+
+    Annotations are numbered from 1, since pycocotools takes an id of 0 for no match. Boxes are clipped to their image.
+    A box's own area is kept where the set gives one, because COCO sorts objects into small, medium and large by their
+    segmented area. The part must have passed `mnv4bench.data.check.structure`.
+    """
+    sizes = {record["id"]: (record["width"], record["height"]) for record in images}
+    annotations = [record for record in part.document["annotations"] if record["image_id"] in sizes]
+    return {
+        "images": [
+            {**{key: record[key] for key in _IMAGE_KEYS if key in record}, "sha256": digest}
+            for record, digest in zip(images, sums, strict=True)
+        ],
+        "annotations": [
+            {"id": position, **_annotation(record, *sizes[record["image_id"]])}
+            for position, record in enumerate(sorted(annotations, key=lambda record: record["id"]), 1)
+        ],
+        "categories": [
+            {"id": record["id"], "name": record["name"]}
+            for record in sorted(part.document["categories"], key=lambda record: record["id"])
+        ],
+    }
+
+
+def _annotation(record: dict[str, Any], width: int, height: int) -> dict[str, Any]:
+    box = _clip(record["bbox"], width, height)
+    area = record.get("area")
+    has_area = isinstance(area, int | float) and math.isfinite(area) and area > 0
+    return {
+        "image_id": record["image_id"],
+        "category_id": record["category_id"],
+        "bbox": box,
+        "area": area if has_area else box[2] * box[3],
+        "iscrowd": int(record.get("iscrowd", 0)),
+    }
+
+
+def _clip(box: list[float], width: int, height: int) -> list[float]:
+    x, y, w, h = box
+    if x >= 0 and y >= 0 and x + w <= width and y + h <= height:
+        return box  # as the set wrote it, without the rounding of another subtraction
+    left, top = max(x, 0), max(y, 0)
+    return [left, top, min(x + w, width) - left, min(y + h, height) - top]

@@ -1,0 +1,21 @@
+"""Errors that name the remedy."""
+
+
+class Mnv4benchError(Exception):
+    """Base of every error that a user can mend; the command line prints its text and exits with 2."""
+
+
+class SpecError(Mnv4benchError):
+    """A YAML file asks for something that does not exist: says file, line, field and what is allowed."""
+
+
+class DataError(Mnv4benchError):
+    """A data set cannot be used as it is: lists every offender by name."""
+
+
+class PairingError(Mnv4benchError):
+    """Two arms that should share a random stream or an initial value do not."""
+
+
+class Diverged(Mnv4benchError):
+    """The training loss stopped being finite; becomes the run's status, not a crash."""

@@ -1,0 +1,146 @@
+"""What matched what: COCO's per-image decisions, kept so that any resample of the images is arithmetic.
+
+All four area ranges are kept. Detections hold them as ten bits each, which pack and compress to less than the scores
+alone take, and APs, APm and APl can be resampled later without evaluating again.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnv4bench.errors import DataError
+from mnv4bench.files import replacing
+
+if TYPE_CHECKING:
+    from pycocotools.cocoeval import COCOeval
+
+AREAS = ("all", "small", "medium", "large")
+"""Object areas: any, below 32², 32² to 96², above 96² pixels of the annotated image."""
+IOU_THRESHOLDS = 10
+"""0.50, 0.55, ..., 0.95."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatchRecords:
+    """COCOeval's decisions for one reading of one model on one split.
+
+    Detections stand class after class, within a class by falling score, equal scores by image: COCOeval's own order.
+    """
+
+    image_ids: NDArray[np.int64]
+    """(images,) ascending."""
+    slices: NDArray[np.str_]
+    """(images,) name of each image's diagnostic slice; empty where it has none."""
+    category_ids: NDArray[np.int64]
+    """(classes,) ascending."""
+    image: NDArray[np.int32]
+    """(detections,) index into image_ids."""
+    category: NDArray[np.int32]
+    """(detections,) index into category_ids, ascending."""
+    score: NDArray[np.float64]
+    """(detections,)"""
+    tp: NDArray[np.bool_]
+    """(areas, detections, thresholds) matched to an object that counts."""
+    ignored: NDArray[np.bool_]
+    """(areas, detections, thresholds) neither right nor wrong: on a crowd, or outside the area range."""
+    objects: NDArray[np.int32]
+    """(areas, images, classes) objects that count."""
+
+
+_PACKED = ("tp", "ignored")
+
+
+def from_eval(evaluation: COCOeval) -> MatchRecords:
+    """Collect the records of an evaluated COCOeval, whose ground truth names each image's "slice" (or none)."""
+    params = evaluation.params
+    cells = np.empty(len(evaluation.evalImgs), object)
+    cells[:] = evaluation.evalImgs
+    grid = cells.reshape(len(params.catIds), len(AREAS), len(params.imgIds))
+    classes = [_class_records(cells) for cells in grid]
+    counts = [len(part["score"]) for part in classes]
+    return MatchRecords(
+        image_ids=np.array(params.imgIds, np.int64),
+        slices=np.array([evaluation.cocoGt.imgs[i].get("slice") or "" for i in params.imgIds], np.str_),
+        category_ids=np.array(params.catIds, np.int64),
+        image=_join([part["image"] for part in classes], (0,), 0, np.int32),
+        category=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+        score=_join([part["score"] for part in classes], (0,), 0, np.float64),
+        tp=_join([part["tp"] for part in classes], (len(AREAS), 0, IOU_THRESHOLDS), 1, np.bool_),
+        ignored=_join([part["ignored"] for part in classes], (len(AREAS), 0, IOU_THRESHOLDS), 1, np.bool_),
+        objects=_objects(grid),
+    )
+
+
+def _class_records(cells: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Join one class's images; `cells` is (areas, images) of COCOeval's dictionaries, None where there is nothing."""
+    images = [i for i, cell in enumerate(cells[0]) if cell is not None]
+    empty = (len(AREAS), 0, IOU_THRESHOLDS)
+    score = _join([np.array(cells[0, i]["dtScores"], np.float64) for i in images], (0,), 0, np.float64)
+    matched = [np.stack([cell["dtMatches"].T != 0 for cell in cells[:, i]]) for i in images]
+    ignored = [np.stack([cell["dtIgnore"].T != 0 for cell in cells[:, i]]) for i in images]
+    image = np.repeat(np.array(images, np.int32), [len(cells[0, i]["dtScores"]) for i in images])
+    order = np.argsort(-score, kind="mergesort")
+    all_ignored = _join(ignored, empty, 1, np.bool_)[:, order]
+    return {
+        "image": image[order],
+        "score": score[order],
+        "tp": _join(matched, empty, 1, np.bool_)[:, order] & ~all_ignored,
+        "ignored": all_ignored,
+    }
+
+
+def _objects(grid: NDArray[Any]) -> NDArray[np.int32]:
+    counts = [0 if cell is None else int(np.sum(np.asarray(cell["gtIgnore"]) == 0)) for cell in grid.ravel()]
+    return np.ascontiguousarray(np.array(counts, np.int32).reshape(grid.shape).transpose(1, 2, 0))
+
+
+def _join(parts: list[NDArray[Any]], empty: tuple[int, ...], axis: int, dtype: type) -> NDArray[Any]:
+    return np.concatenate([np.empty(empty, dtype), *parts], axis=axis).astype(dtype, copy=False)
+
+
+def save(path: Path, readings: Mapping[str, MatchRecords]) -> None:
+    """Write readings into one compressed npz, as arrays "<reading>.<field>"; equal content gives equal bytes."""
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for reading, records in sorted(readings.items()):
+            for field in fields(MatchRecords):
+                # An explicit entry, because its date is fixed (1980) whatever the clock says.
+                entry = zipfile.ZipInfo(f"{reading}.{field.name}.npy")
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                with archive.open(entry, "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, _packed(field.name, records), allow_pickle=False)
+
+
+def _packed(name: str, records: MatchRecords) -> NDArray[Any]:
+    value = np.ascontiguousarray(getattr(records, name))
+    return np.packbits(value, axis=-1, bitorder="little") if name in _PACKED else value
+
+
+def load(path: Path) -> dict[str, MatchRecords]:
+    """Read every reading of a file that `save` wrote.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another schema.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = sorted({name.rpartition(".")[0] for name in archive.files})
+            return {
+                name: MatchRecords(**{f.name: _unpacked(f.name, archive, name) for f in fields(MatchRecords)})
+                for name in names
+            }
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: no match records ({error}); evaluate the run again") from error
+
+
+def _unpacked(name: str, archive: Mapping[str, NDArray[Any]], reading: str) -> NDArray[Any]:
+    value = archive[f"{reading}.{name}"]
+    if name not in _PACKED:
+        return value
+    return np.unpackbits(value, axis=-1, count=IOU_THRESHOLDS, bitorder="little").astype(np.bool_)

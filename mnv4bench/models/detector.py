@@ -1,0 +1,103 @@
+"""The detector, composed from named parts: MobileNetV4 trunk, YOLOv10's neck and head.
+
+Layout (the article's; YOLOv10 section 3): backbone → SPPF → attention; top-down C2f at P4 and P3; Conv to P4 and C2f;
+down-sampling to P5 and its block; head on P3, P4, P5. A contested part is a field of ModelSpec and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mnv4bench.models import yolo
+from mnv4bench.models.mobilenetv4 import backbone, make_divisible
+from mnv4bench.spec import ModelSpec, Read, default_read, derive_seed
+
+SCALES = {"n": (0.33, 0.25, 1024), "s": (0.33, 0.50, 1024)}
+"""Depth multiple, width multiple, widest layer before scaling (ultralytics' compound scaling)."""
+
+@dataclass(frozen=True)
+class Part:
+    """A layer with a name: what it is made from, and the parts whose outputs it reads."""
+
+    name: str
+    inputs: tuple[str, ...]
+    build: Callable[[], nn.Module]
+
+
+def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
+    """Return the network's layers in order of computation."""
+    depth, width, widest = SCALES[spec.scale]
+
+    def wide(channels: int) -> int:
+        return make_divisible(min(channels, widest) * width)
+
+    repeats = max(round(3 * depth), 1)
+    c3, c4, c5 = wide(256), wide(512), wide(1024)
+    trunk = backbone(spec.backbone, spec.p5_tap)
+    _, b3, b4, b5 = trunk.channels
+
+    attention = {"psa": lambda: yolo.PSA(c5, c5), "none": None}[spec.attention]
+    p5 = "attention" if attention else "sppf"
+    down = {"scdown": lambda: yolo.SCDown(c4, c4, 3, 2), "conv": lambda: yolo.Conv(c4, c4, 3, 2)}[spec.downsample]
+    block = {
+        "c2f": lambda: yolo.C2f(c4 + c5, c5, repeats),
+        "c2fcib": lambda: yolo.C2fCIB(c4 + c5, c5, repeats, shortcut=True, lk=spec.large_kernel),
+    }[spec.p5_block]
+
+    return [
+        Part("backbone", (), lambda: backbone(spec.backbone, spec.p5_tap)),
+        Part("p3", ("backbone",), lambda: Level(1)),
+        Part("p4", ("backbone",), lambda: Level(2)),
+        Part("p5", ("backbone",), lambda: Level(3)),
+        Part("sppf", ("p5",), lambda: yolo.SPPF(b5, c5, 5)),
+        *([Part("attention", ("sppf",), attention)] if attention else []),
+        Part("p4_up", (p5,), Upsample),
+        Part("p4_cat", ("p4_up", "p4"), yolo.Concat),
+        Part("p4_mid", ("p4_cat",), lambda: yolo.C2f(c5 + b4, c4, repeats)),
+        Part("p3_up", ("p4_mid",), Upsample),
+        Part("p3_cat", ("p3_up", "p3"), yolo.Concat),
+        Part("p3_out", ("p3_cat",), lambda: yolo.C2f(c4 + b3, c3, repeats)),
+        Part("p4_down", ("p3_out",), lambda: yolo.Conv(c3, c3, 3, 2)),
+        Part("p4_cat_out", ("p4_down", "p4_mid"), yolo.Concat),
+        Part("p4_out", ("p4_cat_out",), lambda: yolo.C2f(c3 + c4, c4, repeats)),
+        Part("p5_down", ("p4_out",), down),
+        Part("p5_cat", ("p5_down", p5), yolo.Concat),
+        Part("p5_out", ("p5_cat",), block),
+        Part("head", ("p3_out", "p4_out", "p5_out"), lambda: yolo.Head(classes, spec.head, read, (c3, c4, c5))),
+    ]
+
+
+class Level(nn.Module):
+    """One of the backbone's feature maps."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+    def forward(self, levels: list[torch.Tensor]) -> torch.Tensor:
+        return levels[self.index]
+
+
+def Upsample() -> nn.Module:  # noqa: N802 - reads as the layer that it makes
+    return nn.Upsample(scale_factor=2, mode="nearest")
+
+
+def build(spec: ModelSpec, classes: int, *, seed: int = 0, read: Read | None = None) -> yolo.Detector:
+    """Return the detector of a spec, its weights drawn from `seed`.
+
+    Every part draws from a stream of its own, named by seed and part: models that share a part share its initial
+    values, whatever else they hold. The caller's random state is left as it was.
+    """
+    read = read or default_read(spec)
+    built: dict[str, nn.Module] = {}
+    layers = parts(spec, classes, read)
+    with torch.random.fork_rng(devices=[]):
+        for part in layers:
+            torch.manual_seed(derive_seed("initial values", seed, part.name))
+            built[part.name] = part.build()
+    wiring = {part.name: part.inputs for part in layers}
+    return yolo.Detector(built, wiring, classes, description=spec.model_dump(mode="json"))

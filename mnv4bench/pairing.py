@@ -1,0 +1,62 @@
+"""Proof that the arms of one seed are paired: same first batch, same initial values in every layer that they share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from mnv4bench import weights
+from mnv4bench.errors import PairingError
+from mnv4bench.files import read_json, write_json
+from mnv4bench.spec import RunSpec
+
+FILE = "pairing.json"
+
+
+def key(spec: RunSpec) -> str:
+    """Name the group of runs that must draw the same batches and initial values."""
+    shared = spec.model_dump(mode="json", include={"data", "train", "seed", "start", "fresh"})
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return digests of a first batch and of every group of initial tensors.
+
+    A group is a part's direct child ("p5_out.cv1"); its key carries its shapes, so that groups are compared only where
+    the architectures agree.
+    """
+    groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, value in state.items():
+        groups[".".join(name.split(".")[:2])][name] = value
+    prints = {}
+    for name, tensors in groups.items():
+        shapes = "|".join(f"{key}{tuple(value.shape)}" for key, value in sorted(tensors.items()))
+        prints[f"{name}:{hashlib.sha256(shapes.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
+    first = {name: batch[name] for name in ("img", "cls", "bboxes", "batch_idx")}
+    return {"first batch": weights.digest(first)[:16], **prints}
+
+
+def prove(run: str, spec: RunSpec, prints: Mapping[str, str], runs: Path) -> None:
+    """Write this run's fingerprint and hold it against every other run of its group.
+
+    Raises:
+        PairingError: names the other run and the first thing that differs.
+    """
+    group = key(spec)
+    write_json(runs / run / FILE, {"group": group, "prints": dict(prints)})
+    for path in sorted(runs.glob(f"*/{FILE}")):
+        other = read_json(path)
+        if path.parent.name == run or other["group"] != group:
+            continue
+        for name, value in prints.items():
+            if other["prints"].get(name, value) != value:
+                raise PairingError(
+                    f"{run} and {path.parent.name} share a seed, but their {name} differs: their difference would not be "
+                    "the arm's effect. Was one of them made with other code or packages? Delete both runs' folders and "
+                    "start again."
+                )

@@ -1,0 +1,36 @@
+"""Setting up a process that trains or scores: what changes bits, and what changes speed alone."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+
+import torch
+
+from mnv4bench.models.yolo import single_threaded_image_operations
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # <malloc.h>
+
+
+def set_up_process(threads: int) -> None:
+    """Fix thread count and deterministic kernels, and keep freed memory."""
+    torch.set_num_threads(threads)
+    single_threaded_image_operations()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that took a tenth of a step
+    torch.backends.cudnn.benchmark = False
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to serve large blocks from the heap and keep it; return whether that was possible.
+
+    A training step frees and asks for the same large blocks again and again, and glibc hands them back to the kernel in
+    between, which costs page faults. Other C libraries are left alone.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 * 2**20))
+    return all(libc.mallopt(option, value) == 1 for option, value in settings)

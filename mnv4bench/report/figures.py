@@ -1,0 +1,131 @@
+"""The figures. Each is drawn from the collected results alone, so recolouring a line never retrains anything."""
+
+from __future__ import annotations
+
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mnv4bench.plan import Plan
+from mnv4bench.report import words
+from mnv4bench.report.collect import ArmResult, Results, collect, read_curve
+from mnv4bench.report.pareto import pareto
+from mnv4bench.report.sheet import sheet
+from mnv4bench.report.style import FAINT, WIDTH, arm_colours, figure, look, save
+
+SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
+
+
+def write_figures(plan: Plan, results: Path, dataset: Path | None = None) -> None:
+    """Write figures/{pareto,curves,slices,detections}.{png,pdf} under `results`.
+
+    Raises:
+        Mnv4benchError: a result file is missing or wrong.
+    """
+    found = collect(plan, results, dataset)
+    folder = Path(results) / "figures"
+    with look():
+        for name, draw in (("pareto", pareto), ("curves", curves), ("slices", slices), ("detections", sheet)):
+            save(draw(found), folder, name)
+
+
+def _grid(panels: int, height: float) -> tuple[Figure, list[Axes]]:
+    columns = min(2, panels)
+    rows = ceil(panels / columns)
+    made = figure(WIDTH, height * rows)
+    axes = [made.add_subplot(rows, columns, position + 1) for position in range(panels)]
+    return made, axes
+
+
+def curves(results: Results) -> Figure:
+    """Return training loss over epochs, one panel per ablation: seeds thin, their mean thick, distillation dotted."""
+    made, axes = _grid(len(results.ablations), 2.0)
+    for axis, (name, arms) in zip(axes, results.ablations.items(), strict=True):
+        _curve_panel(axis, results, arms)
+        axis.set_title(words.wrapped(results.plan.ablations[name].title, 44), loc="left")
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("training loss")
+    return made
+
+
+def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> None:
+    baseline = next(arm.arm.name for arm in arms if arm.is_baseline)
+    colours = arm_colours([arm.arm.name for arm in arms], baseline)
+    # Two readings of the same runs have one curve between them.
+    by_runs: dict[tuple[str, ...], list[ArmResult]] = {}
+    for arm in arms:
+        by_runs.setdefault(tuple(arm.arm.runs.values()), []).append(arm)
+    for group in by_runs.values():
+        _curve(axis, results, group, colours[group[0].arm.name])
+    done = [read_curve(results.folder, result.run)["loss"] for arm in arms for result in arm.done]
+    # A diverging loss must not squeeze the others flat.
+    axis.set_ylim(0, 1.05 * max(max(loss) for loss in done) if done else None)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(loc="best")
+
+
+def _curve(axis: Axes, results: Results, group: list[ArmResult], colour: str) -> None:
+    whole = [read_curve(results.folder, result.run) for result in group[0].done]
+    broken = [result.run for result in group[0].seeds if result.state != "done"]
+    # A run that failed before its first epoch left no curve.
+    parts = [
+        read_curve(results.folder, run) for run in broken if (results.folder / "runs" / run / "curve.csv").exists()
+    ]
+    for seed in [*whole, *parts]:
+        axis.plot(seed["epoch"], seed["loss"], color=colour, linewidth=0.5, alpha=0.45)
+    label = "\n".join(f"{arm.arm.name}: {'AP ' * bool(arm.done)}{words.mean_cell(arm, 3)}" for arm in group)
+    if not whole:
+        axis.plot([], [], color=colour, label=label)
+        return
+    axis.plot(whole[0]["epoch"], _mean(whole, "loss"), color=colour, linewidth=1.6, label=label)
+    if any(value > 0 for seed in whole for value in seed["distill_loss"]):
+        mean = _mean(whole, "distill_loss")
+        axis.plot(whole[0]["epoch"], mean, color=colour, linewidth=1.2, linestyle=":", label="its distillation term")
+
+
+def _mean(seeds: list[dict[str, list[float]]], column: str) -> list[float]:
+    return [fmean(values) for values in zip(*(seed[column] for seed in seeds), strict=True)]
+
+
+def slices(results: Results) -> Figure:
+    """Return AP per slice, one panel per ablation, seeds as dots; per object size where the data has no slices."""
+    made, axes = _grid(len(results.ablations), 1.9)
+    for axis, (name, arms) in zip(axes, results.ablations.items(), strict=True):
+        _slice_panel(axis, results, arms)
+        axis.set_title(words.wrapped(results.plan.ablations[name].title, 44), loc="left")
+        axis.set_ylabel("AP")
+    return made
+
+
+def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> None:
+    parts = list(results.data.slices) or list(SIZES)
+    baseline = next(arm.arm.name for arm in arms if arm.is_baseline)
+    colours = arm_colours([arm.arm.name for arm in arms], baseline)
+    width = 0.8 / len(arms)
+    for position, arm in enumerate(arms):
+        for place, part in enumerate(parts):
+            values = list(_part_scores(arm, part).values())
+            x = place + (position - (len(arms) - 1) / 2) * width
+            if not values:
+                axis.annotate("–", (x, 0), ha="center", va="bottom", color=colours[arm.arm.name])
+                continue
+            colour = colours[arm.arm.name]
+            axis.bar(x, fmean(values), width * 0.9, color=colour, alpha=0.55, linewidth=0)
+            axis.vlines(x, min(values), max(values), color=colour, linewidth=0.8)
+            axis.plot([x] * len(values), values, ".", color=colour, markersize=2.5)
+        axis.bar(0, 0, 0, color=colours[arm.arm.name], alpha=0.55, label=arm.arm.name)
+    axis.set_xticks(range(len(parts)), [SIZES.get(part, part) for part in parts])
+    axis.set_xlim(-0.6, len(parts) - 0.4)
+    axis.set_ylim(0, axis.get_ylim()[1] * 1.22)
+    axis.tick_params(axis="x", length=0)
+    axis.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.5)
+    axis.set_axisbelow(True)
+    axis.legend(loc="upper left", ncols=len(arms), handlelength=1, columnspacing=1, borderaxespad=0)
+
+
+def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
+    return arm.scores(part) if part in SIZES else arm.scores("AP", part)

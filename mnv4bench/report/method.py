@@ -1,0 +1,168 @@
+"""The method in words, filled from the preset and the records: no setting in the paper is typed by hand."""
+
+from __future__ import annotations
+
+from mnv4bench.report import words
+from mnv4bench.report.collect import Results
+from mnv4bench.spec import TrainSpec
+
+DATA = {
+    "scenes": (
+        "Scenes is a diagnostic data set, drawn by a seeded procedure. Each image belongs to one slice that stresses "
+        "one mechanism: crowd (overlapping objects of one class, for suppression), small (for down-sampling), context "
+        "(the class depends on something far away, for attention), large (wide receptive fields) and plain. Drawn "
+        "scenes are not photographs: an effect seen here need not carry over to them."
+    ),
+    "bccd": (
+        "BCCD is a small public set of microscope photographs of blood cells. It is real, and small: resampling its "
+        "validation images says how much the scores hang on them."
+    ),
+    "coco": "COCO 2017, the papers' data set.",
+}
+SCHEDULES = {
+    "one_cycle": "a one-cycle schedule",
+    "linear": "a linear schedule after a warm-up",
+    "cosine": "a cosine schedule after a warm-up",
+}
+OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum"}
+
+
+def data(results: Results) -> list[str]:
+    """Return what the arms were trained and scored on."""
+    spec, record = results.plan.preset.data, results.data.record
+    objects = len(results.data.annotations["annotations"])
+    sentences = [
+        DATA.get(record.name, f"The data set is {record.name}."),
+        f"It has {words.count(record.train.count, 'training image')}, "
+        f"{words.count(record.val.count, 'validation image')} with {words.count(objects, 'object')}, and "
+        f"{_classes(record.classes)}. Images are letterboxed to {spec.imgsz} pixels.",
+    ]
+    return [*sentences, *record.notes]
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    if len(names) > 8:
+        return f"{len(names)} classes"
+    return f"{'the class' if len(names) == 1 else f'{len(names)} classes:'} {words.join(names)}"
+
+
+def training(results: Results) -> list[str]:
+    """Return the protocol and the recipe."""
+    preset = results.plan.preset
+    sentences = [words.protocol(results.plan), f"Every arm was trained for {_recipe(preset.train)}."]
+    sentences += _before(results)
+    augment = [f"{name} {words.plain(value)}" for name, value in preset.train.augment if value]
+    sentences.append(f"Augmentation: {', '.join(augment) or 'none'}.")
+    hours = sum(status.seconds for status in results.statuses.values()) / 3600
+    ended = sum(status.state == "done" for status in results.statuses.values())
+    sentences.append(
+        f"In all, {words.count(len(results.statuses), 'training run')} took {words.significant(hours, 2)} hours of "
+        f"training time; {'all of them' if ended == len(results.statuses) else f'{ended} of them'} ended well. "
+        "Weights are those of the exponential moving average after the last epoch: no epoch was chosen on the "
+        "validation images."
+    )
+    return sentences
+
+
+def _before(results: Results) -> list[str]:
+    """Return what trunk and teacher were trained for, read from the runs that the arms name."""
+    runs = results.plan.runs
+    arms = [runs[run] for arm in results.arms for run in arm.arm.runs.values()]
+    trunks = dict.fromkeys(run.start for run in arms if run.start)
+    teachers = dict.fromkeys(run.teacher for run in arms if run.teacher)
+    sentences = [
+        f"The trunk was trained for {words.count(runs[name].train.epochs, 'epoch')} before that." for name in trunks
+    ]
+    for name in teachers:
+        origin = "starting from the trunk's weights" if runs[name].start else "from scratch"
+        epochs = words.count(runs[name].train.epochs, "epoch")
+        sentences.append(f"The teacher of distilled arms was trained for {epochs}, {origin}.")
+    return sentences
+
+
+def _recipe(train: TrainSpec) -> str:
+    return (
+        f"{words.count(train.epochs, 'epoch')} in batches of {train.batch} with {OPTIMIZERS[train.optimizer]}, peak "
+        f"learning rate {words.plain(train.lr)}, {SCHEDULES[train.schedule]} and weight decay "
+        f"{words.plain(train.weight_decay)}, on the {train.device.upper()} in {train.precision} with "
+        f"{words.count(train.threads, 'thread')}"
+    )
+
+
+def statistics(results: Results) -> list[str]:
+    """Return how the intervals were made."""
+    c = results.comparison
+    sentences = [
+        f"Differences are paired by seed. The {c.images} validation images were resampled {c.bootstrap} times, the "
+        "same draw for every arm and seed."
+    ]
+    if len(results.plan.preset.seeds) > 1:
+        sentences.append(
+            f"The {words.percent(c.level)} interval is Student's t with the variance of the mean over seeds plus the "
+            "variance over resamples, and Satterthwaite's degrees of freedom."
+        )
+    else:
+        sentences.append(
+            f"There is one seed: the {words.percent(c.level)} interval holds the variance over resamples alone."
+        )
+    sentences.append(
+        "Intervals are not corrected for the number of comparisons. Differences per slice are exploratory."
+    )
+    return sentences
+
+
+def latency(results: Results) -> list[str]:
+    """Return how times were taken, and what was not timed."""
+    record = results.latency
+    sentences = [
+        f"Times are of one image at a time with {words.count(record.threads, 'thread')}, over "
+        f"{words.count(record.images, 'image')} and {words.count(record.rounds, 'round')} in which every arm has its "
+        f"turn; ratios are taken within a round, over {record.reference}. End to end is the forward pass and the "
+        "reading of detections, after decoding and letterboxing."
+    ]
+    if not record.comparable:
+        sentences.append(
+            f"The machine was busy when timing began (load {words.number(record.load_before, 2)}), so the times are "
+            "shown and not to be compared."
+        )
+    return [*sentences, *(f"Not timed: {name} ({why.rstrip('.')})." for name, why in sorted(record.absent.items()))]
+
+
+def limits(results: Results) -> list[str]:
+    """Return what these numbers cannot say."""
+    preset = results.plan.preset
+    sentences = [
+        f"One data set, {results.data.record.name}, at {preset.data.imgsz} pixels, and one detector size.",
+        "YOLOv10 was trained on COCO at 640 pixels and timed on a T4 GPU with TensorRT FP16, MobileNetV4 on ImageNet "
+        "and timed on phones; a published number is set beside a measured one for orientation, not as a reproduction.",
+        "Times hold for the machine named below; between machines only ratios to a baseline should be compared.",
+    ]
+    if preset.data.name == "coco":
+        sentences[1] = "YOLOv10's published times are of a T4 GPU with TensorRT FP16, which is not what was timed here."
+    if preset.trunk is not None:
+        sentences.append(
+            "The shared trunk was trained with the default detector's parts. It measures what a part adds to an "
+            "already trained network, and may favour parts that suit the trunk."
+        )
+    if len(preset.seeds) == 1:
+        sentences.append("One seed cannot show how much another training would differ.")
+    machines = {(s.environment.cpu, s.environment.cpu_flags, s.environment.gpu) for s in results.statuses.values()}
+    if len(machines) > 1:
+        sentences.append(f"The runs come from {len(machines)} different machines.")
+    return sentences
+
+
+def machine(results: Results) -> dict[str, str]:
+    """Return where the times were taken."""
+    e = results.latency.environment
+    found = {
+        "Processor": e.cpu,
+        "GPU": e.gpu or "none",
+        "Cores": str(e.cores),
+        "Platform": e.platform,
+        "Python": e.python,
+        "Packages": ", ".join(f"{name} {version}" for name, version in sorted(e.packages.items())),
+        "Commit": e.commit or "not a checkout",
+        "Data digest": results.data.record.digest,
+    }
+    return found

@@ -1,0 +1,76 @@
+"""One look for every figure, and files whose bytes depend on the results alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mnv4bench.files import write_with
+
+WIDTH = 6.3
+"""Inches: the width of the paper's text."""
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+"""Okabe and Ito's palette (2008), told apart with any common colour-vision deficiency; black is the baselines'."""
+
+BASELINE = "#000000"
+FAINT = "#999999"
+
+RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "legend.fontsize": 6.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "mnv4bench",
+    # Names come from files: a $ in them is a dollar, not mathematics.
+    "text.parse_math": False,
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Use the suite's style inside the block, whatever the user's own matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)  # type: ignore[arg-type]
+        yield
+
+
+def figure(width: float, height: float) -> Figure:
+    """Return an empty figure (inches) that no global state and no screen knows of."""
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def save(made: Figure, folder: Path, name: str) -> None:
+    """Write <name>.png (200 dpi) and <name>.pdf without dates or versions, so that equal results give equal bytes."""
+    # Solved once and kept: both formats then show the same places, and the solver is most of the drawing time.
+    made.draw_without_rendering()
+    made.set_layout_engine("none")
+    write_with(
+        folder / f"{name}.png", lambda path: made.savefig(path, format="png", dpi=200, metadata={"Software": None})
+    )
+    nothing = {"Creator": None, "Producer": None, "CreationDate": None}
+    write_with(folder / f"{name}.pdf", lambda path: made.savefig(path, format="pdf", dpi=200, metadata=nothing))
+
+
+def arm_colours(names: list[str], baseline: str) -> dict[str, str]:
+    """Return one colour per arm: black for the baseline, the palette in order for the others."""
+    others = [name for name in names if name != baseline]
+    return {baseline: BASELINE, **{name: COLOURS[i % len(COLOURS)] for i, name in enumerate(others)}}

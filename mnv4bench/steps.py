@@ -1,0 +1,122 @@
+"""The workflow's rules as functions: each takes a plan and a results folder, imports what it needs, does one thing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnv4bench.errors import Mnv4benchError
+from mnv4bench.files import read_json, write_text
+from mnv4bench.plan import Plan
+from mnv4bench.records import Dataset, Metrics
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every step knows."""
+
+    plan: Plan
+    results: Path
+    run: str | None = None
+
+    @property
+    def runs(self) -> Path:
+        return self.results / "runs"
+
+    @property
+    def data(self) -> Path:
+        """Folder of the prepared data set."""
+        from mnv4bench.data import key
+
+        return self.results / "data" / key(self.plan.preset.data)
+
+    @property
+    def run_name(self) -> str:
+        if self.run is None:
+            raise Mnv4benchError("this step needs --run; `mnv4bench plan` lists the runs")
+        return self.run
+
+
+def data(context: Context) -> None:
+    from mnv4bench.data import prepare
+
+    dataset = prepare(context.plan.preset.data, context.data)
+    for note in dataset.notes:
+        print(note, file=sys.stderr)
+
+
+def train(context: Context) -> None:
+    from mnv4bench.train import train
+
+    train(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
+
+
+def evaluate(context: Context) -> None:
+    from mnv4bench.evaluate import evaluate
+
+    evaluate(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
+
+
+def cost(context: Context) -> None:
+    from mnv4bench.cost import write_cost
+
+    dataset = Dataset.model_validate(read_json(context.data / "dataset.json"))
+    write_cost(context.plan, len(dataset.classes), context.results / "cost.json")
+
+
+def latency(context: Context) -> None:
+    from mnv4bench.latency import measure
+
+    measure(context.plan, context.results, context.data)
+
+
+def compare(context: Context) -> None:
+    from mnv4bench.report import compare
+
+    compare(context.plan, context.results)
+
+
+def tables(context: Context) -> None:
+    from mnv4bench.report import write_tables
+
+    write_tables(context.plan, context.results)
+
+
+def figures(context: Context) -> None:
+    from mnv4bench.report import write_figures
+
+    write_figures(context.plan, context.results)
+
+
+def paper(context: Context) -> None:
+    from mnv4bench.report import write_paper
+
+    write_paper(context.plan, context.results)
+
+
+def complete(context: Context) -> None:
+    """Write complete.txt.
+
+    Raises:
+        Mnv4benchError: a run did not end well; the tables are there and show it in its cell.
+    """
+    wrong = []
+    for run in context.plan.runs:
+        metrics = Metrics.model_validate(read_json(context.runs / run / "metrics.json"))
+        if metrics.state != "done":
+            wrong.append(f"  {run}: {metrics.state} ({metrics.reason})")
+    if wrong:
+        raise Mnv4benchError(
+            "tables, figures and paper are made, but these runs did not end well and are marked there:\n"
+            + "\n".join(wrong)
+            + "\nTo try one again, delete its folder in "
+            + f"{context.runs} and start the workflow once more."
+        )
+    write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
+
+
+STEPS: dict[str, Callable[[Context], None]] = {
+    step.__name__: step for step in (data, train, evaluate, cost, latency, compare, tables, figures, paper, complete)
+}

@@ -1,0 +1,307 @@
+"""A complete results folder in the real schema, made up by rule; for tests of the report only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mnv4bench import plan as planning
+from mnv4bench.files import write_json, write_text
+from mnv4bench.matches import AREAS, IOU_THRESHOLDS, MatchRecords, save
+from mnv4bench.plan import Arm, Plan
+from mnv4bench.records import (
+    Cost,
+    CostRow,
+    Dataset,
+    Environment,
+    Latency,
+    LatencyRow,
+    Metrics,
+    Reading,
+    Scores,
+    Split,
+    Status,
+)
+from mnv4bench.report.compare import Comparison, Difference, SliceDifference
+from mnv4bench.spec import derive_seed, readings
+
+SLICES = ("plain", "small", "crowd", "large", "context")
+CLASSES = ("disc", "bar")
+FAKE = "fake machine & 100% invented"
+
+PRESET = """\
+title: fake & invented_100%
+data: {{name: scenes, imgsz: 64, train: 20, val: 10}}
+train: {{epochs: 4}}
+{trunk}
+seeds: {seeds}
+ablations: [psa, nms_free, distillation]
+"""
+ABLATIONS = {
+    "psa": """\
+title: Attention_{psa} & none
+question: Does it pay, at 100 % certainty?
+published: {paper: yolov10, table: 10, row: "+PSA", AP: +1.4, params_M: +1.0, flops_G: +0.8, latency_ms: +0.15}
+baseline: none
+arms: {none: {model.attention: none}, psa: {model.attention: psa}}
+smallest_effect: 0.005
+""",
+    "nms_free": """\
+title: NMS and NMS-free
+question: What does reading the one-to-one head cost?
+baseline: one_to_many
+arms:
+  one_to_many: {model.head: one_to_many, read: nms}
+  dual_nms_free: {model.head: dual, read: nms_free}
+  dual_nms: {model.head: dual, read: nms}
+smallest_effect: 0.005
+""",
+    "distillation": """\
+title: Distillation
+question: Does a teacher help?
+published: {paper: mobilenetv4, table: 9, row: MNv4-Conv-S, top1: +1.7}
+baseline: none
+arms: {none: {}, distilled: {distill.logits: 1.0}}
+smallest_effect: 0.005
+""",
+}
+TRUNK = "trunk: {fresh: [attention, head]}"
+
+
+def make_plan(root: Path, seeds: tuple[int, ...] = (0, 1, 2), trunk: bool = True, only: str | None = None) -> Plan:
+    """Write a preset and its ablations under `root` and load them."""
+    write_text(root / "config/fake.yaml", PRESET.format(seeds=list(seeds), trunk=TRUNK if trunk else ""))
+    for name, text in ABLATIONS.items():
+        write_text(root / f"ablations/{name}.yaml", text)
+    return planning.load("fake", only, root=root)
+
+
+def noise(*names: object) -> float:
+    return float(np.random.Generator(np.random.PCG64(derive_seed("fake", *names))).normal())
+
+
+def ap(model: str, seed: int, read: str, part: str = "") -> float:
+    """The fake AP of a run: a level per model, a little per seed, a little per slice."""
+    level = 0.35 + 0.01 * noise(model, read) + 0.002 * noise(model, seed, read)
+    return level if not part else max(0.02, level + 0.15 * noise(part) + 0.01 * noise(model, part, seed))
+
+
+def scores(value: float) -> Scores:
+    return Scores(AP=value, AP50=value * 1.4, AP75=value * 1.02, APs=value / 2, APm=value, APl=None)
+
+
+def write_results(
+    plan: Plan, results: Path, ends: dict[str, tuple[str, str]] | None = None, slices: bool = True
+) -> None:
+    """Write everything that the report reads.
+
+    Args:
+        ends: run → state and reason, for runs that did not end `done`.
+    """
+    ends = ends or {}
+    environment = Environment(
+        cpu=FAKE,
+        cpu_flags="0" * 12,
+        gpu=None,
+        cores=2,
+        platform="fake",
+        python="3.11",
+        packages={"torch": "0.0"},
+        threads=1,
+        commit="f" * 40,
+    )
+    write_data(results / "data" / "fake", slices)
+    for run in plan.runs:
+        write_run(plan, results, run, ends.get(run, ("done", "")), environment, slices)
+    labels = [arm.label for arm in plan.arms]
+    costs = {label: cost_row(label) for label in labels}
+    write_json(results / "cost.json", Cost(imgsz=64, classes=2, arms=costs))
+    rows = tuple(row for runtime in ("torch", "onnxruntime") for arm in plan.arms for row in latency_rows(runtime, arm))
+    write_json(
+        results / "latency/latency.json",
+        Latency(
+            reference=labels[0],
+            threads=1,
+            images=10,
+            rounds=9,
+            comparable=True,
+            load_before=0.1,
+            rows=rows,
+            environment=environment,
+        ),
+    )
+    write_json(results / "compare.json", comparison(plan, ends, slices))
+
+
+def write_data(folder: Path, slices: bool = True) -> None:
+    """Ten 64-pixel images, two per slice, with one, two, … objects."""
+    images, annotations = [], []
+    for k in range(10):
+        pixels = np.full((64, 64, 3), 40 + 12 * k, np.uint8)
+        record = {"id": k + 1, "file_name": f"{k}.png", "width": 64, "height": 64}
+        images.append(record | ({"slice": SLICES[k % 5]} if slices else {}))
+        for n in range(k % 4 + 1):
+            x, y, side = 4 + 14 * n, 6 + 10 * n, 14
+            pixels[y : y + side, x : x + side] = (220, 30 * n, 90)
+            annotation = {"id": len(annotations) + 1, "image_id": k + 1, "category_id": n % 2 + 1, "iscrowd": 0}
+            annotations.append(annotation | {"bbox": [x, y, side, side], "area": side * side})
+        path = folder / "images/val" / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    write_json(folder / "annotations/val.json", content)
+    split = Split(annotations="annotations/val.json", images="images/val", count=10)
+    write_json(
+        folder / "dataset.json",
+        Dataset(
+            name="scenes",
+            digest="d" * 64,
+            classes=CLASSES,
+            category_ids=(1, 2),
+            slices=SLICES if slices else (),
+            train=split,
+            val=split,
+            notes=("Dropped one box of zero area.",),
+        ),
+    )
+
+
+def write_run(
+    plan: Plan, results: Path, run: str, end: tuple[str, str], environment: Environment, slices: bool
+) -> None:
+    spec, folder = plan.runs[run], results / "runs" / run
+    state, reason = end
+    done = state == "done"
+    status = {"run": run, "state": state, "reason": reason or None, "epochs": 4, "steps": 8, "seconds": 60.0}
+    write_json(folder / "spec.json", spec)
+    write_json(folder / "status.json", Status(**status, environment=environment))  # type: ignore[arg-type]
+    write_text(folder / "curve.csv", curve(run, spec.distill.wanted))
+    model = run.rsplit("-", 2)[0]
+    found = {
+        read: Reading(
+            scores=scores(ap(model, spec.seed, read)),
+            slices={part: scores(ap(model, spec.seed, read, part)) for part in SLICES if slices},
+            classes={name: scores(ap(model, spec.seed, read)) for name in CLASSES},
+            detections_per_image=3.0,
+        )
+        for read in readings(spec.model)
+        if done
+    }
+    kept = {"reason": reason or None, "readings": found, "images": 10, "nms_iou": 0.7, "confidence": 0.001}
+    write_json(folder / "metrics.json", Metrics(run=run, state=state, **kept))  # type: ignore[arg-type]
+    write_text(folder / "detections.json", json.dumps({read: detections(run, read) for read in found}))
+
+
+def curve(run: str, distilled: bool) -> str:
+    lines = ["epoch,step,lr,box_loss,cls_loss,dfl_loss,distill_loss"]
+    for epoch in range(1, 5):
+        values = [value / epoch + 0.05 * noise(run, epoch) for value in (1.5, 2.0, 1.0)]
+        lines.append(
+            f"{epoch},{2 * epoch},0.001,{values[0]},{values[1]},{values[2]},{0.3 / epoch if distilled else 0.0}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def detections(run: str, read: str) -> list[dict[str, object]]:
+    """Two boxes in every image, the second one below the sheet's threshold."""
+    return [
+        {"image_id": image, "category_id": 1, "bbox": [5 + noise(run, image), 6, 14, 14], "score": score}
+        for image in range(1, 11)
+        for score in (0.9, 0.1)
+    ]
+
+
+def cost_row(label: str) -> CostRow:
+    params = 4_000_000 + int(100_000 * noise(label))
+    return CostRow(params=params, flops=10**9, conv_flops=9 * 10**8, activations=10**6, train_params=params + 10**5)
+
+
+def latency_rows(runtime: str, arm: Arm) -> list[LatencyRow]:
+    ratio = 1 + 0.1 * noise(runtime, arm.model.model_dump_json(), arm.read)
+    stages = {"forward": 0.9, "post": 0.1, "end_to_end": 1.0}
+    return [
+        LatencyRow(
+            runtime=runtime,
+            arm=arm.label,
+            stage=stage,  # type: ignore[arg-type]
+            p50_ms=20 * share * ratio,
+            min_ms=19 * share * ratio,
+            p90_ms=22 * share * ratio,
+            ratio=ratio,
+            ratio_low=ratio * 0.98,
+            ratio_high=ratio * 1.03,
+        )
+        for stage, share in stages.items()
+    ]
+
+
+def comparison(plan: Plan, ends: dict[str, tuple[str, str]], slices: bool) -> Comparison:
+    """Differences of the fake scores with an interval of fixed width."""
+    rows = []
+    for arm in plan.arms:
+        base = plan.baseline(arm.ablation)
+        if arm is base:
+            continue
+        seeds = [seed for seed in plan.preset.seeds if arm.runs[seed] not in ends and base.runs[seed] not in ends]
+        deltas = {seed: _ap(arm, seed) - _ap(base, seed) for seed in seeds}
+        names = {"ablation": arm.ablation, "arm": arm.name, "baseline": base.name}
+        if not deltas:
+            rows.append(Difference(**names, seeds={}))
+            continue
+        mean = float(np.mean(list(deltas.values())))
+        parts = {}
+        for part in SLICES if slices else ():
+            per_seed = {seed: _ap(arm, seed, part) - _ap(base, seed, part) for seed in seeds}
+            parts[part] = SliceDifference(mean=float(np.mean(list(per_seed.values()))), seeds=per_seed)
+        rows.append(
+            Difference(
+                **names,
+                seeds=deltas,
+                mean=mean,
+                low=mean - 0.006,
+                high=mean + 0.006,
+                seed_sd=float(np.std(list(deltas.values()), ddof=1)) if len(deltas) > 1 else None,
+                image_se=0.002,
+                df=5.0,
+                agreeing=sum(np.sign(delta) == np.sign(mean) for delta in deltas.values()),
+                slices=parts,
+            )
+        )
+    return Comparison(level=0.95, bootstrap=200, bootstrap_seed=1, images=10, differences=tuple(rows))
+
+
+def _ap(arm: Arm, seed: int, part: str = "") -> float:
+    return ap(arm.runs[seed].rsplit("-", 2)[0], seed, arm.read, part)
+
+
+def match_records(right: list[bool]) -> MatchRecords:
+    """One object and one detection in each image, right at every threshold or at none, all scores equal."""
+    count = len(right)
+    tp = np.zeros((len(AREAS), count, IOU_THRESHOLDS), np.bool_)
+    tp[:, :, :] = np.array(right)[None, :, None]
+    return MatchRecords(
+        image_ids=np.arange(1, count + 1, dtype=np.int64),
+        slices=np.array([""] * count),
+        category_ids=np.array([1], np.int64),
+        image=np.arange(count, dtype=np.int32),
+        category=np.zeros(count, np.int32),
+        score=np.full(count, 0.5),
+        tp=tp,
+        ignored=np.zeros_like(tp),
+        objects=np.ones((len(AREAS), count, 1), np.int32),
+    )
+
+
+def write_matches(plan: Plan, results: Path, ends: dict[str, tuple[str, str]] | None = None) -> None:
+    """Write matches.npz of every done run: which of its 12 images are right depends on model, reading and seed."""
+    for run, spec in plan.runs.items():
+        if run not in (ends or {}):
+            found = {}
+            for read in readings(spec.model):
+                draw = np.random.Generator(np.random.PCG64(derive_seed(run, read)))
+                found[read] = match_records(list(draw.random(12) < 0.7))
+            save(results / "runs" / run / "matches.npz", found)

@@ -1,0 +1,108 @@
+"""Small things that several tests share: a tiny prepared data set, and networks with spread-out random values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mnv4bench.files import write_json, write_text
+from mnv4bench.models.yolo import Detector
+from mnv4bench.records import Dataset, Split
+from mnv4bench.spec import DataSpec, RunSpec, TrainSpec
+
+SIDE = 64
+CLASSES = ("square", "bar")
+
+
+def tiny_dataset(folder: Path, train: int = 8, val: int = 4) -> Path:
+    """Write a checked data set of drawn 64-pixel images, with YOLO labels and a data.yaml beside the COCO annotations.
+
+    The first image of each half is empty.
+    """
+    splits = {name: _split(folder, name, count) for name, count in (("train", train), ("val", val))}
+    dataset = Dataset(name="tiny", digest="0" * 64, classes=CLASSES, category_ids=(3, 7), **splits)
+    write_json(folder / "dataset.json", dataset)
+    names = ", ".join(CLASSES)
+    write_text(folder / "data.yaml", f"path: {folder}\ntrain: images/train\nval: images/val\nnames: [{names}]\n")
+    return folder
+
+
+def _split(folder: Path, name: str, count: int) -> Split:
+    random = np.random.Generator(np.random.PCG64(len(name)))
+    images, annotations = [], []
+    (folder / "images" / name).mkdir(parents=True)
+    for image_id in range(1, count + 1):
+        pixels = random.integers(0, 60, (SIDE, SIDE, 3), dtype=np.uint8)
+        lines = []
+        for _ in range(0 if image_id == 1 else int(random.integers(1, 4))):
+            label = int(random.integers(0, 2))
+            width = int(random.integers(12, 30))
+            height = width if label == 0 else width // 2
+            x, y = (int(random.integers(0, SIDE - side)) for side in (width, height))
+            pixels[y : y + height, x : x + width] = (40, 200, 240) if label == 0 else (240, 60, 30)
+            box = [x, y, width, height]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": (3, 7)[label],
+                    "bbox": box,
+                    "area": width * height,
+                    "iscrowd": 0,
+                }
+            )
+            relative = ((x + width / 2) / SIDE, (y + height / 2) / SIDE, width / SIDE, height / SIDE)
+            lines.append(f"{label} {' '.join(f'{value:.9f}' for value in relative)}")
+        cv2.imwrite(str(folder / "images" / name / f"{image_id}.png"), pixels)
+        write_text(folder / "labels" / name / f"{image_id}.txt", "\n".join(lines))
+        images.append({"id": image_id, "file_name": f"{image_id}.png", "height": SIDE, "width": SIDE})
+    categories = [{"id": category, "name": text} for category, text in zip((3, 7), CLASSES, strict=True)]
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    write_json(folder / "annotations" / f"{name}.json", coco)
+    return Split(annotations=f"annotations/{name}.json", images=f"images/{name}", count=count)
+
+
+def tiny_run(epochs: int = 1, **fields: Any) -> RunSpec:
+    """Return the spec of a run on `tiny_dataset`; fields of `train` are given as a mapping."""
+    train = TrainSpec(**{"epochs": epochs, "batch": 4, **fields.pop("train", {})})
+    return RunSpec(data=DataSpec(imgsz=SIDE), train=train, **fields)
+
+
+def spread(model: nn.Module, seed: int = 0) -> None:
+    """Fill batch norms and biases with values that differ from their defaults, so that equality means something."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(like.shape, generator=generator)
+
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.copy_(uniform(module.weight, 0.8, 1.2))
+                module.bias.copy_(uniform(module.bias, -0.2, 0.2))
+                module.running_mean.copy_(uniform(module.running_mean, -0.2, 0.2))
+                module.running_var.copy_(uniform(module.running_var, 0.5, 1.5))
+        if isinstance(model, Detector):
+            for name, parameter in model.head.named_parameters():
+                if "cv3" in name and name.endswith(("2.weight", "2.bias")) and parameter.shape[0] == model.head.nc:
+                    parameter.copy_(uniform(parameter, -1.0, 1.0))
+
+
+def images(count: int = 2, side: int = SIDE, seed: int = 1) -> Tensor:
+    """Return random images of shape (count, 3, side, side) in 0–1."""
+    return torch.rand((count, 3, side, side), generator=torch.Generator().manual_seed(seed))
+
+
+def batch_of(boxes: list[list[float]], labels: list[int], side: int = 128) -> dict[str, Tensor]:
+    """Return a training batch of one image, with boxes as relative centre x, centre y, width, height."""
+    return {
+        "img": images(1, side),
+        "cls": torch.tensor(labels, dtype=torch.float32).reshape(-1, 1),
+        "bboxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        "batch_idx": torch.zeros(len(boxes)),
+    }

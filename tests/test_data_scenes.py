@@ -1,0 +1,256 @@
+"""Scenes: the same bytes everywhere, slices in turn, boxes tight around what can be seen."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnv4bench import data
+from mnv4bench.data import scenes
+from mnv4bench.data.drawing import (
+    _SINES,
+    Draws,
+    Layer,
+    bounds,
+    clouds,
+    owners,
+    render,
+    rim,
+    shape,
+    without_hidden,
+)
+from mnv4bench.data.png import encode_png
+from mnv4bench.data.slices import CLASSES, COMPOSE, FRAMES, LAMPS, SHAPES, start
+from mnv4bench.errors import DataError
+from mnv4bench.files import read_json, write_text
+from mnv4bench.spec import DataSpec
+
+SPEC = DataSpec(name="scenes", imgsz=96, train=10, val=5, seed=3)
+DIGEST = "c4fdbaa1c44d0c8fa5435ecc3f3a2b3001d9ac69083e7f3f17792628a037336a"
+"""Raise PROTOCOL in spec.py when this has to change: every result made with Scenes is then another one's."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    data.prepare(SPEC, folder)
+    return folder
+
+
+def block(x: int, y: int, width: int, height: int, label: str | None, keep: int = 30, colour: int = 0) -> Layer:
+    mask = np.ones((height, width), np.bool_)
+    return Layer(mask, x, y, np.full((height, width, 3), colour, np.int32), label, keep)
+
+
+def test_the_bytes_are_the_pinned_ones(prepared: Path) -> None:
+    assert data.load(prepared).digest == DIGEST
+
+
+def test_another_process_makes_the_same_bytes(prepared: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from mnv4bench import data; from mnv4bench.spec import DataSpec\n"
+        "data.prepare(DataSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]), threads=1)"
+    )
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-c", program, SPEC.model_dump_json(), str(tmp_path)]
+    subprocess.run(command, check=True, cwd=root)
+    names = sorted(path.relative_to(prepared) for path in prepared.rglob("*") if path.is_file())
+    assert len(names) == 10 + 5 + 2 + 1
+    assert names == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert all((prepared / name).read_bytes() == (tmp_path / name).read_bytes() for name in names)
+
+
+def test_the_digest_covers_annotations_and_image_sums_by_hand(prepared: Path) -> None:
+    lines = ""
+    for split in ("train", "val"):
+        path = prepared / "annotations" / f"{split}.json"
+        lines += f"{split} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for record in read_json(path)["images"]:
+            image = prepared / "images" / split / record["file_name"]
+            assert record["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert data.load(prepared).digest == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_the_record_counts_and_names_what_was_asked_for(prepared: Path) -> None:
+    dataset = data.load(prepared)
+    assert (dataset.train.count, dataset.val.count) == (10, 5)
+    assert dataset.classes == CLASSES
+    assert dataset.category_ids == tuple(range(1, 9))
+    assert dataset.slices == ("plain", "crowd", "small", "context", "large")
+    val = read_json(dataset.path(prepared, dataset.val.annotations))
+    assert [record["slice"] for record in val["images"]] == list(dataset.slices)
+    assert dataset.path(prepared, dataset.val.images) == prepared / "images" / "val"
+
+
+@pytest.mark.parametrize("changed", [{"seed": 4}, {"imgsz": 64}])
+def test_another_seed_or_side_is_another_picture(changed: dict[str, int]) -> None:
+    seed, side = changed.get("seed", SPEC.seed), changed.get("imgsz", SPEC.imgsz)
+    ours, _ = scenes.scene(SPEC.seed, "train", 0, SPEC.imgsz)
+    other, _ = scenes.scene(seed, "train", 0, side)
+    assert not np.array_equal(ours, other)
+
+
+def test_a_larger_set_begins_with_the_smaller_one(prepared: Path, tmp_path: Path) -> None:
+    data.prepare(SPEC.model_copy(update={"train": 11}), tmp_path)
+    small, large = (read_json(folder / "annotations" / "train.json") for folder in (prepared, tmp_path))
+    assert large["images"][:10] == small["images"]
+    assert large["annotations"][: len(small["annotations"])] == small["annotations"]
+
+
+@pytest.mark.parametrize("side", [64, 160, 320])
+def test_every_box_is_tight_around_the_visible_pixels(side: int) -> None:
+    for index in range(10):
+        sketch = start(Draws("scenes", 0, "val", index), side)
+        COMPOSE[scenes.slice_of(index)](sketch)
+        layers = without_hidden(side, sketch.layers)
+        flat = [
+            Layer(layer.mask, layer.x, layer.y, np.full((*layer.mask.shape, 3), position + 1, np.int32))
+            for position, layer in enumerate(layers)
+        ]
+        numbers = render(np.zeros((side, side, 3), np.int32), flat)[..., 0]
+        expected = []
+        for position, layer in enumerate(layers):
+            if layer.label is not None:
+                x, y, width, height = cv2.boundingRect((numbers == position + 1).astype(np.uint8))
+                expected.append((layer.label, x, y, width, height))
+                assert (numbers == position + 1).sum() >= 0.3 * layer.mask.sum()
+        assert scenes.scene(0, "val", index, side)[1] == expected
+
+
+def test_slices_hold_what_they_are_for() -> None:
+    boxes = {name: [] for name in scenes.SLICES}
+    for index in range(100):
+        boxes[scenes.slice_of(index)].append(scenes.scene(0, "train", index, 160)[1])
+    assert {len(pictures) for pictures in boxes.values()} == {20}
+    assert all(len({label for label, *_ in picture}) == 1 for picture in boxes["crowd"])
+    assert max(_overlap(picture) for picture in boxes["crowd"]) > 0.6
+    assert {max(width, height) for picture in boxes["small"] for *_, width, height in picture} <= set(range(4, 13))
+    for picture in boxes["context"]:
+        assert len({label for label, *_ in picture if label in LAMPS}) == 1
+    for picture in boxes["large"]:
+        (frame,) = [box for box in picture if box[0] in FRAMES]
+        assert frame[3] * frame[4] > 160 * 160 / 2
+    assert {label for name in ("plain", "small") for picture in boxes[name] for label, *_ in picture} == set(SHAPES)
+    assert any(not picture for picture in boxes["plain"])
+
+
+def _overlap(picture: list[scenes.Box]) -> float:
+    best = 0.0
+    for i, (_, x, y, w, h) in enumerate(picture):
+        for _, x2, y2, w2, h2 in picture[:i]:
+            across, down = min(x + w, x2 + w2) - max(x, x2), min(y + h, y2 + h2) - max(y, y2)
+            common = max(across, 0) * max(down, 0)
+            best = max(best, common / (w * h + w2 * h2 - common))
+    return best
+
+
+def test_relational_classes_come_equally_often() -> None:
+    counts = dict.fromkeys((*LAMPS, *FRAMES), 0)
+    for index in range(400):
+        if scenes.slice_of(index) in ("context", "large"):
+            sketch = start(Draws("scenes", 0, "train", index), 64)
+            COMPOSE[scenes.slice_of(index)](sketch)
+            for label in {layer.label for layer in sketch.layers} & set(counts):
+                counts[label] += 1
+    # 80 fair draws each: outside 25 … 55 once in a thousand
+    assert all(25 <= count <= 55 for count in counts.values()), counts
+
+
+def test_a_box_covers_only_the_strip_that_shows() -> None:
+    layers = [block(0, 0, 10, 10, "below"), block(4, 0, 10, 10, "above")]
+    owner = owners(20, without_hidden(20, layers))
+    assert bounds(owner == 0) == (0, 0, 4, 10)
+    assert bounds(owner == 1) == (4, 0, 10, 10)
+
+
+def test_an_object_hidden_beyond_its_limit_leaves_the_picture() -> None:
+    layers = [block(0, 0, 10, 10, "hidden"), block(2, 0, 10, 10, "above"), block(0, 15, 3, 3, None)]
+    assert [layer.label for layer in without_hidden(20, layers)] == ["above", None]
+
+
+def test_what_the_most_hidden_object_covered_may_stay() -> None:
+    # The first shows 2 of 10 columns under the second, which shows 1 of 10 under the third.
+    layers = [block(0, 0, 10, 2, "a"), block(2, 0, 10, 2, "b"), block(3, 0, 12, 2, "c")]
+    assert [layer.label for layer in without_hidden(20, layers)] == ["a", "c"]
+
+
+def test_colours_are_clipped_and_later_layers_lie_on_top() -> None:
+    picture = render(np.zeros((4, 4, 3), np.int32), [block(0, 0, 2, 1, None, colour=300), block(1, 0, 1, 1, None)])
+    assert picture[0, :, 0].tolist() == [255, 0, 0, 0]
+
+
+def test_the_sine_table_is_the_rounded_sine() -> None:
+    assert [round(1024 * math.sin(k * math.pi / 32)) for k in range(17)] == list(_SINES)
+
+
+@pytest.mark.parametrize("name", ["ring", "square", "triangle", "cross", "disc"])
+@pytest.mark.parametrize("size", [5, 6, 9, 12, 40])
+def test_an_upright_shape_fills_its_nominal_size_and_differs_from_the_others(name: str, size: int) -> None:
+    mask = shape(name, size)
+    assert max(mask.shape) in (size - 1, size)
+    others = [shape(other, size) for other in SHAPES if other != name]
+    assert not any(np.array_equal(mask, other) for other in others)
+
+
+def test_a_quarter_turn_of_a_cross_is_the_cross() -> None:
+    assert np.array_equal(shape("cross", 21), shape("cross", 21, 16))
+
+
+def test_a_rim_is_the_outermost_pixels() -> None:
+    assert rim(np.ones((4, 5), np.bool_), 1).sum() == 4 * 5 - 2 * 3
+
+
+def test_clouds_join_their_knots_linearly() -> None:
+    field = clouds(Draws("clouds"), 12, 4, 40)
+    knots = Draws("clouds").noise((5, 5, 3), 40)
+    assert np.array_equal(field[::4, ::4], knots[:3, :3])
+    assert np.array_equal(field[0, 2], (2 * knots[0, 0] + 2 * knots[0, 1]) // 4)
+
+
+def test_noise_takes_every_value_between_its_ends_and_no_other() -> None:
+    assert set(Draws("noise").noise((40, 40), 3).ravel().tolist()) == set(range(-3, 4))
+
+
+@pytest.mark.parametrize("shape_", [(1, 1), (7, 5), (160, 160), (320, 300)])
+def test_two_decoders_read_back_the_pixels(shape_: tuple[int, int]) -> None:
+    pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (*shape_, 3), dtype=np.uint8)
+    encoded = encode_png(pixels)
+    with Image.open(io.BytesIO(encoded)) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+    assert np.array_equal(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)[..., ::-1], pixels)
+
+
+def test_the_name_says_what_the_set_is() -> None:
+    assert data.key(DataSpec(name="scenes", train=600, val=200)) == "scenes-160-600x200-seed0"
+    assert data.key(DataSpec(name="scenes")) == data.key(DataSpec(name="scenes", train=600, val=200))
+    assert data.key(SPEC) == "scenes-96-10x5-seed3"
+
+
+def test_a_changed_annotation_is_noticed(tmp_path: Path) -> None:
+    data.prepare(SPEC.model_copy(update={"train": 1, "val": 1}), tmp_path)
+    assert data.verify(tmp_path).train.count == 1
+    path = tmp_path / "annotations" / "val.json"
+    write_text(path, path.read_text(encoding="utf-8").replace('"width":96', '"width":97'))
+    with pytest.raises(DataError, match="annotations changed"):
+        data.verify(tmp_path)
+
+
+def test_a_lost_image_is_noticed(tmp_path: Path) -> None:
+    data.prepare(SPEC.model_copy(update={"train": 1, "val": 1}), tmp_path)
+    (tmp_path / "images" / "val" / "000000.png").unlink()
+    with pytest.raises(DataError, match=r"000000\.png: missing image file"):
+        data.verify(tmp_path)
+
+
+def test_without_a_record_there_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no prepared data set"):
+        data.load(tmp_path)

@@ -1,0 +1,115 @@
+"""Arms of one seed start alike and see the same images, and a run that does not is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import tiny_dataset, tiny_run
+from torch import Tensor
+
+from mnv4bench import pairing
+from mnv4bench.batches import Batches, training_set
+from mnv4bench.errors import PairingError
+from mnv4bench.files import read_json, write_json
+from mnv4bench.models import detector
+from mnv4bench.records import Dataset
+from mnv4bench.spec import DistillSpec, ModelSpec, RunSpec, derive_seed
+
+ARMS = {
+    "default": ModelSpec(),
+    "conv": ModelSpec(downsample="conv"),
+    "c2f": ModelSpec(p5_block="c2f"),
+    "small_kernel": ModelSpec(large_kernel=False),
+    "no_attention": ModelSpec(attention="none"),
+    "one_to_many": ModelSpec(head="one_to_many"),
+    "one_to_one": ModelSpec(head="one_to_one"),
+    "tap_128": ModelSpec(p5_tap=128),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_dataset(tmp_path_factory.mktemp("pairing"))
+
+
+def first_batch(data: Path, spec: RunSpec) -> dict[str, Tensor]:
+    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    return next(iter(Batches(training_set(dataset, data, spec.data, spec.train), spec.train, derive_seed(spec.seed))(0)))
+
+
+def prints(data: Path, spec: RunSpec) -> dict[str, str]:
+    model = detector.build(spec.model, 2, seed=spec.seed)
+    return pairing.fingerprint(model.part_state(), first_batch(data, spec))
+
+
+def test_all_arms_of_a_seed_agree(data: Path, tmp_path: Path) -> None:
+    found = {}
+    for name, model in ARMS.items():
+        spec = tiny_run(model=model)
+        found[name] = prints(data, spec)
+        pairing.prove(name, spec, found[name], tmp_path)
+    def compared(*names: str) -> set[str]:
+        """The parts of which something has the same shape, and so was compared, in all of these arms."""
+        return {group.split(".")[0] for group in set.intersection(*(set(found[name]) for name in names))}
+
+    contested = {"p5_out", "head"}  # some of their layers are the same in every form
+    everywhere = {"first batch", "p4_mid", "p3_out", "p4_down", "p4_out"} | contested
+    assert compared(*ARMS) == everywhere
+    assert compared(*(set(ARMS) - {"tap_128"})) == everywhere | {"backbone", "sppf"}
+    assert compared("c2f", "one_to_many") == everywhere | {"backbone", "sppf", "attention", "p5_down"}
+
+
+def test_different_seeds_differ_in_every_random_layer_and_in_the_batch(data: Path) -> None:
+    one, other = (prints(data, tiny_run(seed=seed)) for seed in (0, 1))
+    assert one.keys() == other.keys()
+    same = {name.split(":")[0] for name in one if one[name] == other[name]}
+    assert same == {"head.dfl", "p4_down.bn"}  # constants
+
+
+def test_seeds_and_schedules_are_groups_of_their_own_and_models_are_not() -> None:
+    key = pairing.key(tiny_run())
+    alike = (tiny_run(model=ARMS["conv"]), tiny_run(distill=DistillSpec(logits=1.0), teacher="teacher"))
+    apart = (tiny_run(seed=1), tiny_run(2), tiny_run(start="trunk", fresh=("head",)), tiny_run(train={"lr": 0.1}))
+    assert {pairing.key(spec) for spec in alike} == {key}
+    assert len({key, *(pairing.key(spec) for spec in apart)}) == 5
+
+
+def test_an_arm_with_other_initial_values_is_stopped_with_the_other_runs_name(data: Path, tmp_path: Path) -> None:
+    spec = tiny_run()
+    batch = first_batch(data, spec)
+    state = detector.build(spec.model, 2).part_state()
+    pairing.prove("honest", spec, pairing.fingerprint(state, batch), tmp_path)
+    state["p4_mid.cv1.conv.weight"] = state["p4_mid.cv1.conv.weight"] + 1e-7 * torch.ones(())
+    with pytest.raises(PairingError, match=r"tampered and honest share a seed, but their p4_mid\.cv1:.* differs"):
+        pairing.prove("tampered", spec, pairing.fingerprint(state, batch), tmp_path)
+
+
+def test_an_arm_with_another_first_batch_is_stopped(data: Path, tmp_path: Path) -> None:
+    spec = tiny_run()
+    batch = first_batch(data, spec)
+    state = detector.build(spec.model, 2).part_state()
+    pairing.prove("honest", spec, pairing.fingerprint(state, batch), tmp_path)
+    batch["bboxes"] = batch["bboxes"].flip(0)
+    with pytest.raises(PairingError, match="their first batch differs"):
+        pairing.prove("tampered", spec, pairing.fingerprint(state, batch), tmp_path)
+
+
+def test_a_tampered_record_stops_the_next_run_of_its_group_only(data: Path, tmp_path: Path) -> None:
+    spec = tiny_run()
+    honest = prints(data, spec)
+    pairing.prove("first", spec, honest, tmp_path)
+    record = read_json(tmp_path / "first" / pairing.FILE)
+    record["prints"]["first batch"] = "0" * 16
+    write_json(tmp_path / "first" / pairing.FILE, record)
+    with pytest.raises(PairingError, match="first"):
+        pairing.prove("second", spec, honest, tmp_path)
+    pairing.prove("other_seed", tiny_run(seed=1), honest, tmp_path)
+
+
+def test_a_run_may_start_again_after_its_own_record_was_written(data: Path, tmp_path: Path) -> None:
+    spec = tiny_run()
+    for _ in range(2):
+        pairing.prove("again", spec, prints(data, spec), tmp_path)
+    assert read_json(tmp_path / "again" / pairing.FILE)["prints"] == prints(data, spec)

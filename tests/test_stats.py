@@ -1,0 +1,255 @@
+"""Resampled AP against pycocotools on copied images; intervals against hand calculation and simulation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pytest
+from test_coco_eval import Json, coco, random_split, result, split, thing
+
+from mnv4bench import matches
+from mnv4bench.coco_eval import evaluate, score
+from mnv4bench.errors import DataError
+from mnv4bench.matches import AREAS, MatchRecords
+from mnv4bench.stats import (
+    average_precision,
+    bootstrap_ap,
+    bootstrap_weights,
+    combined_interval,
+    paired_bootstrap,
+    satterthwaite,
+    student_t_cdf,
+    student_t_quantile,
+)
+
+
+def records_of(content: Json, found: list[Json]) -> MatchRecords:
+    return matches.from_eval(evaluate(coco(content), found))
+
+
+def copied(content: Json, found: list[Json], weights: np.ndarray) -> tuple[Json, list[Json]]:
+    """Write out every image, with its objects and detections, as often as its weight says."""
+    images: list[Json] = []
+    things: list[Json] = []
+    detections: list[Json] = []
+    for image, weight in zip(content["images"], weights, strict=True):
+        for _ in range(weight):
+            new: dict[str, Any] = {"image_id": len(images) + 1}
+            images.append({**image, "id": new["image_id"]})
+            mine = [thing for thing in content["annotations"] if thing["image_id"] == image["id"]]
+            things += [{**thing, **new, "id": len(things) + number} for number, thing in enumerate(mine, start=1)]
+            detections += [{**found_, **new} for found_ in found if found_["image_id"] == image["id"]]
+    return {**content, "images": images, "annotations": things}, detections
+
+
+def by_area(scores: Any) -> list[float]:
+    values = (scores.AP, scores.APs, scores.APm, scores.APl)
+    return [np.nan if value is None else value for value in values]
+
+
+@pytest.mark.parametrize(("seed", "decimals"), [(0, None), (1, None), (2, 1)])
+def test_unweighted_ap_equals_pycocotools_also_with_equal_scores(seed: int, decimals: int | None) -> None:
+    content, found = random_split(seed, images=20, decimals=decimals)
+    ours = [average_precision(records_of(content, found), area=area) for area in AREAS]
+    theirs = by_area(score(coco(content), found))
+    assert 0.05 < theirs[0] < 0.95
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_resampled_ap_equals_pycocotools_on_copied_images() -> None:
+    content, found = random_split(3, images=10)
+    records = records_of(content, found)
+    weights = bootstrap_weights(10, 8, seed=5)
+    weights[-1] = [1, 0, 1, 0, 0, 1, 0, 0, 0, 1]
+    ours = np.transpose([bootstrap_ap(records, weights, area) for area in AREAS])
+    theirs = []
+    for row in weights:
+        again, detections = copied(content, found, row)
+        theirs.append(by_area(score(coco(again), detections)))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+    assert np.ptp(ours[:, 0]) > 0.01
+
+
+def test_weights_of_zero_and_one_select_a_subset() -> None:
+    content, found = random_split(4)
+    records = records_of(content, found)
+    chosen = [2, 5, 6, 11]
+    weights = np.isin(records.image_ids, chosen).astype(int)
+    theirs = score(coco(content), found, chosen).AP
+    assert theirs is not None
+    assert average_precision(records, weights) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_weighted_ap_of_a_hand_worked_split() -> None:
+    # By score: wrong (image 1), right (image 2), wrong (image 1), right (image 1).
+    content = split(2, [thing(1, 1, 1, [0, 0, 20, 20]), thing(2, 2, 1, [0, 0, 20, 20])])
+    found = [
+        result(1, 1, [90, 90, 20, 20], 0.9),
+        result(2, 1, [0, 0, 20, 20], 0.8),
+        result(1, 1, [90, 0, 20, 20], 0.7),
+        result(1, 1, [0, 0, 20, 20], 0.6),
+    ]
+    records = records_of(content, found)
+    # Recall 1/2 at precision 1/2, recall 1 at precision 2/4: the envelope is 1/2 everywhere.
+    assert average_precision(records) == pytest.approx(1 / 2, abs=1e-12)
+    # Image 2 three times: recall 3/4 at precision 3/4 (76 levels), recall 1 at precision 4/6 (25 levels).
+    assert average_precision(records, np.array([1, 3])) == pytest.approx((76 * 3 / 4 + 25 * 2 / 3) / 101, abs=1e-12)
+    assert average_precision(records, np.array([0, 2])) == pytest.approx(1, abs=1e-12)
+    assert average_precision(records, np.array([2, 0])) == pytest.approx(1 / 3, abs=1e-12)
+
+
+def test_resample_without_objects_has_no_ap() -> None:
+    records = records_of(split(2, [thing(1, 1, 1, [0, 0, 20, 20])]), [result(2, 1, [0, 0, 9, 9], 0.5)])
+    assert bootstrap_ap(records, np.array([[1, 1], [0, 2]])).tolist() == pytest.approx([0, np.nan], nan_ok=True)
+    assert math.isnan(average_precision(records_of(split(2, []), [])))
+
+
+def test_blocks_of_replicates_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = records_of(*random_split(5))
+    weights = bootstrap_weights(12, 50, seed=1)
+    whole = bootstrap_ap(records, weights)
+    monkeypatch.setattr("mnv4bench.stats._BLOCK", 7)
+    np.testing.assert_array_equal(bootstrap_ap(records, weights), whole)
+
+
+def test_bootstrap_weights_are_seeded_draws_of_all_images() -> None:
+    weights = bootstrap_weights(30, 500, seed=9)
+    assert weights.shape == (500, 30)
+    assert set(weights.sum(axis=1)) == {30}
+    assert 0.8 < weights.var() < 1.1  # multinomial: 1 - 1/30
+    np.testing.assert_array_equal(weights, bootstrap_weights(30, 500, seed=9))
+    assert not np.array_equal(weights, bootstrap_weights(30, 500, seed=10))
+
+
+def test_paired_bootstrap_averages_seeds_over_the_same_resamples() -> None:
+    content, found = random_split(6)
+    arms = [[records_of(content, found[start::2]) for start in seeds] for seeds in ((0, 1), (1, 0))]
+    arms[1][1] = records_of(content, found)
+    got = paired_bootstrap(arms[0], arms[1], replicates=20, seed=4)
+    for replicate, weights in enumerate(bootstrap_weights(12, 20, seed=4)):
+        deltas = [average_precision(a, weights) - average_precision(b, weights) for a, b in zip(*arms, strict=True)]
+        assert got[replicate] == pytest.approx(sum(deltas) / 2, abs=1e-15)
+    assert got.std() > 0
+
+
+def test_paired_bootstrap_of_an_arm_against_itself_is_zero() -> None:
+    records = records_of(*random_split(7))
+    assert not paired_bootstrap([records] * 2, [records] * 2, replicates=30, seed=0).any()
+
+
+def test_records_that_cannot_be_paired_are_refused() -> None:
+    content, found = random_split(8)
+    records = records_of(content, found)
+    with pytest.raises(DataError, match="1 against 2 records"):
+        paired_bootstrap([records], [records] * 2, 10, 0)
+    with pytest.raises(DataError, match="same split"):
+        paired_bootstrap([records], [replace(records, image_ids=records.image_ids + 1)], 10, 0)
+    with pytest.raises(DataError, match="12 images"):
+        bootstrap_ap(records, np.ones((3, 11), int))
+
+
+def test_combined_interval_of_a_hand_worked_case() -> None:
+    deltas = [0.01, 0.02, 0.03]  # mean 0.02, standard deviation 0.01
+    replicates = np.array([0.01, 0.02, 0.03])  # variance 0.0001
+    got = combined_interval(deltas, replicates, images=5)
+    a, b = 0.0001 / 3, 0.0001
+    df = (a + b) ** 2 / (a**2 / 2 + b**2 / 4)  # 16/9 / (1/18 + 1/4) = 5.818...
+    assert df == pytest.approx(64 / 11)
+    assert (got.mean, got.seed_sd, got.image_se, got.df) == pytest.approx((0.02, 0.01, 0.01, df))
+    half = student_t_quantile(0.975, df) * math.sqrt(a + b)
+    assert (got.low, got.high) == pytest.approx((0.02 - half, 0.02 + half))
+    assert got.high - got.low > combined_interval(deltas, replicates, images=5, level=0.9).high - got.low
+
+
+def test_one_seed_gives_the_image_interval_and_says_so() -> None:
+    got = combined_interval([0.02], np.array([0.01, 0.02, 0.03]), images=11)
+    assert (got.seed_sd, got.df) == (None, 10)
+    assert (got.low, got.high) == pytest.approx((0.02 - 0.01 * 2.228139, 0.02 + 0.01 * 2.228139), abs=1e-8)
+
+
+def test_interval_without_any_noise_is_a_point() -> None:
+    got = combined_interval([0.5, 0.5], np.full(9, 0.5), images=20)
+    assert (got.low, got.mean, got.high, got.seed_sd, got.image_se, got.df) == (0.5, 0.5, 0.5, 0.0, 0.0, 1.0)
+
+
+def test_resamples_without_ap_are_left_out_of_the_interval() -> None:
+    values = np.array([0.01, np.nan, 0.02, 0.03])
+    assert combined_interval([0.1, 0.2], values, 9) == combined_interval([0.1, 0.2], values[[0, 2, 3]], 9)
+
+
+@pytest.mark.parametrize(("deltas", "replicates", "images"), [([], 3, 5), ([0.1], 1, 5), ([0.1], 3, 1)])
+def test_too_little_data_for_an_interval_is_refused(deltas: list[float], replicates: int, images: int) -> None:
+    with pytest.raises(DataError, match="needs at least"):
+        combined_interval(deltas, np.zeros(replicates), images)
+
+
+def test_satterthwaite_lies_between_the_smallest_and_the_summed_degrees() -> None:
+    assert satterthwaite([(1.0, 4), (0.0, 9)]) == 4
+    assert satterthwaite([(1.0, 4), (1.0, 4)]) == 8
+    assert satterthwaite([(1e-300, 4), (1e-300, 4)]) == pytest.approx(8)
+    assert satterthwaite([(0.0, 4), (0.0, 2)]) == 2
+
+
+@pytest.mark.parametrize("probability", [0.6, 0.9, 0.95, 0.975, 0.9995])
+def test_t_quantile_equals_its_closed_forms(probability: float) -> None:
+    p = probability
+    assert student_t_quantile(p, 1) == pytest.approx(math.tan(math.pi * (p - 0.5)), rel=1e-10)
+    assert student_t_quantile(p, 2) == pytest.approx((2 * p - 1) / math.sqrt(2 * p * (1 - p)), rel=1e-10)
+    alpha = 4 * p * (1 - p)
+    q = math.cos(math.acos(math.sqrt(alpha)) / 3) / math.sqrt(alpha)
+    assert student_t_quantile(p, 4) == pytest.approx(2 * math.sqrt(q - 1), rel=1e-10)
+    z = NormalDist().inv_cdf(p)
+    assert student_t_quantile(p, 1e5) == pytest.approx(z + (z**3 + z) / 4e5, rel=1e-8)
+    assert student_t_quantile(1 - p, 3.7) == pytest.approx(-student_t_quantile(p, 3.7))
+
+
+@pytest.mark.parametrize(
+    ("df", "tabulated"), [(3, 3.182), (5, 2.571), (7, 2.365), (10, 2.228), (30, 2.042), (100, 1.984)]
+)
+def test_t_quantile_agrees_with_printed_tables(df: int, tabulated: float) -> None:
+    assert student_t_quantile(0.975, df) == pytest.approx(tabulated, abs=5e-4)
+
+
+def test_t_distribution_integrates_its_density_at_fractional_degrees() -> None:
+    for df in (1.3, 5.8, 211.4):
+        grid = np.linspace(0, 2.5, 20001)
+        scale = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
+        by_trapezoids = float(np.trapezoid(scale * (1 + grid**2 / df) ** (-(df + 1) / 2), grid))
+        assert student_t_cdf(2.5, df) == pytest.approx(0.5 + by_trapezoids, abs=1e-8)
+        assert student_t_cdf(student_t_quantile(0.8, df), df) == pytest.approx(0.8, abs=1e-12)
+
+
+@pytest.mark.parametrize(("probability", "df"), [(0.0, 5), (1.0, 5), (math.nan, 5), (0.9, 0.5)])
+def test_t_quantile_refuses_what_it_cannot_compute(probability: float, df: float) -> None:
+    with pytest.raises(ValueError, match="probability"):
+        student_t_quantile(probability, df)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "seed_noise", "image_noise"), [(3, 0.2, 1.0), (3, 1.0, 0.2), (8, 0.2, 1.0), (8, 1.0, 0.2)]
+)
+def test_combined_interval_covers_the_truth_whichever_noise_dominates(
+    seeds: int, seed_noise: float, image_noise: float
+) -> None:
+    """Difference of seed s on image i = seed effect + image effect + rest; the truth is 0."""
+    rng = np.random.default_rng(12)
+    images, trials = 100, 400
+    weights = bootstrap_weights(images, 200, seed=3)
+    covered = by_seeds_alone = by_images_alone = 0
+    for _ in range(trials):
+        effects = seed_noise * rng.normal(size=(seeds, 1)) + image_noise * math.sqrt(images) * rng.normal(size=images)
+        values = effects + rng.normal(size=(seeds, images))
+        deltas = values.mean(axis=1)
+        replicates = weights @ values.mean(axis=0) / images
+        interval = combined_interval(deltas, replicates, images)
+        covered += interval.low <= 0 <= interval.high
+        by_seeds_alone += abs(interval.mean) <= student_t_quantile(0.975, seeds - 1) * deltas.std(ddof=1) / seeds**0.5
+        by_images_alone += abs(interval.mean) <= 1.984 * interval.image_se
+    assert 0.91 < covered / trials < 0.985
+    # What the combination is for: either source alone fails where the other one dominates.
+    alone = by_seeds_alone if image_noise > seed_noise else by_images_alone
+    assert alone / trials < 0.8

@@ -1,0 +1,182 @@
+"""The real command, end to end, on the smoke preset and smaller."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("Snakefile", "ablations", "config", "profiles", "paper")
+SAME_BYTES = ("weights.safetensors", "curve.csv", "metrics.json", "matches.npz", "detections.json", "pairing.json")
+
+
+def copy_project(target: Path) -> Path:
+    """Copy what `snakemake` reads; the package itself is imported from the checkout."""
+    target.mkdir(parents=True)
+    for name in SOURCES:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target / name)
+    return target
+
+
+def command(*config: str, flags: tuple[str, ...] = ()) -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--cores", "2", *flags, "--config", *config]
+
+
+def snakemake(project: Path, *config: str, flags: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*config, flags=flags), cwd=project, text=True, capture_output=True, env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of every run that must not depend on when or how often the run was started."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*/*"))
+        if path.name in SAME_BYTES
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the whole smoke preset has run."""
+    project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
+    result = snakemake(project, "preset=smoke")
+    assert result.returncode == 0, result.stderr[-6000:]
+    return project
+
+
+def test_smoke_makes_every_output(finished: Path) -> None:
+    out = finished / "results" / "smoke"
+    wanted = [
+        *(f"tables/ablations.{kind}" for kind in ("csv", "md", "tex")),
+        "tables/slices.csv",
+        *(f"figures/{name}.{kind}" for name in ("pareto", "curves", "slices", "detections") for kind in ("png", "pdf")),
+        "report.html",
+        "paper/mnv4bench.pdf",
+        "cost.json",
+        "latency/blocks.csv",
+        "complete.txt",
+    ]
+    assert [name for name in wanted if not (out / name).stat().st_size] == []
+    assert (out / "paper" / "mnv4bench.pdf").read_bytes().startswith(b"%PDF")
+    with (out / "tables" / "ablations.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    arms = {
+        (path.stem, arm)
+        for path in (finished / "ablations").glob("*.yaml")
+        for arm in yaml.safe_load(path.read_text())["arms"]
+    }
+    assert {(row["ablation"], row["arm"]) for row in rows} == arms
+
+
+def test_a_second_run_does_nothing(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()}
+    dry = snakemake(finished, "preset=smoke", flags=("-n",))
+    assert "Nothing to be done" in dry.stdout + dry.stderr
+    assert snakemake(finished, "preset=smoke").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()} == before
+
+
+def test_touching_one_ablation_remakes_no_run(finished: Path) -> None:
+    (finished / "ablations" / "psa.yaml").touch()
+    dry = snakemake(finished, "preset=smoke", flags=("-n", "--quiet", "rules"))
+    planned = {line.split()[0] for line in dry.stdout.splitlines() if line[:1].isalpha() and line.split()[-1].isdigit()}
+    full = snakemake(finished, "preset=smoke", flags=("-n",)).stdout
+    assert "rule compare:" in full
+    assert not {"rule train:", "rule evaluate:", "rule latency:", "rule cost:", "rule data:"} & set(full.splitlines())
+    assert "train" not in planned
+
+
+def test_editing_one_ablation_trains_only_its_new_arm(finished: Path) -> None:
+    path = finished / "ablations" / "scdown.yaml"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("{model.downsample: conv}", "{model.downsample: conv, train.lr: 1.0e-3}"))
+        dry = snakemake(finished, "preset=smoke", flags=("-n",)).stdout
+    finally:
+        path.write_text(text)
+    assert dry.splitlines().count("rule train:") == 1
+
+
+def test_kill_and_restart_gives_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL to the workflow and to everything that it started, twice, then the same bytes as a run left alone."""
+    config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
+    config["train"] = {"epochs": 3, "augment": {"mosaic": 1.0, "fliplr": 0.5}}
+    config["data"]["train"] = 48
+
+    def project(name: str) -> Path:
+        folder = copy_project(tmp_path / name)
+        (folder / "config" / "smoke.yaml").write_text(yaml.safe_dump(config))
+        return folder
+
+    target = ("--until", "evaluate")
+    calm = project("calm")
+    result = snakemake(calm, "preset=smoke", "only=nms_free", flags=target)
+    assert result.returncode == 0, result.stderr[-6000:]
+
+    killed = project("killed")
+    for checkpoints in (1, 2):
+        kill_after(killed, checkpoints, command("preset=smoke", "only=nms_free", flags=target))
+    result = snakemake(killed, "preset=smoke", "only=nms_free", flags=target)
+    assert result.returncode == 0, result.stderr[-6000:]
+
+    runs = Path("results/smoke/runs")
+    wanted = digests(calm / runs)
+    assert len(wanted) == 3 * len(SAME_BYTES)
+    assert digests(killed / runs) == wanted
+
+
+def kill_after(project: Path, epochs: int, arguments: list[str]) -> None:
+    """Start the workflow and kill all of it once it has finished so many more epochs."""
+    with subprocess.Popen(
+        arguments, cwd=project, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment()
+    ) as process:
+        assert process.stderr is not None
+        seen = 0
+        for line in process.stderr:
+            seen += "  epoch " in line
+            if seen >= epochs:
+                time.sleep(0.3)  # into the next epoch
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stderr.close()
+
+
+def test_a_diverged_arm_is_a_cell_and_fails_the_last_rule_only(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    (project / "ablations" / "scdown.yaml").write_text(
+        "title: diverging\nquestion: Is an absurd learning rate survived?\nbaseline: calm\nsmallest_effect: 0.005\n"
+        "arms:\n  calm: {}\n  wild: {train.lr: 1.0e+30, train.optimizer: sgd}\n"
+    )
+    result = snakemake(project, "preset=smoke", "only=scdown")
+    out = project / "results" / "smoke"
+    assert result.returncode != 0
+    assert "did not end well" in result.stderr
+    assert (out / "paper" / "mnv4bench.pdf").exists()
+    assert "diverged" in (out / "tables" / "ablations.md").read_text()
+    states = {json.loads(path.read_text())["state"] for path in out.glob("runs/*/status.json")}
+    assert states == {"done", "diverged"}
+
+
+def test_bad_yaml_is_one_error_before_anything_runs(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    (project / "ablations" / "psa.yaml").write_text((ROOT / "ablations/psa.yaml").read_text().replace("psa}", "pza}"))
+    result = snakemake(project, "preset=smoke")
+    assert result.returncode != 0
+    assert "ablations/psa.yaml:7: arms.psa.model.attention" in result.stderr
+    assert not (project / "results").exists()
