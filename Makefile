@@ -4,7 +4,8 @@
 PRESET ?= quick
 CORES ?= all
 SNAKEMAKE_FLAGS ?=
-PYTEST_FLAGS ?= -n 2
+# A file's tests share costly fixtures, so they stay in one process.
+PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 # The first Python that is new enough; the interpreter itself, so that an activated .venv can be rebuilt.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14; do \

@@ -1,14 +1,19 @@
 # mnv4bench: from YAML to tables, figures and paper. A rule calls one function of the package; the science lives there.
-#   snakemake --cores all [--config preset=NAME only=ABLATION]
+#   snakemake --cores all [--config preset=NAME only=ABLATION seeds=N]
 
 import sys
 
 from mnv4bench.data import key
 from mnv4bench.plan import load
 
+unknown = sorted(set(config) - {"preset", "only", "seeds"})
+if unknown:
+    raise WorkflowError(
+        f"--config {unknown[0]}=…: unknown; allowed: preset, only, seeds"
+    )
+
 PRESET = config.get("preset", "quick")
-ONLY = config.get("only")
-PLAN = load(PRESET, ONLY)
+PLAN = load(PRESET, config.get("only"), seeds=config.get("seeds"))
 SPEC = PLAN.preset
 
 OUT = f"results/{PRESET}"
@@ -16,7 +21,10 @@ DATA = f"{OUT}/data/{key(SPEC.data)}"
 RUNS = [f"{OUT}/runs/{run}" for run in PLAN.runs]
 SCORED = [f"{run}/metrics.json" for run in RUNS]
 FIGURES = ["pareto", "curves", "slices", "detections"]
-STEP = f"{sys.executable} -m mnv4bench step --preset {PRESET}" + (f" --only {ONLY}" if ONLY else "")
+GIVEN = {"preset": PRESET} | config
+STEP = f"{sys.executable} -m mnv4bench step " + " ".join(
+    f"--{key} {value}" for key, value in GIVEN.items()
+)
 
 
 wildcard_constraints:
@@ -39,10 +47,10 @@ rule all:
 rule data:
     output:
         f"{DATA}/dataset.json",
-    params:
-        spec=SPEC.data.model_dump_json(),
     log:
         f"{OUT}/logs/data.log",
+    params:
+        spec=SPEC.data.model_dump_json(),
     shell:
         "{STEP} data > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -52,7 +60,11 @@ def before_training(wildcards):
     run = PLAN.run(wildcards.run)
     return {
         "data": f"{DATA}/dataset.json",
-        "runs": [f"{OUT}/runs/{name}/status.json" for name in (run.start, run.teacher) if name],
+        "runs": [
+            f"{OUT}/runs/{name}/status.json"
+            for name in (run.start, run.teacher)
+            if name
+        ],
     }
 
 
@@ -65,8 +77,8 @@ rule train:
         f"{OUT}/runs/{{run}}/train.log",
     benchmark:
         f"{OUT}/benchmarks/train/{{run}}.tsv"
-    threads: lambda wildcards: PLAN.run(wildcards.run).train.threads
     priority: 10
+    threads: lambda wildcards: PLAN.run(wildcards.run).train.threads
     shell:
         "{STEP} train --run {wildcards.run} 2>&1 | tee {log} >&2"
 
@@ -88,10 +100,10 @@ rule cost:
         f"{DATA}/dataset.json",
     output:
         f"{OUT}/cost.json",
-    params:
-        arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
     log:
         f"{OUT}/logs/cost.log",
+    params:
+        arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
     shell:
         "{STEP} cost > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -101,14 +113,14 @@ rule latency:
         SCORED,
     output:
         f"{OUT}/latency/latency.json",
-    params:
-        arms=[arm.label for arm in PLAN.arms],
-        protocol=SPEC.latency.model_dump_json(),
     log:
         f"{OUT}/logs/latency.log",
     benchmark:
         f"{OUT}/benchmarks/latency.tsv"
     threads: workflow.cores or 1  # nothing else may run while this measures
+    params:
+        arms=[arm.label for arm in PLAN.arms],
+        protocol=SPEC.latency.model_dump_json(),
     shell:
         "{STEP} latency > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -119,11 +131,11 @@ rule compare:
         [f"ablations/{name}.yaml" for name in PLAN.ablations],
     output:
         f"{OUT}/compare.json",
+    log:
+        f"{OUT}/logs/compare.log",
     params:
         resamples=SPEC.bootstrap,
         arms=[arm.label for arm in PLAN.arms],
-    log:
-        f"{OUT}/logs/compare.log",
     shell:
         "{STEP} compare > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -135,8 +147,16 @@ rule tables:
         f"{OUT}/cost.json",
         f"{OUT}/latency/latency.json",
     output:
-        report(f"{OUT}/tables/ablations.csv", category="Tables", labels={"table": "ablations"}),
-        report(f"{OUT}/tables/slices.csv", category="Tables", labels={"table": "slices (exploratory)"}),
+        report(
+            f"{OUT}/tables/ablations.csv",
+            category="Tables",
+            labels={"table": "ablations"},
+        ),
+        report(
+            f"{OUT}/tables/slices.csv",
+            category="Tables",
+            labels={"table": "slices (exploratory)"},
+        ),
         f"{OUT}/tables/ablations.md",
         f"{OUT}/tables/ablations.tex",
     log:
@@ -152,7 +172,14 @@ rule figures:
         f"{OUT}/cost.json",
         f"{OUT}/latency/latency.json",
     output:
-        [report(f"{OUT}/figures/{name}.png", category="Figures", labels={"figure": name}) for name in FIGURES],
+        [
+            report(
+                f"{OUT}/figures/{name}.png",
+                category="Figures",
+                labels={"figure": name},
+            )
+            for name in FIGURES
+        ],
         [f"{OUT}/figures/{name}.pdf" for name in FIGURES],
     log:
         f"{OUT}/logs/figures.log",
@@ -184,7 +211,7 @@ rule report:
     log:
         f"{OUT}/logs/report.log",
     params:
-        config=f"preset={PRESET}" + (f" only={ONLY}" if ONLY else ""),
+        config=" ".join(f"{key}={value}" for key, value in GIVEN.items()),
     shell:
         "{sys.executable} -m snakemake --cores 1 --nolock --config {params.config}"
         " --report {output} -- {input} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"

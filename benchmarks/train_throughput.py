@@ -31,15 +31,15 @@ IMGSZ, BATCH = 160, 16
 
 def ours(data: Path, epochs: int, report: Path) -> None:
     """Train one one-thread job and write (images, seconds) after the warm-up epoch."""
+    import torch
+
     from mnv4bench.batches import Batches, training_set
     from mnv4bench.models import build
     from mnv4bench.models.yolo import hyperparameters
+    from mnv4bench.process import set_up_process
     from mnv4bench.records import Dataset
     from mnv4bench.spec import AugmentSpec, DataSpec, TrainSpec
-    from mnv4bench.process import set_up_process
     from mnv4bench.train import Trainer, fit
-
-    import torch
 
     spec = TrainSpec(epochs=epochs, batch=BATCH, augment=AugmentSpec(mosaic=1.0))
     set_up_process(spec.threads)
@@ -55,16 +55,16 @@ def ours(data: Path, epochs: int, report: Path) -> None:
 
 def theirs(data: Path, epochs: int, report: Path, as_it_comes: bool) -> None:
     """Train by ultralytics' DetectionTrainer and write (images, seconds) after the warm-up epoch."""
-    import mnv4bench
     from mnv4bench.models import build
     from mnv4bench.records import Dataset
+    from mnv4bench.torchvision_ops import provide
 
-    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
-    yolo = mnv4bench.as_yolo(build(MODEL, len(dataset.classes)))
+    provide()  # ultralytics' trainer imports torchvision
 
     import ultralytics.utils.torch_utils as torch_utils
     from ultralytics.models.yolo.detect import DetectionTrainer
 
+    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
     if not as_it_comes:
         torch_utils.NUM_THREADS = 1
 
@@ -73,31 +73,29 @@ def theirs(data: Path, epochs: int, report: Path, as_it_comes: bool) -> None:
             return build(MODEL, len(dataset.classes))
 
     ends: list[float] = []
-    yolo.add_callback("on_fit_epoch_end" if as_it_comes else "on_train_epoch_end", lambda _: ends.append(time.perf_counter()))
     with tempfile.TemporaryDirectory() as project:
-        yolo.train(
-            trainer=Trainer,
-            data=str(data / "yolo" / "data.yaml"),
-            epochs=epochs,
-            imgsz=IMGSZ,
-            batch=BATCH,
-            nbs=BATCH,
-            optimizer="AdamW",
-            lr0=2e-3,
-            device="cpu",
-            close_mosaic=0,
-            translate=0.0,
-            scale=0.0,
-            hsv_h=0.0,
-            hsv_s=0.0,
-            hsv_v=0.0,
-            erasing=0.0,
-            project=project,
-            name="run",
-            val=as_it_comes,
-            plots=as_it_comes,
-            verbose=False,
-        )
+        settings = {
+            "model": "yolov10n.yaml",  # read for its name alone
+            "data": str(data / "yolo" / "data.yaml"),
+            "epochs": epochs,
+            "imgsz": IMGSZ,
+            "batch": BATCH,
+            "nbs": BATCH,
+            "optimizer": "AdamW",
+            "lr0": 2e-3,
+            "device": "cpu",
+            "close_mosaic": 0,
+            **dict.fromkeys(("translate", "scale", "hsv_h", "hsv_s", "hsv_v", "erasing"), 0.0),
+            "project": project,
+            "name": "run",
+            "val": as_it_comes,
+            "plots": as_it_comes,
+            "verbose": False,
+        }
+        trainer = Trainer(overrides=settings)
+        event = "on_fit_epoch_end" if as_it_comes else "on_train_epoch_end"
+        trainer.add_callback(event, lambda _: ends.append(time.perf_counter()))
+        trainer.train()
     ends = ends[:epochs]  # the final validation calls back once more
     write_json(report, [(len(ends) - 1) * dataset.train.count, ends[-1] - ends[0]])
 
@@ -108,7 +106,9 @@ def rate(side: str, data: Path, epochs: int, jobs: int) -> float:
         reports = [Path(folder) / f"{job}.json" for job in range(jobs)]
         environment = {**os.environ, **({} if side == "as_it_comes" else {"OMP_NUM_THREADS": "1"})}
         command = [sys.executable, __file__, "--side", side, "--data", str(data), "--epochs", str(epochs), "--report"]
-        processes = [subprocess.Popen([*command, str(report)], env=environment, stdout=subprocess.DEVNULL) for report in reports]
+        processes = [
+            subprocess.Popen([*command, str(report)], env=environment, stdout=subprocess.DEVNULL) for report in reports
+        ]
         if any(process.wait() for process in processes):
             raise SystemExit(f"{side}: a training process failed")
         return sum(images / seconds for images, seconds in map(read_json, reports))
@@ -176,7 +176,10 @@ def main() -> None:
                     "ultralytics_one_thread": measured["one_thread", 1],
                 }
             )
-            print(f"round {number + 1}: " + ", ".join(f"{key} {value:.1f}" for key, value in rounds[-1].items()), flush=True)
+            print(
+                f"round {number + 1}: " + ", ".join(f"{key} {value:.1f}" for key, value in rounds[-1].items()),
+                flush=True,
+            )
     ratios = {
         "all cores against as it comes": [r["ours_all_cores"] / r["ultralytics_as_it_comes"] for r in rounds],
         "one thread against one thread": [r["ours_one_thread"] / r["ultralytics_one_thread"] for r in rounds],

@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("mnv4bench", description="Does each part of MobileNetV4 and YOLOv10 pay for itself?")
+    parser = argparse.ArgumentParser(
+        "mnv4bench", description="Does each part of MobileNetV4 and YOLOv10 pay for itself?"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     plan = commands.add_parser("plan", help="list the runs of a preset: which are shared, which are finished")
@@ -50,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
 def _which(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="quick", help="a file of config/ without its ending (default: quick)")
     parser.add_argument("--only", metavar="ABLATION", help="one ablation alone")
+    parser.add_argument("--seeds", type=int, metavar="N", help="only the preset's first N seeds")
+
+
+def _load(options: argparse.Namespace) -> Plan:
+    return load(options.preset, options.only, seeds=options.seeds)
 
 
 def _results(plan: Plan) -> Path:
@@ -57,7 +64,7 @@ def _results(plan: Plan) -> Path:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    plan = load(options.preset, options.only)
+    plan = _load(options)
     runs = _results(plan) / "runs"
     for name in plan.runs:
         users = _users(plan, name)
@@ -101,5 +108,5 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _step(options: argparse.Namespace) -> None:
-    plan = load(options.preset, options.only)
+    plan = _load(options)
     STEPS[options.step](Context(plan, _results(plan), options.run))

@@ -23,7 +23,7 @@ ARITHMETIC = ("conv", "matmul", "linear")
 
 def deployed(model: Detector) -> Detector:
     """Return a fused copy in eval mode that holds only the branch that `model.read` uses."""
-    fused = copy.deepcopy(model).eval()
+    fused: Detector = copy.deepcopy(model).eval()
     fused.fuse(verbose=False)
     return fused
 
@@ -67,5 +67,3 @@ def write_cost(plan: Plan, classes: int, path: Path) -> None:
             counted[same] = count(model, plan.preset.data.imgsz)
         arms[arm.label] = counted[same]
     write_json(path, Cost(imgsz=plan.preset.data.imgsz, classes=classes, arms=arms))
-
-

@@ -16,8 +16,8 @@ from mnv4bench.spec import DistillSpec
 class Distillation:
     """Adds a frozen teacher's terms to a loss.
 
-    Class probabilities: binary cross-entropy to the teacher's probabilities, summed over anchors and classes and divided
-    by the teacher's total probability. Boxes: Kullback-Leibler divergence between the distance distributions of each
+    Class probabilities: binary cross-entropy to the teacher's probabilities, summed over anchors and classes and
+    divided by the teacher's total probability. Boxes: Kullback-Leibler divergence between the distance distributions of each
     side (localization distillation, arXiv 2102.12252), each anchor weighted by the teacher's highest class probability.
     Both are taken in every branch that student and teacher have in common, and scaled like the loss they stand beside.
     """
@@ -46,11 +46,13 @@ class Distillation:
     def _branch(self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
         wanted = teacher["scores"].sigmoid()
         confidence = wanted.amax(dim=1)  # (B, anchors)
-        classes = F.binary_cross_entropy_with_logits(student["scores"], wanted, reduction="sum") / wanted.sum().clamp(min=1)
-        sides = [
+        classes = F.binary_cross_entropy_with_logits(student["scores"], wanted, reduction="sum") / wanted.sum().clamp(
+            min=1
+        )
+        mine, theirs = (
             predictions["boxes"].unflatten(1, (4, -1)).log_softmax(dim=2)  # (B, 4 sides, bins, anchors)
             for predictions in (student, teacher)
-        ]
-        divergence = F.kl_div(*sides, reduction="none", log_target=True).sum(dim=2).mean(dim=1)
+        )
+        divergence = F.kl_div(mine, theirs, reduction="none", log_target=True).sum(dim=2).mean(dim=1)
         boxes = (divergence * confidence).sum() / confidence.sum().clamp(min=1)
         return self.logits * classes + self.boxes * boxes

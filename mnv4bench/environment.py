@@ -13,7 +13,16 @@ import torch
 
 from mnv4bench.records import Environment
 
-PACKAGES = ("torch", "ultralytics", "numpy", "opencv-python-headless", "pycocotools", "fvcore", "onnxruntime", "snakemake")
+PACKAGES = (
+    "torch",
+    "ultralytics",
+    "numpy",
+    "opencv-python-headless",
+    "pycocotools",
+    "fvcore",
+    "onnxruntime",
+    "snakemake",
+)
 
 
 def environment() -> Environment:
@@ -57,7 +66,11 @@ def _commit() -> str | None:
             ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=10
         )
         changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=folder, capture_output=True, text=True, timeout=10
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -16,9 +16,9 @@ from mnv4bench.images import Letterboxed, letterbox
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.nms import read_nms, read_top
+from mnv4bench.process import set_up_process
 from mnv4bench.records import Dataset, Metrics, Reading, Status
 from mnv4bench.spec import Read, RunSpec
-from mnv4bench.process import set_up_process
 
 CONFIDENCE = 0.001
 NMS_IOU = 0.7
@@ -59,7 +59,7 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
     write_text(folder / "detections.json", json.dumps(results, separators=(",", ":")) + "\n")
 
     readings: dict[Read, Reading] = {}
-    records = {}
+    records: dict[str, matches.MatchRecords] = {}
     for read, rows in results.items():
         evaluation = coco_eval.evaluate(truth, rows, max_dets=MAX_DETECTIONS)
         readings[read] = coco_eval.reading(evaluation)

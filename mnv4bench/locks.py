@@ -17,6 +17,10 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{path.parent.name}: another process is working on this run; waiting for it", file=sys.stderr, flush=True)
+            print(
+                f"{path.parent.name}: another process is working on this run; waiting for it",
+                file=sys.stderr,
+                flush=True,
+            )
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -56,7 +56,7 @@ def prove(run: str, spec: RunSpec, prints: Mapping[str, str], runs: Path) -> Non
         for name, value in prints.items():
             if other["prints"].get(name, value) != value:
                 raise PairingError(
-                    f"{run} and {path.parent.name} share a seed, but their {name} differs: their difference would not be "
-                    "the arm's effect. Was one of them made with other code or packages? Delete both runs' folders and "
+                    f"{run} and {path.parent.name} share a seed, but their {name} differs: their difference "
+                    "would not be the arm's effect. Was one of them made with other code or packages? Delete both runs' folders and "
                     "start again."
                 )

@@ -85,7 +85,7 @@ class AblationSpec(Spec):
     """What the source claims, with its place; printed beside the result and never used in computing it."""
     baseline: str
     arms: dict[str, dict[str, Any]] = Field(..., min_length=2)
-    """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` chooses how detections are read."""
+    """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read."""
     primary: str = "AP"
     smallest_effect: float = Field(..., gt=0)
     """The difference of the primary metric (0–1) below which nobody would care."""
@@ -161,11 +161,12 @@ def slug(model: ModelSpec, distill: DistillSpec) -> str:
     return "+".join([*(words or ["default"]), *(["distilled"] if distill.wanted else [])])
 
 
-def load(preset: str, only: str | None = None, root: Path = Path()) -> Plan:
+def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int | None = None) -> Plan:
     """Read config/<preset>.yaml and the ablations that it names, and resolve them.
 
     Args:
         only: one ablation of the preset's, or any other in ablations/, alone.
+        seeds: how many of the preset's seeds to run, the first ones.
 
     Raises:
         SpecError: names the file, the line, the field and what is allowed.
@@ -176,6 +177,10 @@ def load(preset: str, only: str | None = None, root: Path = Path()) -> Plan:
         raise SpecError(f"no preset {preset!r}: {path} does not exist; {nearest(preset, known)}")
     config = YamlFile(path)
     spec = config.parse(Preset)
+    if seeds is not None:
+        if not 1 <= seeds <= len(spec.seeds):
+            raise SpecError(f"seeds={seeds}: {path} has {len(spec.seeds)}; allowed: 1 to {len(spec.seeds)}")
+        spec = spec.model_copy(update={"seeds": spec.seeds[:seeds]})
     known = sorted(file.stem for file in (root / ABLATIONS).glob("*.yaml"))
     names = spec.ablations if only is None else (only,)
     for position, name in enumerate(names):

@@ -18,7 +18,8 @@ def set_up_process(threads: int) -> None:
     torch.set_num_threads(threads)
     single_threaded_image_operations()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that took a tenth of a step
+    # A debugging aid that comes with it and took a tenth of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     keep_freed_memory()
 

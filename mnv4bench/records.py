@@ -75,7 +75,7 @@ class Status(Record):
     """Training time over all of the run's starts."""
     peak_memory_mib: float | None = None
     pairing: dict[str, str] = {}
-    """SHA-256 of the first batch and of each part's initial weights: equal in every arm of a seed that shares the part."""
+    """SHA-256 of the first batch and of each part's initial weights: equal in all arms of a seed that have the part."""
     weights_digest: str | None = None
     """SHA-256 over names, shapes and bytes of the final EMA tensors."""
     environment: Environment

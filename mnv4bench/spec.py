@@ -13,10 +13,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PROTOCOL = 1
-"""Version of the meaning of a spec. Raise it when code changes what an unchanged spec trains: every run gets a new name."""
+"""Version of what specs mean. Raise it when code changes what an unchanged spec trains: every run gets a new name."""
 
 Read = Literal["nms", "nms_free"]
-"""How detections are read: class-wise non-maximum suppression over a one-to-many head, or a one-to-one head's top scores."""
+"""How detections are read: non-maximum suppression over a one-to-many head, or a one-to-one head's top scores."""
 
 
 class Spec(BaseModel):
@@ -56,7 +56,7 @@ PARTS_OF: dict[str, tuple[str, ...]] = {
     "head": ("head",),
     "p5_tap": ("backbone", "sppf"),
 }
-"""ModelSpec field → the parts of the network (mnv4bench.models.detector) that it decides; a field not here decides all."""
+"""ModelSpec field → the parts of the network (mnv4bench.models.detector) it decides; a field not here decides all."""
 
 
 class DataSpec(Spec):
@@ -100,7 +100,7 @@ class TrainSpec(Spec):
     final_lr: float = Field(0.01, gt=0, le=1)
     """The last learning rate, as a fraction of `lr`."""
     schedule: Literal["one_cycle", "linear", "cosine"] = "one_cycle"
-    """one_cycle: per step (arXiv 1708.07120); linear and cosine: per epoch after a warm-up per step, as ultralytics does."""
+    """one_cycle: per step (arXiv 1708.07120); linear, cosine: per epoch after a warm-up, as in ultralytics."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """AdamW's first beta, or SGD's Nesterov momentum."""
     weight_decay: float = Field(0.01, ge=0)
@@ -131,7 +131,7 @@ class DistillSpec(Spec):
     logits: float = Field(0.0, ge=0)
     """Binary cross-entropy to the teacher's class probabilities, over all anchors."""
     boxes: float = Field(0.0, ge=0)
-    """Kullback-Leibler divergence to the teacher's distance distributions (arXiv 2102.12252), weighted by its confidence."""
+    """Kullback-Leibler divergence to the teacher's distance distributions (arXiv 2102.12252)."""
 
     @property
     def wanted(self) -> bool:
@@ -154,9 +154,7 @@ class RunSpec(Spec):
 
     def canonical(self) -> str:
         """Return the one JSON text of this spec: keys sorted, no spaces, all defaults spelled out."""
-        return json.dumps(
-            {"protocol": PROTOCOL, **self.model_dump(mode="json")}, sort_keys=True, separators=(",", ":")
-        )
+        return json.dumps({"protocol": PROTOCOL, **self.model_dump(mode="json")}, sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> str:
         """Return the hexadecimal SHA-256 of the canonical text."""
@@ -170,7 +168,12 @@ def default_read(model: ModelSpec) -> Read:
 
 def readings(model: ModelSpec) -> tuple[Read, ...]:
     """Return every way in which one forward pass of `model` can be read."""
-    return {"one_to_many": ("nms",), "one_to_one": ("nms_free",), "dual": ("nms_free", "nms")}[model.head]  # type: ignore[return-value]
+    of_head: dict[str, tuple[Read, ...]] = {
+        "one_to_many": ("nms",),
+        "one_to_one": ("nms_free",),
+        "dual": ("nms_free", "nms"),
+    }
+    return of_head[model.head]
 
 
 def derive_seed(*names: object) -> int:

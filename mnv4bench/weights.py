@@ -46,7 +46,9 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:
-        raise SpecError(f"{path}: not readable as weights ({error}); delete the run's folder to train it again") from error
+        raise SpecError(
+            f"{path}: not readable as weights ({error}); delete the run's folder to train it again"
+        ) from error
 
 
 def load_parts(model: Detector, state: Mapping[str, Tensor], fresh: Iterable[str]) -> None:

@@ -46,13 +46,15 @@ class YamlFile:
                 line = key_node.start_mark.line + 1
                 if key in result:
                     first = self._lines[(*place, key)]
-                    raise SpecError(f"{self.path}:{line}: {key!r} stands twice (first in line {first}); rename or drop one")
+                    raise SpecError(
+                        f"{self.path}:{line}: {key!r} stands twice (first in line {first}); rename or drop one"
+                    )
                 self._lines[(*place, key)] = line
                 result[key] = self._value(value_node, (*place, key))
             return result
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*place, str(i))) for i, item in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        return yaml.SafeLoader("").construct_object(node, deep=True)
 
     def error(self, place: Sequence[str | int], message: str) -> SpecError:
         """Return an error at `place` (a path of keys), naming file, line and field."""
@@ -100,7 +102,7 @@ def _owner(record: type[BaseModel], loc: Sequence[Any]) -> type[BaseModel] | Non
             return None
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
         owner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    return owner
+    return owner if isinstance(owner, type) and issubclass(owner, BaseModel) else None
 
 
 def nearest(word: str, allowed: Sequence[str]) -> str:

@@ -90,7 +90,7 @@ def spread(model: nn.Module, seed: int = 0) -> None:
         if isinstance(model, Detector):
             for name, parameter in model.head.named_parameters():
                 if "cv3" in name and name.endswith(("2.weight", "2.bias")) and parameter.shape[0] == model.head.nc:
-                    parameter.copy_(uniform(parameter, -1.0, 1.0))
+                    parameter.copy_(uniform(parameter, -2.0, 2.0))
 
 
 def images(count: int = 2, side: int = SIDE, seed: int = 1) -> Tensor:

@@ -17,7 +17,7 @@ from ultralytics.utils.loss import E2EDetectLoss, E2ELoss, v8DetectionLoss
 
 from mnv4bench.errors import SpecError
 from mnv4bench.models import build, detector
-from mnv4bench.models.yolo import Detector, DetectionLoss, branches
+from mnv4bench.models.yolo import DetectionLoss, Detector, branches
 from mnv4bench.spec import PARTS_OF, ModelSpec, Read, readings
 
 HEADS = ("one_to_many", "one_to_one", "dual")
@@ -52,7 +52,9 @@ def test_training_form_has_the_published_architectures_parameters_at_80_classes(
 
 
 def test_an_unknown_model_is_refused_with_the_catalogue() -> None:
-    with pytest.raises(SpecError, match="no model 'mnv4-yolov10m'; did you mean .* allowed: mnv4-yolov10n, mnv4-yolov10s"):
+    with pytest.raises(
+        SpecError, match="no model 'mnv4-yolov10m'; did you mean .* allowed: mnv4-yolov10n, mnv4-yolov10s"
+    ):
         build("mnv4-yolov10m")
 
 
@@ -73,7 +75,8 @@ def test_a_field_changes_its_parts_tensors_and_no_other(field: str) -> None:
     other = detector.build(ModelSpec(**{field: ALTERNATIVES[field]}), 2).part_state()
     for part in PARTS_OF[field]:
         mine, theirs = (
-            {name: shape for name, shape in shapes(state).items() if name.split(".")[0] == part} for state in (base, other)
+            {name: shape for name, shape in shapes(state).items() if name.split(".")[0] == part}
+            for state in (base, other)
         )
         assert mine != theirs
     assert shapes(base, PARTS_OF[field]) == shapes(other, PARTS_OF[field])
@@ -92,7 +95,9 @@ def test_every_head_starts_its_first_branch_alike(head: Any) -> None:
 
 def test_both_branches_of_a_dual_head_start_alike() -> None:
     state = detector.build(ModelSpec(), 2).part_state()
-    pairs = [(name, name.replace("head.", "head.one2one_")) for name in state if name.startswith(("head.cv2", "head.cv3"))]
+    pairs = [
+        (name, name.replace("head.", "head.one2one_")) for name in state if name.startswith(("head.cv2", "head.cv3"))
+    ]
     assert all(torch.equal(state[one], state[other]) for one, other in pairs)
 
 
@@ -235,7 +240,15 @@ def test_every_other_branch_moves_the_backbone(head: Any, branch: str | None) ->
     moved = gradients(small(head), lambda preds: total(preds[branch] if branch else preds))
     assert "backbone.blocks.0.conv.weight" in moved
     assert not any(name.startswith("head.one2one_") for name in moved)
-    assert {name.split(".")[0] for name in moved} >= {"backbone", "sppf", "attention", "p3_out", "p4_out", "p5_out", "head"}
+    assert {name.split(".")[0] for name in moved} >= {
+        "backbone",
+        "sppf",
+        "attention",
+        "p3_out",
+        "p4_out",
+        "p5_out",
+        "head",
+    }
 
 
 REFERENCES: dict[str, Callable[[Detector], Any]] = {

@@ -131,5 +131,7 @@ def test_depthwise_convolutions_have_one_filter_per_channel() -> None:
 
 
 @pytest.mark.parametrize(("value", "channels"), [(8, 8), (3, 8), (12, 16), (11, 16), (17, 16), (256 * 0.25, 64)])
-def test_channels_are_rounded_to_multiples_of_8_and_never_by_more_than_a_tenth_down(value: float, channels: int) -> None:
+def test_channels_are_rounded_to_multiples_of_8_and_never_by_more_than_a_tenth_down(
+    value: float, channels: int
+) -> None:
     assert make_divisible(value) == channels

@@ -36,7 +36,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def first_batch(data: Path, spec: RunSpec) -> dict[str, Tensor]:
     dataset = Dataset.model_validate(read_json(data / "dataset.json"))
-    return next(iter(Batches(training_set(dataset, data, spec.data, spec.train), spec.train, derive_seed(spec.seed))(0)))
+    return next(
+        iter(Batches(training_set(dataset, data, spec.data, spec.train), spec.train, derive_seed(spec.seed))(0))
+    )
 
 
 def prints(data: Path, spec: RunSpec) -> dict[str, str]:
@@ -50,6 +52,7 @@ def test_all_arms_of_a_seed_agree(data: Path, tmp_path: Path) -> None:
         spec = tiny_run(model=model)
         found[name] = prints(data, spec)
         pairing.prove(name, spec, found[name], tmp_path)
+
     def compared(*names: str) -> set[str]:
         """The parts of which something has the same shape, and so was compared, in all of these arms."""
         return {group.split(".")[0] for group in set.intersection(*(set(found[name]) for name in names))}

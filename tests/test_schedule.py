@@ -91,7 +91,13 @@ def ultralytics_rates(spec: TrainSpec, batches: int) -> list[tuple[float, float,
 @pytest.mark.parametrize(("epochs", "warm_up"), [(5, 3.0), (5, 1.5), (5, 0.0), (2, 3.0), (1, 3.0)])
 def test_per_epoch_schedules_equal_ultralytics(schedule: Any, epochs: int, warm_up: float) -> None:
     spec = TrainSpec(
-        epochs=epochs, schedule=schedule, lr=0.013, final_lr=0.02, warmup_epochs=warm_up, warmup_bias_lr=0.1, momentum=0.937
+        epochs=epochs,
+        schedule=schedule,
+        lr=0.013,
+        final_lr=0.02,
+        warmup_epochs=warm_up,
+        warmup_bias_lr=0.1,
+        momentum=0.937,
     )
     ours = [rates(spec, step, 7) for step in range(epochs * 7)]
     assert [(now.lr, now.bias_lr, now.momentum) for now in ours] == ultralytics_rates(spec, 7)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def find(sums: dict[str, str]) -> Path:
         return Path(base) / "BCCD_Dataset"
     cached = cache() / f"BCCD_Dataset-{COMMIT[:12]}"
     if not all((cached / path).is_file() for path in sums):
-        fetch(cached, sums)
+        fetch(cached, sums, ARCHIVE)
     return cached
 
 
@@ -66,8 +66,8 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnv4bench"
 
 
-def fetch(folder: Path, sums: dict[str, str], url: str = ARCHIVE) -> None:
-    """Fetch the archive and write the manifest's files into `folder`, each checked before it is written.
+def fetch(folder: Path, sums: dict[str, str], url: str) -> None:
+    """Fetch the zip archive at `url` and write the manifest's files into `folder`, each checked before it is written.
 
     Raises:
         DataError: no connection, or an archive of other content.
@@ -78,7 +78,7 @@ def fetch(folder: Path, sums: dict[str, str], url: str = ARCHIVE) -> None:
             with urllib.request.urlopen(url, timeout=60) as response:
                 while block := response.read(1 << 20):
                     stream.write(block)
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, HTTPException) as error:
             raise DataError(
                 f"BCCD is not on this machine and {url} cannot be fetched ({error}); connect once and start again, "
                 f"or clone github.com/Shenggan/BCCD_Dataset at {COMMIT[:12]} and set ${DATA_VARIABLE} to the folder "

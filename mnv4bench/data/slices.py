@@ -63,7 +63,8 @@ class Sketch:
     def put(self, mask: Mask, x: int, y: int, label: str | None = None, keep: int = 30, edge: int = 0) -> None:
         """Add a filled shape with a darker or lighter edge of `edge` pixels; near another layer there always is one."""
         covers = any(_meet(mask, x, y, layer) for layer in self.layers)
-        edge = max(edge, self.px(1)) if covers else edge
+        # An edge would eat up the smallest shapes.
+        edge = max(edge, self.px(1)) if covers and min(mask.shape) > 12 else edge
         colour = self.colour_on(mask, x, y)
         paint = np.array(colour, np.int32) + self.draws.noise((*mask.shape, 1), self.draws.between(0, 10))
         if edge:

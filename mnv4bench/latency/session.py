@@ -117,15 +117,17 @@ def load_all(
 ) -> tuple[list[Subject], dict[str, str]]:
     """Return a subject per arm and runtime, and what is absent with its reason."""
     absent: dict[str, str] = {}
-    subjects = []
+    usable = []
     for name in wanted_runtimes(plan):
         try:
             new_runtime(name)
+            usable.append(name)
         except ImportError as error:
             absent[name] = f"cannot be imported: {error}"
-            continue
-        for arm in arms:
-            model = trained(plan, arm, runs, classes)
+    subjects = []
+    for arm in arms:
+        model = trained(plan, arm, runs, classes)
+        for name in usable:
             try:
                 subjects.append(load_one(name, arm, model, images))
             except Exception as error:  # a runtime may raise anything; the others are still worth timing

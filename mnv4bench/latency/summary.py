@@ -85,7 +85,7 @@ def summarise(blocks: Iterable[Block], reference: str, shared: Mapping[str, str]
         rounds[key][turn] = min(block.ms, rounds[key].get(turn, math.inf))
 
     rows = []
-    for runtime in dict.fromkeys(runtime for runtime, _, _ in times):
+    for runtime in sorted({runtime for runtime, _, _ in times}):
         for label, measured in shared.items():
             for stage in STAGES:
                 key = (runtime, measured, stage)

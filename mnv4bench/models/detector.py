@@ -19,6 +19,7 @@ from mnv4bench.spec import ModelSpec, Read, default_read, derive_seed
 SCALES = {"n": (0.33, 0.25, 1024), "s": (0.33, 0.50, 1024)}
 """Depth multiple, width multiple, widest layer before scaling (ultralytics' compound scaling)."""
 
+
 @dataclass(frozen=True)
 class Part:
     """A layer with a name: what it is made from, and the parts whose outputs it reads."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-
 from torch import Tensor, nn
 
 from mnv4bench.errors import SpecError
@@ -20,8 +19,11 @@ from mnv4bench.models.yolo import Conv
 class Row(Protocol):
     """One line of a variant's table."""
 
-    channels: int
-    stride: int
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def stride(self) -> int: ...
 
     def build(self, in_channels: int) -> nn.Module: ...
 
@@ -35,7 +37,8 @@ class ConvRow:
     stride: int = 1
 
     def build(self, in_channels: int) -> nn.Module:
-        return Conv(in_channels, self.channels, self.kernel, self.stride, act=nn.ReLU())
+        layer: nn.Module = Conv(in_channels, self.channels, self.kernel, self.stride, act=nn.ReLU())
+        return layer
 
 
 @dataclass(frozen=True)
@@ -164,14 +167,18 @@ class MobileNetV4(nn.Module):
         Raises:
             SpecError: a tensor is missing or has another shape.
         """
-        theirs = [(key, value) for key, value in state.items() if not key.startswith(("conv_head", "norm_head", "classifier"))]
+        theirs = [
+            (key, value) for key, value in state.items() if not key.startswith(("conv_head", "norm_head", "classifier"))
+        ]
         ours = self.state_dict()
         if len(theirs) < len(ours):
             raise SpecError(f"the checkpoint holds {len(theirs)} tensors of a trunk, this backbone needs {len(ours)}")
         loaded: dict[str, Tensor] = {}
         for (name, wanted), (their_name, value) in zip(ours.items(), theirs, strict=False):
             if wanted.shape != value.shape:
-                raise SpecError(f"checkpoint tensor {their_name} has shape {tuple(value.shape)}, {name} {tuple(wanted.shape)}")
+                raise SpecError(
+                    f"checkpoint tensor {their_name} has shape {tuple(value.shape)}, {name} {tuple(wanted.shape)}"
+                )
             loaded[name] = value
         self.load_state_dict(loaded)
 
@@ -197,5 +204,3 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 def backbone(name: str, p5_tap: int) -> MobileNetV4:
     """Build a backbone by name."""
     return MobileNetV4(VARIANTS[name], p5_tap)
-
-

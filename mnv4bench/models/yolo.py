@@ -178,10 +178,13 @@ class Detector(DetectionModel):
         self.save: list[int] = []
         for name, layer in layers.items():
             sources = [position[source] for source in wiring[name]]
-            layer.i, layer.type, layer.np = position[name], name, sum(p.numel() for p in layer.parameters())
-            layer.f = [-1] if not sources else sources
-            if len(layer.f) == 1:
-                layer.f = layer.f[0]
+            layout = {
+                "i": position[name],
+                "f": -1 if not sources else sources[0] if len(sources) == 1 else sources,
+                "type": name,
+                "np": sum(parameter.numel() for parameter in layer.parameters()),
+            }
+            vars(layer).update(layout)  # what BaseModel's forward pass reads of each layer
             self.save.extend(sources)
         self.save = sorted(set(self.save))
         self.model = nn.Sequential(*layers.values())
@@ -226,7 +229,9 @@ class Detector(DetectionModel):
     def read(self, value: Read) -> None:
         _check_read(self.head.assignment, value)
         if value != self.head.read and self.is_fused():
-            raise SpecError(f"this model was fused for {self.head.read!r}, which removed its other branch: set read first")
+            raise SpecError(
+                f"this model was fused for {self.head.read!r}, which removed its other branch: set read first"
+            )
         self.head.read = value
 
     @property
@@ -278,7 +283,9 @@ class _WrappedYOLO(YOLO):
         self.overrides = {"model": cfg, "task": task, "imgsz": self._imgsz}
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        raise Mnv4benchError("ultralytics' trainer would build another model from YAML; train with mnv4bench.train.train")
+        raise Mnv4benchError(
+            "ultralytics' trainer would build another model from YAML; train with mnv4bench.train.train"
+        )
 
 
 def as_yolo(model: Detector, imgsz: int = 640) -> YOLO:
@@ -360,7 +367,7 @@ class CocoDataset(YOLODataset):
         augment: AugmentSpec | None,
     ) -> None:
         self._files = [str(file) for file in files]
-        self._labels = [
+        self._labels: list[dict[str, Any]] = [
             {
                 "im_file": str(file),
                 "shape": tuple(int(side) for side in size),
@@ -397,7 +404,7 @@ class CocoDataset(YOLODataset):
 
     def load_image(self, i: int, *args: Any, **kwargs: Any) -> tuple[np.ndarray, tuple[int, int], tuple[int, int]]:
         if i not in self._kept:
-            loaded = super().load_image(i, *args, **kwargs)
+            loaded: tuple[np.ndarray, tuple[int, int], tuple[int, int]] = super().load_image(i, *args, **kwargs)
             if not self._keep:
                 return loaded
             self._kept[i] = loaded

@@ -1,0 +1,321 @@
+"""Folders in COCO 2017's layout: read as they are, or refused with every offender's name."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from mnv4bench import data
+from mnv4bench.data import check
+from mnv4bench.errors import DataError
+from mnv4bench.files import read_json
+from mnv4bench.spec import DataSpec
+
+Json = dict[str, Any]
+
+
+def picture(path: Path, seed: int, width: int = 40, height: int = 30, **options: Any) -> None:
+    pixels = np.random.Generator(np.random.PCG64(seed)).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+def document(first_image: int) -> Json:
+    """Two images out of order, the second without objects; category ids with a gap; one crowd."""
+    return {
+        "images": [
+            {"id": first_image + 5, "file_name": f"{first_image + 5}.jpg", "width": 40, "height": 30, "license": 4},
+            {"id": first_image, "file_name": f"{first_image}.jpg", "width": 40, "height": 30},
+        ],
+        "annotations": [
+            {
+                "id": 70,
+                "image_id": first_image,
+                "category_id": 18,
+                "bbox": [1.5, 2, 10.25, 9],
+                "area": 60.5,
+                "iscrowd": 0,
+            },
+            {"id": 0, "image_id": first_image, "category_id": 3, "bbox": [20, 10, 20.5, 20], "iscrowd": 1},
+        ],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}],
+    }
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    for split, first, seed in (("train", 100, 0), ("val", 200, 10)):
+        for offset in (0, 5):
+            picture(tmp_path / "set" / f"{split}2017" / f"{first + offset}.jpg", seed + offset)
+        write(tmp_path / "set", split, document(first))
+    return tmp_path / "set"
+
+
+def write(folder: Path, split: str, content: Json) -> None:
+    path = folder / "annotations" / f"instances_{split}2017.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def spec(folder: Path, **fields: Any) -> DataSpec:
+    return DataSpec(name="coco", folder=str(folder), **fields)
+
+
+def refusal(folder: Path, tmp_path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        data.prepare(spec(folder), tmp_path / "prepared")
+    assert not (tmp_path / "prepared" / "dataset.json").exists()
+    return str(caught.value)
+
+
+def test_a_sound_folder_keeps_its_ids_crowds_areas_and_empty_images(coco: Path, tmp_path: Path) -> None:
+    dataset = data.prepare(spec(coco), tmp_path / "prepared")
+    assert (dataset.classes, dataset.category_ids) == (("car", "dog"), (3, 18))
+    assert Path(dataset.train.images) == coco / "train2017"
+    api = COCO(tmp_path / "prepared" / dataset.train.annotations)
+    assert sorted(api.getImgIds()) == [100, 105]
+    assert api.getAnnIds(imgIds=105) == []
+    crowd, dog = api.loadAnns([1, 2])  # numbered from 1: pycocotools takes an id of 0 for no match
+    assert (crowd["category_id"], crowd["iscrowd"], crowd["bbox"], crowd["area"]) == (3, 1, [20, 10, 20, 20], 400)
+    assert (dog["category_id"], dog["bbox"], dog["area"]) == (18, [1.5, 2, 10.25, 9], 60.5)
+    assert dataset.notes == (
+        "Clipped 1 boxes of train that reached over the border by at most 1 px.",
+        "Clipped 1 boxes of val that reached over the border by at most 1 px.",
+    )
+    assert data.verify(tmp_path / "prepared") == dataset
+
+
+def test_the_digest_does_not_depend_on_where_the_folder_lies_or_how_its_file_is_ordered(
+    coco: Path, tmp_path: Path
+) -> None:
+    first = data.prepare(spec(coco), tmp_path / "one")
+    moved = coco.rename(tmp_path / "elsewhere")
+    content = document(100)
+    write(moved, "train", {key: content[key][::-1] for key in sorted(content)})
+    assert data.prepare(spec(moved), tmp_path / "two").digest == first.digest
+    picture(moved / "train2017" / "100.jpg", 99)
+    assert data.prepare(spec(moved), tmp_path / "three").digest != first.digest
+
+
+def test_a_limit_takes_the_first_images_by_id_and_keeps_all_classes(coco: Path, tmp_path: Path) -> None:
+    dataset = data.prepare(spec(coco, train=1), tmp_path / "prepared")
+    content = read_json(tmp_path / "prepared" / "annotations" / "train.json")
+    assert [record["id"] for record in content["images"]] == [100]
+    assert (dataset.train.count, dataset.val.count, dataset.classes) == (1, 2, ("car", "dog"))
+
+
+def test_the_folder_is_looked_for_in_the_data_variable_first(
+    coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
+    assert data.prepare(DataSpec(name="coco", folder="set"), tmp_path / "prepared").train.count == 2
+    monkeypatch.delenv("MNV4BENCH_DATA")
+    monkeypatch.chdir(tmp_path)
+    assert data.prepare(DataSpec(name="coco", folder="set"), tmp_path / "again").train.count == 2
+    with pytest.raises(DataError, match=r"'nowhere' not found.*set \$MNV4BENCH_DATA"):
+        data.prepare(DataSpec(name="coco", folder="nowhere"), tmp_path / "prepared")
+    with pytest.raises(DataError, match="needs `folder:`"):
+        data.prepare(DataSpec(name="coco"), tmp_path / "prepared")
+
+
+@pytest.mark.parametrize("place", ["images/train2017", "images/train"])
+def test_images_may_lie_one_folder_deeper(coco: Path, tmp_path: Path, place: str) -> None:
+    (coco / "images").mkdir()
+    (coco / "train2017").rename(coco / place)
+    assert Path(data.prepare(spec(coco), tmp_path / "prepared").train.images) == coco / place
+
+
+def annotation(**fields: Any) -> Callable[[Json], None]:
+    return lambda content: content["annotations"][0].update(fields)
+
+
+def image(**fields: Any) -> Callable[[Json], None]:
+    return lambda content: content["images"][1].update(fields)
+
+
+def repeat(key: str) -> Callable[[Json], None]:
+    return lambda content: content[key].append(copy.deepcopy(content[key][0]))
+
+
+FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
+    "outside": (
+        annotation(bbox=[35, 2, 10, 9]),
+        r"annotation 70: bbox \[35, 2, 10, 9\] lies outside 100.jpg \(40×30\)",
+    ),
+    "left": (annotation(bbox=[-3, 2, 10, 9]), "lies outside 100.jpg"),
+    "beside": (annotation(bbox=[40, 2, 0.5, 9]), "lies outside 100.jpg"),
+    "flat": (annotation(bbox=[1, 2, 10, 0]), r"annotation 70: bbox \[1, 2, 10, 0\] has no area"),
+    "negative": (annotation(bbox=[20, 2, -10, 5]), "has no area"),
+    "nan": (annotation(bbox=[1, 2, float("nan"), 5]), "annotation 70: bbox .* is not finite"),
+    "three": (annotation(bbox=[1, 2, 3]), "annotation 70: bbox must be four numbers"),
+    "text": (annotation(bbox=[1, 2, "3", 4]), "annotation 70: bbox must be four numbers"),
+    "category": (annotation(category_id=4), "annotation 70: unknown category_id 4"),
+    "odd category": (annotation(category_id=[18]), r"annotation 70: unknown category_id \[18\]"),
+    "image": (annotation(image_id=4), "annotation 70: unknown image_id 4"),
+    "crowd": (annotation(iscrowd=2), "annotation 70: iscrowd must be 0 or 1, not 2"),
+    "no id": (
+        lambda content: content["annotations"][0].pop("id"),
+        "annotation number 1 of the list: needs an integer id",
+    ),
+    "annotation twice": (repeat("annotations"), "annotation 70: id stands more than once"),
+    "image twice": (repeat("images"), "image 105: id stands more than once"),
+    "file twice": (image(file_name="105.jpg"), "image 100: file_name '105.jpg' stands more than once"),
+    "no width": (lambda content: content["images"][1].pop("width"), "image 100: needs integer id, width and height"),
+    "category twice": (repeat("categories"), "category 18: id stands more than once"),
+    "category name": (
+        lambda content: content["categories"].append({"id": 4, "name": "dog"}),
+        "category 4: name 'dog' stands more than once",
+    ),
+    "other categories": (
+        lambda content: content["categories"].append({"id": 4, "name": "cat"}),
+        r"category 'cat' \(id 4\) is not in both splits",
+    ),
+    "size": (image(width=41), r"100\.jpg: is 40×30 pixels, its record says 41×30"),
+    "missing": (image(file_name="gone.jpg"), r"gone\.jpg: missing image file"),
+    "empty split": (lambda content: content.update(images=[], annotations=[]), "has no images"),
+}
+
+
+@pytest.mark.parametrize(("break_it", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_faulty_record_is_refused_by_name(
+    coco: Path, tmp_path: Path, break_it: Callable[[Json], Any], message: str
+) -> None:
+    content = document(100)
+    break_it(content)
+    write(coco, "train", content)
+    text = refusal(coco, tmp_path)
+    assert re.search(message, text), text
+
+
+@pytest.mark.parametrize("name", ["100.jpg", "100.png", "100.bmp"])
+def test_a_truncated_image_is_refused_by_name(coco: Path, tmp_path: Path, name: str) -> None:
+    path = coco / "train2017" / name
+    picture(path, 0)
+    path.write_bytes(path.read_bytes()[:-300])
+    content = document(100)
+    content["images"][1]["file_name"] = name
+    write(coco, "train", content)
+    assert re.search(rf"{re.escape(name)}: corrupt or truncated image", refusal(coco, tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0" + bytes(40)])
+def test_a_corrupt_jpeg_is_refused_by_name(coco: Path, tmp_path: Path, content: bytes) -> None:
+    (coco / "val2017" / "205.jpg").write_bytes(content)
+    assert "205.jpg: corrupt or truncated image" in refusal(coco, tmp_path)
+
+
+def test_a_setting_of_another_library_does_not_let_a_truncated_image_pass(
+    coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    path = coco / "val2017" / "205.jpg"
+    path.write_bytes(path.read_bytes()[:-300])
+    assert "205.jpg: corrupt or truncated image" in refusal(coco, tmp_path)
+
+
+def test_a_turned_photograph_has_the_size_that_loaders_see(coco: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    picture(coco / "train2017" / "100.jpg", 0, width=30, height=40, exif=exif)
+    assert data.prepare(spec(coco), tmp_path / "prepared").train.count == 2
+
+
+def test_all_offenders_of_both_splits_come_in_one_error(coco: Path, tmp_path: Path) -> None:
+    train, val = document(100), document(200)
+    train["annotations"][0]["category_id"] = 4
+    val["annotations"][0]["bbox"] = [1, 2, 0, 0]
+    write(coco, "train", train)
+    write(coco, "val", val)
+    (coco / "train2017" / "105.jpg").unlink()
+    (coco / "val2017" / "205.jpg").write_bytes(b"")
+    text = refusal(coco, tmp_path)
+    assert "4 problems" in text
+    for part in ("unknown category_id 4", "has no area", "105.jpg: missing", "205.jpg: corrupt"):
+        assert part in text
+
+
+def test_a_long_list_is_cut_and_the_rest_counted() -> None:
+    with pytest.raises(DataError) as caught:
+        check.refuse([f"fault {number}" for number in range(53)], "data x")
+    lines = str(caught.value).splitlines()
+    assert (lines[0], lines[1], lines[50], lines[51]) == (
+        "data x: 53 problems; mend or remove these and start again",
+        "  fault 0",
+        "  fault 49",
+        "  … and 3 more",
+    )
+
+
+def test_an_image_in_both_splits_is_refused_whatever_its_name(coco: Path, tmp_path: Path) -> None:
+    (coco / "val2017" / "205.jpg").write_bytes((coco / "train2017" / "100.jpg").read_bytes())
+    assert "validation image 205.jpg is the same file as training image 100.jpg" in refusal(coco, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        ("", "annotation file is empty"),
+        ('{"images": [\n1,,', r"instances_train2017\.json:2: annotation file is not valid JSON"),
+        ("[]", "needs the lists images, annotations, categories"),
+        ('{"images": []}', "needs the lists images, annotations, categories"),
+    ],
+)
+def test_an_unusable_annotation_file_is_refused_by_name(
+    coco: Path, tmp_path: Path, content: str | None, message: str
+) -> None:
+    path = coco / "annotations" / "instances_train2017.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    text = refusal(coco, tmp_path)
+    assert re.search(message, text)
+    assert "instances_train2017.json" in text
+
+
+def test_a_missing_image_folder_is_refused_by_name(coco: Path, tmp_path: Path) -> None:
+    (coco / "val2017").rename(coco / "renamed")
+    assert re.search("no images of val; looked for .*val2017", refusal(coco, tmp_path))
+
+
+def test_the_two_empty_boxes_known_in_train2017_are_dropped_and_named(coco: Path, tmp_path: Path) -> None:
+    content = document(100)
+    content["images"][0]["id"] = 200365
+    record = {"id": 918, "image_id": 200365, "category_id": 18, "bbox": [6.65, 8.33, 1.03, 0.0], "iscrowd": 0}
+    content["annotations"].append(record)
+    write(coco, "train", content)
+    notes = data.prepare(spec(coco), tmp_path / "prepared").notes
+    assert "Dropped 1 boxes of zero size known in instances_train2017.json: annotation 918 of image 200365." in notes
+
+
+def test_slices_of_the_validation_images_are_kept(coco: Path, tmp_path: Path) -> None:
+    content = document(200)
+    for record, name in zip(content["images"], ("night", "day"), strict=True):
+        record["slice"] = name
+    write(coco, "val", content)
+    assert data.prepare(spec(coco), tmp_path / "prepared").slices == ("day", "night")
+
+
+def test_checking_a_folder_writes_nothing(coco: Path) -> None:
+    before = sorted(coco.rglob("*"))
+    assert "2 images and 2 objects in train, 2 images and 2 objects in val" in data.check_folder(coco)
+    assert sorted(coco.rglob("*")) == before
+    (coco / "train2017" / "100.jpg").unlink()
+    with pytest.raises(DataError, match=r"100\.jpg: missing image file"):
+        data.check_folder(coco)
+
+
+def test_names_of_folders_do_not_meet() -> None:
+    assert data.key(DataSpec(name="coco", folder="coco")) == "coco-coco-allxall"
+    ours, theirs = (data.key(DataSpec(name="coco", folder=f"{who}/set", train=8)) for who in ("ours", "theirs"))
+    assert ours != theirs
+    assert re.fullmatch(r"coco-set-[0-9a-f]{8}-8xall", ours)

@@ -1,0 +1,378 @@
+"""From YAML to runs: what resolves to what, and that every mistake is named with its place and its remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from mnv4bench import plan
+from mnv4bench.errors import SpecError
+from mnv4bench.plan import Plan
+from mnv4bench.spec import AugmentSpec, DistillSpec, ModelSpec, RunSpec, TrainSpec, derive_seed, readings
+
+ROOT = Path(__file__).parent.parent
+
+PRESET = """\
+title: tiny
+data: {name: scenes, imgsz: 64, train: 8, val: 4}
+train: {epochs: 2}
+seeds: [0, 1]
+ablations: [block]
+"""
+
+TRUNK = """\
+trunk: {fresh: [p5_out, head], train: {epochs: 5}}
+teacher: {from_trunk: true, train: {epochs: 3}}
+"""
+
+BLOCK = """\
+title: C2fCIB vs C2f
+question: Does it pay?
+baseline: c2f
+arms:
+  c2f: {model.p5_block: c2f}
+  c2fcib: {model.p5_block: c2fcib}
+smallest_effect: 0.005
+"""
+
+
+def project(folder: Path, preset: str = PRESET, **ablations: str) -> Path:
+    (folder / "config").mkdir()
+    (folder / "ablations").mkdir()
+    (folder / "config" / "tiny.yaml").write_text(preset)
+    for name, text in {"block": BLOCK, **ablations}.items():
+        (folder / "ablations" / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def load(folder: Path, preset: str = PRESET, *, only: str | None = None, **ablations: str) -> Plan:
+    return plan.load("tiny", only, project(folder, preset, **ablations))
+
+
+def arms(text: str) -> str:
+    """Return the ablation with other arms, each a line of YAML; the first is in line 5."""
+    return re.sub(r"  c2f: .*\n  c2fcib: .*\n", "".join(f"  {line.strip()}\n" for line in text.splitlines()), BLOCK)
+
+
+# What resolves to what
+
+
+def test_each_arm_is_trained_once_per_seed(tmp_path: Path) -> None:
+    found = load(tmp_path)
+    assert [(arm.label, arm.read, sorted(arm.runs)) for arm in found.arms] == [
+        ("block/c2f", "nms_free", [0, 1]),
+        ("block/c2fcib", "nms_free", [0, 1]),
+    ]
+    assert len(found.runs) == 4
+    assert found.baseline("block").name == "c2f"
+    for arm in found.arms:
+        for seed, name in arm.runs.items():
+            spec = found.run(name)
+            assert (spec.seed, spec.model, spec.start, spec.teacher) == (seed, arm.model, None, None)
+            assert name.endswith(f"-{spec.digest()[:12]}-s{seed}")
+
+
+def test_arms_of_different_ablations_with_one_spec_share_its_runs(tmp_path: Path) -> None:
+    preset = PRESET.replace("[block]", "[block, head]")
+    head = arms("a: {model.head: dual}\nb: {model.head: one_to_many}").replace("baseline: c2f", "baseline: a")
+    found = load(tmp_path, preset, head=head)
+    shared = {arm.label: arm.runs for arm in found.arms}
+    assert shared["block/c2fcib"] == shared["head/a"]
+    assert len(found.runs) == 6
+
+
+def test_readings_of_one_model_share_its_runs(tmp_path: Path) -> None:
+    head = arms("c2f: {read: nms}\nfree: {read: nms_free}")
+    found = load(tmp_path, block=head)
+    assert [arm.read for arm in found.arms] == ["nms", "nms_free"]
+    assert len(found.runs) == 2
+
+
+def test_trunk_is_a_run_that_every_arm_names_as_its_start(tmp_path: Path) -> None:
+    found = load(tmp_path, PRESET + TRUNK)
+    trunks = [name for name in found.runs if name.startswith("trunk-")]
+    assert len(trunks) == 1
+    assert found.run(trunks[0]).train.epochs == 5
+    assert {(found.run(name).start, found.run(name).fresh) for name in found.runs if name not in trunks} == {
+        (trunks[0], ("p5_out", "head"))
+    }
+
+
+def test_a_distilled_arm_names_a_teacher_that_starts_from_the_whole_trunk(tmp_path: Path) -> None:
+    text = arms("c2f: {}\ndistilled: {distill.logits: 1.0}")
+    found = load(tmp_path, PRESET + TRUNK, block=text)
+    plain, distilled = (found.run(arm.runs[1]) for arm in found.arms)
+    assert plain.teacher is None
+    assert distilled.teacher is not None
+    teacher = found.run(distilled.teacher)
+    assert (teacher.start, teacher.fresh, teacher.train.epochs) == (distilled.start, (), 3)
+    assert len(found.runs) == 2 + 2 + 2  # two arms of two seeds, the trunk, one teacher for both seeds
+
+
+def test_only_picks_an_ablation_that_the_preset_does_not_name(tmp_path: Path) -> None:
+    found = load(tmp_path, only="other", other=BLOCK)
+    assert {arm.ablation for arm in found.arms} == {"other"}
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "config").glob("*.yaml")))
+def test_every_preset_of_the_project_resolves(preset: str) -> None:
+    found = plan.load(preset, root=ROOT)
+    assert {arm.ablation for arm in found.arms} == set(found.preset.ablations)
+    for spec in found.runs.values():
+        assert spec.start is None or spec.start in found.runs
+        assert spec.teacher is None or spec.teacher in found.runs
+
+
+@pytest.mark.parametrize("ablation", ["c2fcib", "scdown", "psa", "nms_free", "distillation"])
+def test_every_required_ablation_is_part_of_the_default_preset(ablation: str) -> None:
+    assert plan.load("quick", root=ROOT).arms_of(ablation)
+
+
+# Mistakes
+
+MISTAKES = {
+    "unknown key of a preset": (
+        PRESET.replace("seeds:", "seed:"),
+        BLOCK,
+        [
+            r"tiny\.yaml:4: seed: unknown key; did you mean 'seeds'\? allowed: ablations, ",
+            r"tiny\.yaml:1: seeds: is required",
+        ],
+    ),
+    "unknown key inside": (
+        PRESET.replace("epochs: 2", "epoch: 2"),
+        BLOCK,
+        [
+            r"tiny\.yaml:3: train\.epochs: is required",
+            r"tiny\.yaml:3: train\.epoch: unknown key; did you mean 'epochs'\? allowed: augment, batch",
+        ],
+    ),
+    "unknown value": (
+        PRESET.replace("scenes", "scene"),
+        BLOCK,
+        [r"tiny\.yaml:2: data\.name: .*'scenes', 'bccd' or 'coco' \(got 'scene'\)"],
+    ),
+    "number out of range": (
+        PRESET.replace("epochs: 2", "epochs: 0"),
+        BLOCK,
+        [r"tiny\.yaml:3: train\.epochs: .*greater than or equal to 1 \(got 0\)"],
+    ),
+    "image side that is no multiple of the stride": (
+        PRESET.replace("64", "65"),
+        BLOCK,
+        [r"tiny\.yaml:2: data\.imgsz: .*multiple of 32 \(got 65\)"],
+    ),
+    "a seed twice": (PRESET.replace("[0, 1]", "[1, 1]"), BLOCK, [r"tiny\.yaml:4: seeds: each entry may stand once"]),
+    "unknown ablation": (
+        PRESET.replace("[block]", "[blok]"),
+        BLOCK,
+        [r"tiny\.yaml:5: ablations\.0: no ablation 'blok' in .*; did you mean 'block'\? allowed: block"],
+    ),
+    "teacher from a trunk that is not there": (
+        PRESET + "teacher: {from_trunk: true}\n",
+        BLOCK,
+        [r"tiny\.yaml:6: teacher\.from_trunk: there is no trunk; add `trunk:`"],
+    ),
+    "bad syntax": (PRESET.replace("seeds: [0, 1]", "seeds: [0, 1"), BLOCK, [r"tiny\.yaml:5: not valid YAML: "]),
+    "a key twice": (PRESET, BLOCK + "title: again\n", [r"block\.yaml:8: 'title' stands twice \(first in line 1\)"]),
+    "an arm twice": (
+        PRESET,
+        arms("c2f: {}\nc2f: {model.p5_block: c2f}"),
+        [r"block\.yaml:6: 'c2f' stands twice \(first in line 5\); rename or drop one"],
+    ),
+    "two arms with one run": (
+        PRESET,
+        arms("c2f: {}\nsame: {model.p5_block: c2fcib}"),
+        [r"block\.yaml:6: arms\.same: resolves to the same run as arm 'c2f'"],
+    ),
+    "two arms that differ in a field without meaning": (
+        PRESET,
+        arms("c2f: {model.p5_block: c2f}\nsame: {model.p5_block: c2f, model.large_kernel: true}"),
+        [r"block\.yaml:6: arms\.same: resolves to the same run as arm 'c2f'"],
+    ),
+    "baseline that is no arm": (
+        PRESET,
+        BLOCK.replace("baseline: c2f", "baseline: c2"),
+        [r"block\.yaml:\d+: .*baseline 'c2' is not an arm; did you mean 'c2f'\? allowed: c2f, c2fcib"],
+    ),
+    "baseline missing": (PRESET, BLOCK.replace("baseline: c2f\n", ""), [r"block\.yaml:1: baseline: is required"]),
+    "unknown field of an arm": (
+        PRESET,
+        arms("c2f: {}\nb: {model.p5_blok: c2f}"),
+        [
+            r"block\.yaml:6: arms\.b\.model\.p5_blok: unknown field; did you mean 'p5_block'\? allowed: attention, backbone"
+        ],
+    ),
+    "field that no arm may contest": (
+        PRESET,
+        arms("c2f: {}\nb: {seed: 3}"),
+        [r"block\.yaml:6: arms\.b\.seed: unknown field; .*allowed: distill\.boxes, .*, read"],
+    ),
+    "unknown value of an arm": (
+        PRESET,
+        arms("c2f: {}\nb: {model.p5_block: c3f}"),
+        [r"block\.yaml:6: arms\.b\.model\.p5_block: Input should be 'c2f' or 'c2fcib' \(got 'c3f'\)"],
+    ),
+    "tap that the backbone does not offer": (
+        PRESET,
+        arms("c2f: {}\nb: {model.p5_tap: 1280}"),
+        [r"block\.yaml:6: arms\.b\.model\.p5_tap: Input should be 128 or 960 \(got 1280\)"],
+    ),
+    "impossible reading": (
+        PRESET,
+        arms("c2f: {}\nb: {model.head: one_to_many, read: nms_free}"),
+        [r"block\.yaml:6: arms\.b\.read: a one_to_many head cannot be read 'nms_free'; allowed: nms"],
+    ),
+    "unknown reading": (
+        PRESET,
+        arms("c2f: {}\nb: {read: softnms}"),
+        [r"block\.yaml:6: arms\.b\.read: a dual head cannot be read 'softnms'; allowed: nms_free, nms"],
+    ),
+    "contested part that the trunk brings": (
+        PRESET + TRUNK,
+        arms("c2f: {}\nb: {model.downsample: conv}"),
+        [r"block\.yaml:6: arms\.b\.model\.downsample: decides p5_down, .*add it to the preset's trunk\.fresh"],
+    ),
+    "contested width": (
+        PRESET + TRUNK,
+        arms("c2f: {}\nb: {model.scale: s}"),
+        [r"block\.yaml:6: arms\.b\.model\.scale: decides the whole network"],
+    ),
+    "one arm": (PRESET, arms("c2f: {}"), [r"block\.yaml:4: arms: .*at least 2"]),
+    "effect of nothing": (
+        PRESET,
+        BLOCK.replace("0.005", "0"),
+        [r"block\.yaml:7: smallest_effect: .*greater than 0 \(got 0\)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_its_place_and_remedy(mistake: str, tmp_path: Path) -> None:
+    preset, ablation, messages = MISTAKES[mistake]
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path, preset, block=ablation)
+    text = str(caught.value)
+    assert len(text.splitlines()) == len(messages), text
+    for message in messages:
+        assert re.search(message, text), text
+
+
+def test_an_unknown_preset_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"no preset 'tinny': .* did you mean 'tiny'\? allowed: tiny"):
+        plan.load("tinny", root=project(tmp_path))
+
+
+def test_an_unknown_only_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"no ablation 'blok' in .* did you mean 'block'\?"):
+        load(tmp_path, only="blok")
+
+
+def test_a_run_of_another_day_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="has no run default-000; `mnv4bench plan` lists its runs"):
+        load(tmp_path).run("default-000")
+
+
+# Identity
+
+PINNED = "16247d756356596a0b24ee83278472a8b64a9ec9f229dcdf6871767ae837c4f8"
+"""Digest of the default one-epoch run. It names folders of committed results: when it moves, raise spec.PROTOCOL."""
+
+
+def one_epoch(**fields: Any) -> RunSpec:
+    return RunSpec(train=TrainSpec(epochs=1), **fields)
+
+
+def test_the_digest_of_an_unchanged_spec_stays() -> None:
+    assert one_epoch().digest() == PINNED
+    assert RunSpec.model_validate_json(one_epoch().model_dump_json()).digest() == PINNED
+
+
+def leaves(record: BaseModel, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Yield place, annotation and value of every field that holds no record."""
+    for name, field in type(record).model_fields.items():
+        value = getattr(record, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, (*place, name))
+        else:
+            yield (*place, name), field.annotation, value
+
+
+def another(annotation: Any, value: Any) -> Any:
+    """Return a valid value other than `value`, or None where there is none."""
+    if get_origin(annotation) is Literal:
+        return next((choice for choice in get_args(annotation) if choice != value), None)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 32
+    if isinstance(value, float):
+        return value / 2 or 0.5
+    if isinstance(value, tuple):
+        return ("head",)
+    assert value is None
+    return 5 if int in get_args(annotation) else "name"
+
+
+LEAVES = {".".join(place): another(annotation, value) for place, annotation, value in leaves(one_epoch())}
+
+
+@pytest.mark.parametrize("field", [name for name, value in LEAVES.items() if value is not None])
+def test_every_field_changes_the_digest(field: str) -> None:
+    values = one_epoch().model_dump()
+    if field == "train.precision":
+        values["train"]["device"] = "cuda"
+    base = RunSpec.model_validate(values).digest()
+    *parents, last = field.split(".")
+    owner = values
+    for parent in parents:
+        owner = owner[parent]
+    owner[last] = LEAVES[field]
+    assert RunSpec.model_validate(values).digest() != base
+
+
+def test_only_the_backbone_has_no_other_value() -> None:
+    assert [name for name, value in LEAVES.items() if value is None] == ["model.backbone"]
+    assert {"train.augment.mosaic", "distill.boxes", "seed", "start", "fresh", "teacher", "data.folder"} < set(LEAVES)
+
+
+def test_a_kernel_without_cib_has_no_meaning() -> None:
+    assert ModelSpec(p5_block="c2f", large_kernel=True) == ModelSpec(p5_block="c2f", large_kernel=False)
+    assert one_epoch(model=ModelSpec(p5_block="c2f", large_kernel=True)).digest() == (
+        one_epoch(model=ModelSpec(p5_block="c2f", large_kernel=False)).digest()
+    )
+
+
+def test_precision_that_needs_a_gpu_is_refused_without() -> None:
+    with pytest.raises(ValueError, match="precision amp needs device: cuda"):
+        TrainSpec(epochs=1, precision="amp")
+
+
+def test_slugs_say_what_differs_from_the_default() -> None:
+    none = DistillSpec()
+    assert plan.slug(ModelSpec(), none) == "default"
+    assert plan.slug(ModelSpec(p5_block="c2f"), none) == "c2f"
+    assert plan.slug(ModelSpec(downsample="conv", attention="none"), none) == "no_attention+conv"
+    assert plan.slug(ModelSpec(), DistillSpec(boxes=1.0)) == "default+distilled"
+
+
+def test_a_head_is_read_as_its_branches_allow() -> None:
+    assert readings(ModelSpec(head="one_to_many")) == ("nms",)
+    assert readings(ModelSpec(head="one_to_one")) == ("nms_free",)
+    assert set(readings(ModelSpec())) == {"nms_free", "nms"}
+
+
+def test_streams_have_a_seed_of_their_own_that_does_not_move() -> None:
+    assert derive_seed("order", 0, 1) == derive_seed("order", 0, 1) != derive_seed("order", 0, 2)
+    assert derive_seed("order", 1, 1) != derive_seed("order", 11)
+    assert derive_seed("a") == 0xCA978112  # the first word of SHA-256("a"), FIPS 180-4
+
+
+def test_augmentation_is_off_unless_named() -> None:
+    on = {name: value for name, value in AugmentSpec() if value}
+    assert on == {"fliplr": 0.5}
