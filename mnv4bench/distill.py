@@ -17,9 +17,9 @@ class Distillation:
     """Adds a frozen teacher's terms to a loss.
 
     Class probabilities: binary cross-entropy to the teacher's probabilities, summed over anchors and classes and
-    divided by the teacher's total probability. Boxes: Kullback-Leibler divergence between the distance distributions of each
-    side (localization distillation, arXiv 2102.12252), each anchor weighted by the teacher's highest class probability.
-    Both are taken in every branch that student and teacher have in common, and scaled like the loss they stand beside.
+    divided by the teacher's total probability. Boxes: Kullback-Leibler divergence between the distance distributions of
+    each side (localization distillation, arXiv 2102.12252), each anchor weighted by the teacher's highest class
+    probability. Both are taken in every branch that student and teacher have in common, and scaled like the loss they stand beside.
     """
 
     def __init__(self, teacher: Detector, gains: DistillSpec, class_gain: float, distance_gain: float) -> None:

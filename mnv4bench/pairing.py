@@ -57,6 +57,6 @@ def prove(run: str, spec: RunSpec, prints: Mapping[str, str], runs: Path) -> Non
             if other["prints"].get(name, value) != value:
                 raise PairingError(
                     f"{run} and {path.parent.name} share a seed, but their {name} differs: their difference "
-                    "would not be the arm's effect. Was one of them made with other code or packages? Delete both runs' folders and "
-                    "start again."
+                    "would not be the arm's effect. Was one of them made by other code or packages? Delete both runs' "
+                    "folders and start again."
                 )

@@ -2,8 +2,8 @@
 
 The package index serves torchvision for Linux in CUDA builds alone, and their library does not load beside a CPU build
 of torch: then `import torchvision` itself fails, and with it ultralytics' predictor, validator and exporter, which need
-one of its operators, non-maximum suppression. `declare` defines that operator, so that the import succeeds; `provide` makes
-`torchvision.ops.nms` use it. Both do nothing where torchvision works or is not installed.
+one of its operators, non-maximum suppression. `declare` defines that operator, so that the import succeeds; `provide`
+makes `torchvision.ops.nms` use it. Both do nothing where torchvision works or is not installed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from mnv4bench.nms import nms
 
 OPERATORS = ("nms", "qnms")
-"""What torchvision's Python files expect to exist when they are imported; qnms (quantised boxes) stays unimplemented."""
+"""What torchvision's Python files expect to exist when they are imported; qnms (quantised boxes) has no code here."""
 
 
 @cache

@@ -68,7 +68,7 @@ def same_bytes(one: Path, other: Path) -> list[str]:
     return [name for name in SAME if (one / name).read_bytes() != (other / name).read_bytes()]
 
 
-@pytest.mark.parametrize(("kind", "epoch"), [("plain", 1), ("mosaic", 1), ("mosaic", 2)])
+@pytest.mark.parametrize(("kind", "epoch"), [("plain", 1), ("mosaic", 2)])
 def test_a_run_interrupted_between_epochs_ends_with_the_same_bytes(
     kind: str, epoch: int, data: Path, undisturbed: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,8 +151,8 @@ def test_weights_are_the_averages_of_a_trained_model(undisturbed: dict[str, Path
     state = weights.read(undisturbed["plain"] / "weights.safetensors")
     start = detector.build(ModelSpec(), len(CLASSES)).part_state()
     assert state.keys() == start.keys()
-    moved = [name for name in state if not torch.equal(state[name], start[name])]
-    assert len(moved) > 0.9 * len(state)
+    still = {name for name, value in state.items() if value.is_floating_point() and torch.equal(value, start[name])}
+    assert still == {"head.dfl.conv.weight"}
     assert all(torch.isfinite(value).all() for value in state.values())
 
 
@@ -231,7 +231,6 @@ def test_an_error_of_the_training_becomes_its_status(
         raise error
 
     monkeypatch.setattr(Trainer, "step_on", raising)
-    monkeypatch.setattr(detector, "build", lambda *args, build=detector.build, **fields: build(*args, **fields))
     status = train("run", tiny_run(), data, tmp_path)
     assert (status.state, status.epochs, status.steps) == (state, 0, 0)
     assert status.reason == f"{type(error).__name__}: {error}"
