@@ -51,6 +51,8 @@ rule data:
         f"{OUT}/logs/data.log",
     params:
         spec=SPEC.data.model_dump_json(),
+    benchmark:
+        f"{OUT}/benchmarks/data.tsv"
     shell:
         "{STEP} data > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -91,6 +93,8 @@ rule evaluate:
         f"{OUT}/runs/{{run}}/metrics.json",
     log:
         f"{OUT}/runs/{{run}}/evaluate.log",
+    benchmark:
+        f"{OUT}/benchmarks/evaluate/{{run}}.tsv"
     shell:
         "{STEP} evaluate --run {wildcards.run} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -104,6 +108,8 @@ rule cost:
         f"{OUT}/logs/cost.log",
     params:
         arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
+    benchmark:
+        f"{OUT}/benchmarks/cost.tsv"
     shell:
         "{STEP} cost > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -136,6 +142,8 @@ rule compare:
     params:
         resamples=SPEC.bootstrap,
         arms=[arm.label for arm in PLAN.arms],
+    benchmark:
+        f"{OUT}/benchmarks/compare.tsv"
     shell:
         "{STEP} compare > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -161,6 +169,8 @@ rule tables:
         f"{OUT}/tables/ablations.tex",
     log:
         f"{OUT}/logs/tables.log",
+    benchmark:
+        f"{OUT}/benchmarks/tables.tsv"
     shell:
         "{STEP} tables > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -183,6 +193,8 @@ rule figures:
         [f"{OUT}/figures/{name}.pdf" for name in FIGURES],
     log:
         f"{OUT}/logs/figures.log",
+    benchmark:
+        f"{OUT}/benchmarks/figures.tsv"
     shell:
         "{STEP} figures > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -197,6 +209,8 @@ rule paper:
         report(f"{OUT}/paper/mnv4bench.pdf", category="Paper"),
     log:
         f"{OUT}/logs/paper.log",
+    benchmark:
+        f"{OUT}/benchmarks/paper.tsv"
     shell:
         "{STEP} paper > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -212,6 +226,8 @@ rule report:
         f"{OUT}/logs/report.log",
     params:
         config=" ".join(f"{key}={value}" for key, value in GIVEN.items()),
+    benchmark:
+        f"{OUT}/benchmarks/report.tsv"
     shell:
         "{sys.executable} -m snakemake --cores 1 --nolock --config {params.config}"
         " --report {output} -- {input} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"

@@ -111,8 +111,7 @@ def complete(context: Context) -> None:
         raise Mnv4benchError(
             "tables, figures and paper are made, but these runs did not end well and are marked there:\n"
             + "\n".join(wrong)
-            + "\nTo try one again, delete its folder in "
-            + f"{context.runs} and start the workflow once more."
+            + f"\nTo try one again, delete its status.json in {context.runs} and start the workflow once more."
         )
     write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
 

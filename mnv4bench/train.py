@@ -22,7 +22,7 @@ from mnv4bench import pairing, weights
 from mnv4bench.batches import Batches, training_set
 from mnv4bench.distill import Distillation
 from mnv4bench.environment import environment
-from mnv4bench.errors import Diverged, Mnv4benchError
+from mnv4bench.errors import Diverged, Mnv4benchError, SpecError
 from mnv4bench.files import read_json, replacing, write_json, write_text
 from mnv4bench.locks import exclusive
 from mnv4bench.models import detector
@@ -82,6 +82,8 @@ class Trainer:
             self.step += 1
             self.images += len(batch["img"])
         assert total is not None, "an epoch has at least one batch"
+        if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
+            raise Diverged(f"weights are not finite after epoch {self.epoch + 1}")
         self.epoch += 1
         means = (total / steps).tolist()
         row = dict(zip(CURVE, [self.epoch, self.step, lr, *means], strict=True))
@@ -207,7 +209,8 @@ def train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
 def _train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
     trainer: Trainer | None = None
     state: State = "done"
-    reason = None
+    if reason := unusable(spec, runs):
+        return _finish(run, runs / run, None, "failed", reason)
     try:
         trainer, batches = prepare(run, spec, data, runs)
         fit(trainer, batches, len(batches), _Reporter(run, runs / run))
@@ -219,6 +222,22 @@ def _train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
         state, reason = ("out_of_memory" if is_out_of_memory(error) else "failed"), f"{type(error).__name__}: {error}"
         traceback.print_exc()
     return _finish(run, runs / run, trainer, state, reason)
+
+
+def unusable(spec: RunSpec, runs: Path) -> str | None:
+    """Return why a run that this one starts from or learns from has no weights, or None.
+
+    Raises:
+        SpecError: that run has not been trained.
+    """
+    for other in filter(None, (spec.start, spec.teacher)):
+        path = runs / other / "status.json"
+        if not path.exists():
+            raise SpecError(f"{path}: missing; train {other} first, as this run starts from it or learns from it")
+        status = Status.model_validate(read_json(path))
+        if status.state != "done":
+            return f"it needs {other}, which ended {status.state}"
+    return None
 
 
 def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, Batches]:
@@ -296,7 +315,8 @@ def _finish(run: str, folder: Path, trainer: Trainer | None, state: State, reaso
         environment=environment(),
     )
     write_json(folder / "status.json", status)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    if state in ("done", "diverged"):  # after any other end, deleting status.json goes on from here
+        (folder / CHECKPOINT).unlink(missing_ok=True)
     return status
 
 

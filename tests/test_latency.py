@@ -412,8 +412,8 @@ def test_every_runtime_computes_what_the_scored_model_does(tmp_path: Path, image
     plan = make_plan(tmp_path)
     for arm in plan.arms:
         make_run(tmp_path, plan, arm.label)
-    subjects, absent = session.load_all(plan, plan.arms[:2], tmp_path, [image], 2)
-    assert absent == {}
+    subjects, absent, failed = session.load_all(plan, plan.arms[:2], tmp_path, [image], 2)
+    assert (absent, failed) == ({}, {})
     found = {(subject.runtime, subject.arm): subject.stages for subject in subjects}
     assert set(found) == set(itertools.product(["torch", "onnxruntime"], ["nms_free/many", "nms_free/free"]))
     for arm in plan.arms[:2]:
@@ -447,17 +447,44 @@ def test_runtimes_that_fail_or_compute_something_else_are_absent_with_the_reason
     make_run(tmp_path, plan, "nms_free/free")
     for name, runtime in (("wrong", Wrong), ("broken", Broken), ("missing", missing)):
         monkeypatch.setitem(runtimes.RUNTIMES, name, runtime)
-    subjects, absent = session.load_all(plan, plan.arms[1:2], tmp_path, [image], 2)
+    subjects, absent, failed = session.load_all(plan, plan.arms[1:2], tmp_path, [image], 2)
     assert [subject.runtime for subject in subjects] == ["torch"]
-    assert absent["missing"] == "cannot be imported: No module named 'missing'"
-    assert absent["nms_free/free in broken"] == "operator unknown"
-    assert "differs from the scored model's by" in absent["nms_free/free in wrong"]
+    assert absent == {"missing": "cannot be imported: No module named 'missing'"}
+    assert set(failed) == {("nms_free/free", "wrong"), ("nms_free/free", "broken")}
+    assert failed["nms_free/free", "broken"] == "operator unknown"
+    assert "differs from the scored model's by" in failed["nms_free/free", "wrong"]
+
+
+def test_arms_that_share_a_failed_network_are_all_reported() -> None:
+    shared = {"x/a": "x/a", "x/b": "x/b", "y/same": "x/a"}
+    found = latency.failures({("x/a", "onnxruntime"): "why"}, shared)
+    assert found == {"x/a in onnxruntime": "why", "y/same in onnxruntime": "why"}
 
 
 def test_unknown_runtime_is_refused_with_the_file_and_what_is_allowed(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, used="[torch, onxruntime]")
     with pytest.raises(SpecError, match=r"config/tiny\.yaml: latency\.runtimes.*did you mean 'onnxruntime'"):
         session.wanted_runtimes(plan)
+
+
+def test_measure_reports_a_failed_network_for_every_arm_that_shares_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(tmp_path, ablations="nms_free, distillation")
+    monkeypatch.setattr(latency, "unfinished", lambda plan, runs: {"nms_free/many": "diverged"})
+    monkeypatch.setattr(latency, "busy_cores", lambda: 1.5)
+    here = environment().model_copy(update={"cores": 2})
+    trace = tuple(blocks("nms_free/free", [0.1, 0.2]) + blocks("nms_free/both", [0.2, 0.2]))
+    brought = session.Session(trace, 3, {"missing": "gone"}, {("nms_free/free", "onnxruntime"): "why"}, here)
+    monkeypatch.setattr(latency, "in_new_process", lambda *arguments: brought)
+    latency.measure(plan, tmp_path, tmp_path)
+    record = Latency.model_validate(read_json(tmp_path / "latency/latency.json"))
+    assert summary.read_blocks(tmp_path / "latency/blocks.csv") == list(trace)
+    assert (record.comparable, record.load_before, record.reference) == (False, 1.5, "nms_free/free")
+    assert {row.arm for row in record.rows} == {arm.label for arm in plan.arms} - {"nms_free/many"}
+    sharing = ("nms_free/free", "distillation/none", "distillation/distilled")
+    expected = {"nms_free/many": "diverged", "missing": "gone"}
+    assert record.absent == expected | {f"{label} in onnxruntime": "why" for label in sharing}
 
 
 @pytest.mark.slow

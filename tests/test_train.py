@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,8 +152,9 @@ def test_weights_are_the_averages_of_a_trained_model(undisturbed: dict[str, Path
     state = weights.read(undisturbed["plain"] / "weights.safetensors")
     start = detector.build(ModelSpec(), len(CLASSES)).part_state()
     assert state.keys() == start.keys()
-    still = {name for name, value in state.items() if value.is_floating_point() and torch.equal(value, start[name])}
-    assert still == {"head.dfl.conv.weight"}
+    below_head = [name for name in state if name.endswith("conv.weight") and not name.startswith("head.")]
+    assert len(below_head) > 80
+    assert not any(torch.equal(state[name], start[name]) for name in below_head)
     assert all(torch.isfinite(value).all() for value in state.values())
 
 
@@ -200,7 +202,6 @@ def test_weights_that_are_not_numbers_end_as_diverged(
     assert len((tmp_path / "run" / "curve.csv").read_text().splitlines()) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="train does not look at the weights after the last step")
 def test_a_gradient_that_explodes_in_the_last_step_ends_as_diverged(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +213,9 @@ def test_a_gradient_that_explodes_in_the_last_step_ends_as_diverged(
         return step_on(self, batch)
 
     monkeypatch.setattr(Trainer, "step_on", exploding)
-    assert train("run", tiny_run(), data, tmp_path).state == "diverged"
+    status = train("run", tiny_run(), data, tmp_path)
+    assert (status.state, status.reason) == ("diverged", "weights are not finite after epoch 1")
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -241,10 +244,26 @@ def test_memory_is_not_blamed_for_other_errors() -> None:
     assert not is_out_of_memory(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"))
 
 
-def test_a_wrong_start_is_an_error_and_no_status(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="trunk.*not readable as weights.*delete the run's folder"):
-        train("run", tiny_run(start="trunk"), data, tmp_path)
+@pytest.mark.parametrize("fields", [{"start": "trunk"}, {"teacher": "trunk", "distill": DistillSpec(logits=1.0)}])
+def test_a_run_whose_source_is_missing_is_an_error_and_one_whose_source_failed_a_status(
+    fields: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=r"trunk.*status\.json: missing; train trunk first"):
+        train("run", tiny_run(**fields), data, tmp_path)
     assert not (tmp_path / "run" / "status.json").exists()
+    assert train("trunk", tiny_run(2, train={"lr": 1e30}), data, tmp_path).state == "diverged"
+    status = train("run", tiny_run(**fields), data, tmp_path)
+    assert (status.state, status.reason) == ("failed", "it needs trunk, which ended diverged")
+
+
+def test_damaged_weights_of_the_source_are_named_with_the_remedy(
+    data: Path, undisturbed: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(undisturbed["plain"], tmp_path / "plain")
+    whole = (tmp_path / "plain" / "weights.safetensors").read_bytes()
+    (tmp_path / "plain" / "weights.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SpecError, match=r"weights\.safetensors: not readable as weights .*delete the run's folder"):
+        train("run", tiny_run(start="plain"), data, tmp_path)
 
 
 def test_a_start_gives_every_part_but_the_fresh_ones(data: Path, undisturbed: dict[str, Path]) -> None:
@@ -373,7 +392,7 @@ from mnv4bench.train import train
 
 spec, data, runs = RunSpec.model_validate(read_json(Path(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3])
 states = [train("run", spec, data, runs).state, evaluate("run", spec, data, runs).state]
-print(json.dumps({"states": states, "contacts": contacts}))
+print(json.dumps({"states": states, "contacts": contacts, "torchvision": "torchvision" in sys.modules}))
 """
 
 
@@ -395,7 +414,8 @@ def test_training_and_evaluating_contact_no_network_and_write_into_the_runs_fold
     command = [sys.executable, "-c", WATCHED, str(spec), str(folders["data"]), str(folders["runs"])]
     done = subprocess.run(command, cwd=folders["work"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"states": ["done", "done"], "contacts": []}
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said == {"states": ["done", "done"], "contacts": [], "torchvision": False}  # its import takes a second
     after = {name: listing(folder) for name, folder in folders.items()}
     assert {name for name in folders if before[name] != after[name]} == {"runs"}
     assert {name.split("/")[0] for name in after["runs"]} == {"run"}

@@ -57,7 +57,7 @@ def measure(plan: Plan, results: Path, data_folder: Path) -> None:
         comparable=load <= BUSY * session.environment.cores,
         load_before=round(load, 2),
         rows=summarise(read_blocks(path), reference, shared),
-        absent={**absent, **session.absent},
+        absent={**absent, **session.absent, **failures(session.failed, shared)},
         environment=session.environment,
     )
     write_json(path.with_name("latency.json"), record)
@@ -83,6 +83,16 @@ def share(plan: Plan, absent: dict[str, str]) -> dict[str, str]:
     first: dict[str, str] = {}
     present = [arm for arm in plan.arms if arm.label not in absent]
     return {arm.label: first.setdefault(network(arm), arm.label) for arm in present}
+
+
+def failures(failed: dict[tuple[str, str], str], shared: dict[str, str]) -> dict[str, str]:
+    """Return "<arm> in <runtime>" → reason for every arm whose network failed there, those that share it included."""
+    return {
+        f"{label} in {runtime}": reason
+        for (measured, runtime), reason in failed.items()
+        for label, first in shared.items()
+        if first == measured
+    }
 
 
 def network(arm: Arm) -> str:

@@ -36,7 +36,9 @@ class Session:
     blocks: tuple[Block, ...]
     images: int
     absent: dict[str, str]
-    """Runtime, or "<arm> in <runtime>" → why it was not timed."""
+    """Runtime → why it could not be used."""
+    failed: dict[tuple[str, str], str]
+    """Arm and runtime → why this arm was not timed in it."""
     environment: Environment
 
 
@@ -93,11 +95,11 @@ def run(plan: Plan, arms: tuple[Arm, ...], runs: Path, data: Path, number: int) 
     dataset = Dataset.model_validate(read_json(data / "dataset.json"))
     images = validation_images(dataset, data, preset.latency.images, preset.data.imgsz)
     classes = len(dataset.classes)
-    subjects, absent = load_all(plan, arms, runs, images, classes)
+    subjects, absent, failed = load_all(plan, arms, runs, images, classes)
     print(f"timing {len(subjects)} arms × runtimes over {preset.latency.rounds} rounds", file=sys.stderr, flush=True)
     seed = derive_seed("latency order", plan.preset_name, number)
     blocks = run_session(subjects, len(images), preset.latency.rounds, preset.latency.block_ms, seed, number)
-    return Session(tuple(blocks), len(images), absent, environment())
+    return Session(tuple(blocks), len(images), absent, failed, environment())
 
 
 def validation_images(dataset: Dataset, folder: Path, count: int, imgsz: int) -> list[Image]:
@@ -114,9 +116,10 @@ def validation_images(dataset: Dataset, folder: Path, count: int, imgsz: int) ->
 
 def load_all(
     plan: Plan, arms: tuple[Arm, ...], runs: Path, images: list[Image], classes: int
-) -> tuple[list[Subject], dict[str, str]]:
-    """Return a subject per arm and runtime, and what is absent with its reason."""
+) -> tuple[list[Subject], dict[str, str], dict[tuple[str, str], str]]:
+    """Return a subject per arm and runtime, the runtimes that are absent, and the arms that failed in one."""
     absent: dict[str, str] = {}
+    failed: dict[tuple[str, str], str] = {}
     usable = []
     for name in wanted_runtimes(plan):
         try:
@@ -131,8 +134,8 @@ def load_all(
             try:
                 subjects.append(load_one(name, arm, model, images))
             except Exception as error:  # a runtime may raise anything; the others are still worth timing
-                absent[f"{arm.label} in {name}"] = in_one_line(error)
-    return subjects, absent
+                failed[arm.label, name] = in_one_line(error)
+    return subjects, absent, failed
 
 
 def wanted_runtimes(plan: Plan) -> list[str]:

@@ -38,8 +38,8 @@ def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
 
     repeats = max(round(3 * depth), 1)
     c3, c4, c5 = wide(256), wide(512), wide(1024)
-    trunk = backbone(spec.backbone, spec.p5_tap)
-    _, b3, b4, b5 = trunk.channels
+    with torch.device("meta"):  # for its channels alone: draws no values
+        _, b3, b4, b5 = backbone(spec.backbone, spec.p5_tap).channels
 
     attention = {"psa": lambda: yolo.PSA(c5, c5), "none": None}[spec.attention]
     p5 = "attention" if attention else "sppf"
