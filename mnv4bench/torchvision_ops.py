@@ -52,7 +52,7 @@ def provide() -> None:
 
 def _loads(folders: object) -> bool:
     assert isinstance(folders, list | tuple)
-    for library in (path for folder in folders for path in Path(folder).glob("_C*.so")):
+    for library in (path for folder in folders for path in Path(folder).glob("_C.*") if path.suffix in (".so", ".pyd")):
         try:
             torch.ops.load_library(library)
         except OSError:

@@ -291,8 +291,8 @@ class _WrappedYOLO(YOLO):
 def as_yolo(model: Detector, imgsz: int = 640) -> YOLO:
     """Wrap a copy of a detector as an ultralytics YOLO object: predict, val, export, save.
 
-    It reads as the model's `read` says, NMS-free for a dual head, whatever `nms` argument it is called with, and contacts
-    no network.
+    It reads as the model's `read` says, NMS-free for a dual head, whatever `nms` argument it is called with, and
+    contacts no network.
 
     Args:
         imgsz: default side of images in pixels.
