@@ -4,8 +4,8 @@
 
 Read from what the run itself left behind: the wall time between the first and the last line of Snakemake's log, and
 the wall time of every job (the rules' `benchmark:` files). Each job also starts a Python and imports torch; that
-start-up is measured here, as the median of five starts, and counted as cost. So is every second in which a core had no job,
-whatever the reason. Prints the shares and writes results/benchmarks/workflow_overhead.json.
+start-up is measured here, as the median of five starts, and counted as cost. So is every second in which a core had no
+job, whatever the reason. Prints the shares and writes results/benchmarks/workflow_overhead.json.
 """
 
 from __future__ import annotations

@@ -19,11 +19,25 @@ class Distillation:
     Class probabilities: binary cross-entropy to the teacher's probabilities, summed over anchors and classes and
     divided by the teacher's total probability. Boxes: Kullback-Leibler divergence between the distance distributions of
     each side (localization distillation, arXiv 2102.12252), each anchor weighted by the teacher's highest class
-    probability. Both are taken in every branch that student and teacher have in common, and scaled like the loss they stand beside.
+    probability. Both are taken in every branch that student and teacher have in common, and scaled like the loss they
+    stand beside.
     """
 
-    def __init__(self, teacher: Detector, gains: DistillSpec, class_gain: float, distance_gain: float) -> None:
+    def __init__(
+        self,
+        teacher: Detector,
+        gains: DistillSpec,
+        class_gain: float,
+        distance_gain: float,
+        assignment: str = "dual",
+    ) -> None:
+        """Freeze the teacher.
+
+        Args:
+            assignment: the student's head; a single branch learns from the teacher's branch of its kind.
+        """
         self.teacher = teacher.eval().requires_grad_(False)
+        self.branch = "one2one" if assignment == "one_to_one" else "one2many"
         self.logits = gains.logits * class_gain
         self.boxes = gains.boxes * distance_gain
 
@@ -37,7 +51,7 @@ class Distillation:
         with torch.no_grad():
             _, teacher = self.teacher(images)
         if "one2many" not in student:
-            pairs = [(student, teacher.get("one2many", teacher))]
+            pairs = [(student, teacher.get(self.branch, teacher))]
         else:
             pairs = [(student[branch], teacher.get(branch, teacher)) for branch in ("one2many", "one2one")]
         terms = [self._branch(mine, theirs) for mine, theirs in pairs]

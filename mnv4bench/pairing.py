@@ -27,12 +27,13 @@ def key(spec: RunSpec) -> str:
 def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, str]:
     """Return digests of a first batch and of every group of initial tensors.
 
-    A group is a part's direct child ("p5_out.cv1"); its key carries its shapes, so that groups are compared only where
-    the architectures agree.
+    A group is a part's direct child ("p5_out.cv1"), or one of a list's ("backbone.blocks.3"); its key carries its
+    shapes, so that groups are compared only where the architectures agree.
     """
     groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, value in state.items():
-        groups[".".join(name.split(".")[:2])][name] = value
+        words = name.split(".")
+        groups[".".join(words[: 3 if words[2].isdigit() else 2])][name] = value
     prints = {}
     for name, tensors in groups.items():
         shapes = "|".join(f"{key}{tuple(value.shape)}" for key, value in sorted(tensors.items()))
@@ -55,6 +56,7 @@ def prove(run: str, spec: RunSpec, prints: Mapping[str, str], runs: Path) -> Non
             continue
         for name, value in prints.items():
             if other["prints"].get(name, value) != value:
+                (runs / run / FILE).unlink()  # it would stop the others, which may be right
                 raise PairingError(
                     f"{run} and {path.parent.name} share a seed, but their {name} differs: their difference "
                     "would not be the arm's effect. Was one of them made by other code or packages? Delete both runs' "

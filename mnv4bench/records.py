@@ -74,8 +74,6 @@ class Status(Record):
     seconds: float
     """Training time over all of the run's starts."""
     peak_memory_mib: float | None = None
-    pairing: dict[str, str] = {}
-    """SHA-256 of the first batch and of each part's initial weights: equal in all arms of a seed that have the part."""
     weights_digest: str | None = None
     """SHA-256 over names, shapes and bytes of the final EMA tensors."""
     environment: Environment

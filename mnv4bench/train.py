@@ -267,7 +267,7 @@ def _distillation(spec: RunSpec, classes: int, runs: Path, student: Detector) ->
     teacher = detector.build(teacher_spec.model, classes)
     weights.load(teacher, folder / "weights.safetensors")
     teacher = teacher.to(spec.train.device, memory_format=torch.channels_last)
-    return Distillation(teacher, spec.distill, student.args.cls, student.args.dfl)
+    return Distillation(teacher, spec.distill, student.args.cls, student.args.dfl, student.head.assignment)
 
 
 class _Reporter:
@@ -299,7 +299,6 @@ def _finish(run: str, folder: Path, trainer: Trainer | None, state: State, reaso
         ema = trainer.ema.ema
         assert isinstance(ema, Detector)
         digest = weights.save(ema, folder / "weights.safetensors")
-    prints = folder / pairing.FILE
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     status = Status(
         run=run,
@@ -310,7 +309,6 @@ def _finish(run: str, folder: Path, trainer: Trainer | None, state: State, reaso
         images_per_second=_images_per_second(trainer),
         seconds=trainer.seconds if trainer else 0.0,
         peak_memory_mib=peak,
-        pairing=read_json(prints)["prints"] if prints.exists() else {},
         weights_digest=digest,
         environment=environment(),
     )

@@ -36,8 +36,10 @@ def predictions(scores: list[list[float]], sides: list[list[float]]) -> dict[str
     return {"scores": torch.tensor(scores)[None], "boxes": bins.repeat(4, 1)[None]}
 
 
-def term(student: dict[str, Any], teacher: dict[str, Any], gains: DistillSpec, batch: int = 1) -> float:
-    distillation = Distillation(Fixed(teacher), gains, class_gain=0.5, distance_gain=1.5)  # type: ignore[arg-type]
+def term(
+    student: dict[str, Any], teacher: dict[str, Any], gains: DistillSpec, head: str = "dual", batch: int = 1
+) -> float:
+    distillation = Distillation(Fixed(teacher), gains, 0.5, 1.5, head)  # type: ignore[arg-type]
     return float(distillation(student, torch.zeros(batch, 3, 32, 32)))
 
 
@@ -68,7 +70,7 @@ def test_terms_of_equals_are_the_teachers_entropy_and_zero() -> None:
     assert term(one, one, DistillSpec(logits=1.0)) == pytest.approx(0.5 * (entropy(0.75) + entropy(0.5)) / 1.25)
 
 
-def test_a_dual_student_learns_branch_by_branch_and_a_single_one_from_the_one_to_many_branch() -> None:
+def test_a_dual_student_learns_branch_by_branch_and_a_single_one_from_the_branch_of_its_kind() -> None:
     many = predictions([[0.0]], [[0.0], [0.0]])
     one = predictions([[4.0]], [[2.0], [0.0]])
     teacher = {"one2many": many, "one2one": one}
@@ -76,6 +78,7 @@ def test_a_dual_student_learns_branch_by_branch_and_a_single_one_from_the_one_to
     assert term(teacher, teacher, BOTH) == pytest.approx(floor)
     assert term({"one2many": one, "one2one": many}, teacher, BOTH) > floor + 0.1
     assert term(many, teacher, BOTH) == pytest.approx(term(many, many, BOTH))
+    assert term(one, teacher, BOTH, "one_to_one") == pytest.approx(term(one, one, BOTH))
     assert term({"one2many": many, "one2one": many}, many, BOTH) == pytest.approx(2 * term(many, many, BOTH))
 
 

@@ -144,7 +144,6 @@ def test_a_run_leaves_its_documented_files(undisturbed: dict[str, Path]) -> None
     assert (status.state, status.epochs, status.steps, status.run) == ("done", 3, 6, "plain")
     state = weights.read(undisturbed["plain"] / "weights.safetensors")
     assert status.weights_digest == weights.digest(state)
-    assert status.pairing == read_json(undisturbed["plain"] / "pairing.json")["prints"]
     assert RunSpec.model_validate(read_json(undisturbed["plain"] / "spec.json")) == tiny_run(3)
 
 
