@@ -17,7 +17,8 @@ def set_up_process(threads: int) -> None:
     """Fix thread count and deterministic kernels, and keep freed memory."""
     torch.set_num_threads(threads)
     single_threaded_image_operations()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # The same switch as use_deterministic_algorithms, which first imports a compiler for a second and a half.
+    torch.set_deterministic_debug_mode("warn")
     # A debugging aid that comes with it and took a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
