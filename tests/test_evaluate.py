@@ -85,7 +85,7 @@ def test_both_readings_equal_pycocotools_on_the_written_detections(scored: tuple
         assert scores.AP is not None
         assert scores.AP > 0
         assert scores.AP < 1
-        assert (scores.AP, scores.AP50, scores.AP75) == pytest.approx(reference.stats[:3], abs=1e-12)
+        assert pytest.approx(reference.stats[:3], abs=1e-12) == (scores.AP, scores.AP50, scores.AP75)
 
 
 def test_match_records_give_the_same_ap(scored: tuple[Path, Metrics]) -> None:
