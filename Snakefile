@@ -49,10 +49,10 @@ rule data:
         f"{DATA}/dataset.json",
     log:
         f"{OUT}/logs/data.log",
-    params:
-        spec=SPEC.data.model_dump_json(),
     benchmark:
         f"{OUT}/benchmarks/data.tsv"
+    params:
+        spec=SPEC.data.model_dump_json(),
     shell:
         "{STEP} data > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -106,10 +106,10 @@ rule cost:
         f"{OUT}/cost.json",
     log:
         f"{OUT}/logs/cost.log",
-    params:
-        arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
     benchmark:
         f"{OUT}/benchmarks/cost.tsv"
+    params:
+        arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
     shell:
         "{STEP} cost > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -139,11 +139,11 @@ rule compare:
         f"{OUT}/compare.json",
     log:
         f"{OUT}/logs/compare.log",
+    benchmark:
+        f"{OUT}/benchmarks/compare.tsv"
     params:
         resamples=SPEC.bootstrap,
         arms=[arm.label for arm in PLAN.arms],
-    benchmark:
-        f"{OUT}/benchmarks/compare.tsv"
     shell:
         "{STEP} compare > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
@@ -224,10 +224,10 @@ rule report:
         f"{OUT}/report.html",
     log:
         f"{OUT}/logs/report.log",
-    params:
-        config=" ".join(f"{key}={value}" for key, value in GIVEN.items()),
     benchmark:
         f"{OUT}/benchmarks/report.tsv"
+    params:
+        config=" ".join(f"{key}={value}" for key, value in GIVEN.items()),
     shell:
         "{sys.executable} -m snakemake --cores 1 --nolock --config {params.config}"
         " --report {output} -- {input} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
