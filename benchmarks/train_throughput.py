@@ -76,7 +76,7 @@ def theirs(data: Path, epochs: int, report: Path, as_it_comes: bool) -> None:
     with tempfile.TemporaryDirectory() as project:
         settings = {
             "model": "yolov10n.yaml",  # read for its name alone
-            "data": str(data / "yolo" / "data.yaml"),
+            "data": str(data / "data.yaml"),
             "epochs": epochs,
             "imgsz": IMGSZ,
             "batch": BATCH,
@@ -119,12 +119,9 @@ def yolo_labels(data: Path) -> None:
     from mnv4bench.records import Dataset
 
     dataset = Dataset.model_validate(read_json(data / "dataset.json"))
-    root = data / "yolo"
     for name, split in (("train", dataset.train), ("val", dataset.val)):
         coco = json.loads((data / split.annotations).read_text())
-        (root / "images").mkdir(parents=True, exist_ok=True)
-        (root / "labels" / name).mkdir(parents=True, exist_ok=True)
-        (root / "images" / name).symlink_to((data / split.images).resolve())
+        (data / "labels" / name).mkdir(parents=True, exist_ok=True)  # ultralytics looks beside images/
         index = {category: position for position, category in enumerate(dataset.category_ids)}
         lines: dict[int, list[str]] = {image["id"]: [] for image in coco["images"]}
         sides = {image["id"]: (image["width"], image["height"]) for image in coco["images"]}
@@ -134,10 +131,10 @@ def yolo_labels(data: Path) -> None:
             row = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
             lines[annotation["image_id"]].append(" ".join(map(str, (index[annotation["category_id"]], *row))))
         for image in coco["images"]:
-            label = root / "labels" / name / Path(image["file_name"]).with_suffix(".txt").name
+            label = data / "labels" / name / Path(image["file_name"]).with_suffix(".txt").name
             label.write_text("\n".join(lines[image["id"]]) + "\n")
     names = "\n".join(f"  {position}: {name}" for position, name in enumerate(dataset.classes))
-    (root / "data.yaml").write_text(f"path: {root.resolve()}\ntrain: images/train\nval: images/val\nnames:\n{names}\n")
+    (data / "data.yaml").write_text(f"path: {data.resolve()}\ntrain: images/train\nval: images/val\nnames:\n{names}\n")
 
 
 def main() -> None:
