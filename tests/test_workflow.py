@@ -92,14 +92,18 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()} == before
 
 
-def test_touching_one_ablation_remakes_no_run(finished: Path) -> None:
-    (finished / "ablations" / "psa.yaml").touch()
-    dry = snakemake(finished, "preset=smoke", flags=("-n", "--quiet", "rules"))
-    planned = {line.split()[0] for line in dry.stdout.splitlines() if line[:1].isalpha() and line.split()[-1].isdigit()}
-    full = snakemake(finished, "preset=smoke", flags=("-n",)).stdout
-    assert "rule compare:" in full
-    assert not {"rule train:", "rule evaluate:", "rule latency:", "rule cost:", "rule data:"} & set(full.splitlines())
-    assert "train" not in planned
+def test_rewording_one_ablation_remakes_what_depends_on_its_words_and_no_run(finished: Path) -> None:
+    path = finished / "ablations" / "psa.yaml"
+    path.touch()
+    assert "Nothing to be done" in snakemake(finished, "preset=smoke", flags=("-n",)).stdout  # same content
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("title: ", "title: On "))
+        planned = snakemake(finished, "preset=smoke", flags=("-n",)).stdout.splitlines()
+    finally:
+        path.write_text(text)
+    assert {"rule compare:", "rule tables:", "rule figures:", "rule paper:", "rule report:"} <= set(planned)
+    assert not {"rule train:", "rule evaluate:", "rule latency:", "rule cost:", "rule data:"} & set(planned)
 
 
 def test_editing_one_ablation_trains_only_its_new_arm(finished: Path) -> None:

@@ -23,6 +23,9 @@ SHOWN = 50
 """Offenders that one error lists by name; the rest are counted."""
 OVERHANG = 1.0
 """Pixels by which a box may reach over its image's border, for rounding; such boxes are clipped."""
+UNREADABLE = (OSError, ValueError, SyntaxError, ImportError, Image.DecompressionBombError)
+"""What decoding a bad image raises. ImportError: in a process that has imported ultralytics, whose Image.open looks for a
+HEIF reader before it gives up."""
 
 
 def refuse(problems: Sequence[str], what: str) -> None:
@@ -154,7 +157,7 @@ def _image(record: dict[str, Any], folder: Path) -> tuple[str, str | None]:
     digest = hashlib.sha256(content).hexdigest()
     try:
         size = decoded_size(content)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         return digest, f"{path}: corrupt or truncated image ({error})"
     if size != (record["width"], record["height"]):
         return digest, f"{path}: is {size[0]}×{size[1]} pixels, its record says {record['width']}×{record['height']}"
@@ -165,7 +168,7 @@ def decoded_size(content: bytes) -> tuple[int, int]:
     """Decode an image in full and return its width and height as loaders see it, turned as its EXIF tag asks.
 
     Raises:
-        OSError, SyntaxError, ValueError: corrupt, truncated or not an image.
+        UNREADABLE: corrupt, truncated or not an image.
     """
     # Other libraries in the process may have told Pillow to pass over missing data.
     if ImageFile.LOAD_TRUNCATED_IMAGES:

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
-
-from mnv4bench.data.check import decoded_size
+from mnv4bench.data.check import UNREADABLE, decoded_size
 
 Item = TypeVar("Item")
 
@@ -101,5 +99,5 @@ def size_of(path: Path) -> tuple[tuple[int, int], str | None]:
         return decoded_size(path.read_bytes()), None
     except FileNotFoundError:
         return (0, 0), f"{path}: missing image file"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         return (0, 0), f"{path}: corrupt or truncated image ({error})"
