@@ -24,8 +24,8 @@ SHOWN = 50
 OVERHANG = 1.0
 """Pixels by which a box may reach over its image's border, for rounding; such boxes are clipped."""
 UNREADABLE = (OSError, ValueError, SyntaxError, ImportError, Image.DecompressionBombError)
-"""What decoding a bad image raises. ImportError: in a process that has imported ultralytics, whose Image.open looks for a
-HEIF reader before it gives up."""
+"""What decoding a bad image raises. ImportError: where ultralytics is imported too, whose Image.open looks for a HEIF
+reader before it gives up."""
 
 
 def refuse(problems: Sequence[str], what: str) -> None:
