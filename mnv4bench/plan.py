@@ -15,6 +15,7 @@ from mnv4bench.spec import (
     DataSpec,
     DistillSpec,
     ModelSpec,
+    PartName,
     Read,
     RunSpec,
     Spec,
@@ -31,7 +32,7 @@ PRESETS = Path("config")
 class TrunkSpec(Spec):
     """The run that all arms start from, and the parts that start fresh in every arm."""
 
-    fresh: tuple[str, ...]
+    fresh: tuple[PartName, ...]
     train: dict[str, Any] = {}
     """Overrides of the preset's `train`."""
 
@@ -157,7 +158,7 @@ def slug(model: ModelSpec, distill: DistillSpec) -> str:
         for key, value in model
         if value != getattr(default, key) and not (key == "large_kernel" and model.p5_block == "c2f")
     ]
-    words = [{"none": "no_attention", "n": "n", "s": "s"}.get(word, word) for word in words]
+    words = ["no_attention" if word == "none" else word for word in words]
     return "+".join([*(words or ["default"]), *(["distilled"] if distill.wanted else [])])
 
 

@@ -48,7 +48,12 @@ class ModelSpec(Spec):
         return data
 
 
-PARTS_OF: dict[str, tuple[str, ...]] = {
+PartName = Literal[
+    "backbone", "sppf", "attention", "p4_mid", "p3_out", "p4_down", "p4_out", "p5_down", "p5_out", "head"
+]
+"""The parts of the network that hold weights (mnv4bench.models.detector)."""
+
+PARTS_OF: dict[str, tuple[PartName, ...]] = {
     "attention": ("attention",),
     "downsample": ("p5_down",),
     "p5_block": ("p5_out",),

@@ -15,6 +15,19 @@ from mnv4bench.models.yolo import Detector
 from mnv4bench.records import Dataset, Split
 from mnv4bench.spec import DataSpec, RunSpec, TrainSpec
 
+WATCH = """
+import json, sys
+contacts = []
+
+def watch(event, args):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request"}:
+        contacts.append(f"{event} {args}")
+        raise OSError("there is no network here")
+
+sys.addaudithook(watch)
+"""
+"""Opens a script that must not touch the network: every attempt is recorded in `contacts` and refused."""
+
 SIDE = 64
 CLASSES = ("square", "bar")
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from ultralytics.utils.loss import E2EDetectLoss, E2ELoss, v8DetectionLoss
 from mnv4bench.errors import SpecError
 from mnv4bench.models import build, detector
 from mnv4bench.models.yolo import DetectionLoss, Detector, branches
-from mnv4bench.spec import PARTS_OF, ModelSpec, Read, readings
+from mnv4bench.spec import PARTS_OF, ModelSpec, PartName, Read, readings
 
 HEADS = ("one_to_many", "one_to_one", "dual")
 READS: list[tuple[Any, Read]] = [(head, read) for head in HEADS for read in readings(ModelSpec(head=head))]
@@ -347,3 +347,8 @@ def test_8_4_190_keeps_the_heads_form_in_a_class_attribute_that_ours_does_not_fo
 ) -> None:
     monkeypatch.setattr(Detect, "legacy", True)
     assert small().head.legacy is False
+
+
+def test_the_spec_names_every_part_that_holds_weights() -> None:
+    held = {name.split(".")[0] for name in initial()}
+    assert held == set(get_args(PartName))

@@ -54,6 +54,24 @@ def load(folder: Path, preset: str = PRESET, *, only: str | None = None, **ablat
     return plan.load("tiny", only, project(folder, preset, **ablations))
 
 
+def test_an_arm_may_not_contest_a_part_that_the_others_load_trained(tmp_path: Path) -> None:
+    other = BLOCK.replace("model.p5_block: c2f}", "model.downsample: conv}")
+    with pytest.raises(SpecError, match=r"block.yaml:5: .*downsample: decides p5_down.*trunk.fresh"):
+        load(tmp_path, PRESET + TRUNK, block=other)
+
+
+def test_a_misspelt_fresh_part_is_refused_before_the_trunk_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"tiny.yaml:6: trunk.fresh.0: .*'p5_out'.*got 'p5out'"):
+        load(tmp_path, PRESET + TRUNK.replace("[p5_out", "[p5out"))
+
+
+def test_seeds_narrow_to_the_first_ones(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    assert [list(arm.runs) for arm in plan.load("tiny", root=folder, seeds=1).arms] == [[0], [0]]
+    with pytest.raises(SpecError, match=r"seeds=3: .*tiny.yaml has 2; allowed: 1 to 2"):
+        plan.load("tiny", root=folder, seeds=3)
+
+
 def arms(text: str) -> str:
     """Return the ablation with other arms, each a line of YAML; the first is in line 5."""
     return re.sub(r"  c2f: .*\n  c2fcib: .*\n", "".join(f"  {line.strip()}\n" for line in text.splitlines()), BLOCK)

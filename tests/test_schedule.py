@@ -100,4 +100,4 @@ def test_per_epoch_schedules_equal_ultralytics(schedule: Any, epochs: int, warm_
         momentum=0.937,
     )
     ours = [rates(spec, step, 7) for step in range(epochs * 7)]
-    assert [(now.lr, now.bias_lr, now.momentum) for now in ours] == ultralytics_rates(spec, 7)
+    assert [(rate.lr, rate.bias_lr, rate.momentum) for rate in ours] == ultralytics_rates(spec, 7)

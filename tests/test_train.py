@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, SIDE, tiny_dataset, tiny_run
+from helpers import CLASSES, SIDE, WATCH, tiny_dataset, tiny_run
 
 from mnv4bench import train as training
 from mnv4bench import weights
@@ -371,18 +371,10 @@ def test_a_distilled_run_leaves_its_teacher_alone_and_reports_the_term(
 
 # No network, and no file anywhere else
 
-WATCHED = """
-import json, sys
+WATCHED = (
+    WATCH
+    + """
 from pathlib import Path
-
-contacts = []
-
-def watch(event, args):
-    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request"}:
-        contacts.append(f"{event} {args}")
-        raise OSError("there is no network here")
-
-sys.addaudithook(watch)
 
 from mnv4bench.evaluate import evaluate
 from mnv4bench.files import read_json
@@ -393,6 +385,7 @@ spec, data, runs = RunSpec.model_validate(read_json(Path(sys.argv[1]))), Path(sy
 states = [train("run", spec, data, runs).state, evaluate("run", spec, data, runs).state]
 print(json.dumps({"states": states, "contacts": contacts, "torchvision": "torchvision" in sys.modules}))
 """
+)
 
 
 def listing(folder: Path) -> dict[str, int]:

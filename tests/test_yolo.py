@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers import CLASSES, SIDE, images, spread, tiny_dataset
+from helpers import CLASSES, SIDE, WATCH, images, spread, tiny_dataset
 from PIL import ImageFont
 from ultralytics import YOLO
 
@@ -235,16 +235,9 @@ def test_a_font_is_offered_under_the_name_that_is_looked_for(folder: Path) -> No
     assert ImageFont.truetype(str(link)).getname()[0] == "DejaVu Sans"
 
 
-WATCHED = """
-import json, sys
-contacts = []
-
-def watch(event, args):
-    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request"}:
-        contacts.append(f"{event} {args}")
-        raise OSError("there is no network here")
-
-sys.addaudithook(watch)
+WATCHED = (
+    WATCH
+    + """
 import mnv4bench
 yolo = mnv4bench.as_yolo(mnv4bench.build("mnv4-yolov10n", 2), 64)
 yolo.predict(sys.argv[1] + "/images/val/2.png", conf=0.0, save=True, project="out", verbose=False)
@@ -252,6 +245,7 @@ yolo.val(data=sys.argv[1] + "/data.yaml", project="out", plots=True, verbose=Fal
 yolo.export(format="onnx", verbose=False)
 print(json.dumps(contacts))
 """
+)
 
 
 def test_predict_val_and_export_contact_no_network_and_write_into_no_configuration(data: Path, folder: Path) -> None:
