@@ -20,7 +20,9 @@ OUT = f"results/{PRESET}"
 DATA = f"{OUT}/data/{key(SPEC.data)}"
 RUNS = [f"{OUT}/runs/{run}" for run in PLAN.runs]
 SCORED = [f"{run}/metrics.json" for run in RUNS]
-FIGURES = ["pareto", "curves", "slices", "detections"]
+FIGURES = ["effects", "pareto", "curves", "slices", "detections"]
+# Counting forty published models takes longer than all of the smoke preset.
+LEDGER = [] if PRESET == "smoke" else f"{OUT}/tables/ledger.md"
 GIVEN = {"preset": PRESET} | config
 STEP = f"{sys.executable} -m mnv4bench step " + " ".join(
     f"--{key} {value}" for key, value in GIVEN.items()
@@ -42,6 +44,7 @@ rule all:
         f"{OUT}/paper/mnv4bench.pdf",
         f"{OUT}/report.html",
         f"{OUT}/complete.txt",
+        LEDGER,
 
 
 rule data:
@@ -148,6 +151,27 @@ rule compare:
         "{STEP} compare > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
 
+rule ledger:
+    input:
+        f"{OUT}/compare.json",
+        f"{OUT}/latency/latency.json",
+    output:
+        report(
+            f"{OUT}/tables/ledger.csv",
+            category="Tables",
+            labels={"table": "published figures, checked"},
+        ),
+        f"{OUT}/tables/ledger.md",
+        f"{OUT}/tables/ledger.tex",
+        f"{OUT}/tables/ledger.json",
+    log:
+        f"{OUT}/logs/ledger.log",
+    benchmark:
+        f"{OUT}/benchmarks/ledger.tsv"
+    shell:
+        "{STEP} ledger > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
 rule tables:
     input:
         SCORED,
@@ -165,8 +189,20 @@ rule tables:
             category="Tables",
             labels={"table": "slices (exploratory)"},
         ),
+        report(
+            f"{OUT}/tables/latency.csv",
+            category="Tables",
+            labels={"table": "latency"},
+        ),
+        report(
+            f"{OUT}/tables/errors.csv",
+            category="Tables",
+            labels={"table": "error types (exploratory)"},
+        ),
         f"{OUT}/tables/ablations.md",
         f"{OUT}/tables/ablations.tex",
+        f"{OUT}/tables/latency.md",
+        f"{OUT}/tables/errors.md",
     log:
         f"{OUT}/logs/tables.log",
     benchmark:

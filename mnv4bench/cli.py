@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4bench.errors import Mnv4benchError
-from mnv4bench.plan import ABLATIONS, PRESETS, Plan, load
+from mnv4bench.plan import ABLATIONS, PRESETS, Plan, latency_spec, load
 from mnv4bench.steps import STEPS, Context
 
 
@@ -40,6 +40,32 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("source", type=Path, metavar="SRC")
     importer.add_argument("target", type=Path, metavar="DST")
     importer.set_defaults(command=_import)
+
+    latency = commands.add_parser(
+        "latency", help="time models on this machine, in turns, and say which is faster and how sure that is"
+    )
+    latency.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="a run's folder, an ultralytics checkpoint (.pt) or a catalogue name; the first is the baseline",
+    )
+    latency.add_argument("--images", type=Path, required=True, metavar="DIR", help="images to run on")
+    latency.add_argument("--imgsz", type=int, metavar="N", help="side in pixels (default: the runs' own, else 640)")
+    latency.add_argument("--runtimes", metavar="A,B", help="by default torch, onnxruntime and openvino")
+    latency.add_argument("--threads", metavar="N,M", help="thread counts, or “all” (default: 1)")
+    latency.add_argument("--sessions", type=int, metavar="N", help="fresh processes (default: 3)")
+    latency.add_argument("--rounds", type=int, metavar="N", help="turns of each model in a session (default: 12)")
+    latency.add_argument("--block-ms", type=float, metavar="MS", help="shortest timed block (default: 100)")
+    latency.add_argument("--allow-busy", action="store_true", help="measure although the machine is at work")
+    latency.add_argument(
+        "--out", type=Path, default=Path("results/latency"), metavar="DIR", help="raw blocks and record"
+    )
+    latency.set_defaults(command=_latency)
+
+    ledger = commands.add_parser("ledger", help="check the published figures of papers and article, one by one")
+    ledger.add_argument("--preset", default="quick", help="whose results stand beside the claims (default: quick)")
+    ledger.set_defaults(command=_ledger, only=None, seeds=None)
 
     step = commands.add_parser("step", help="do one step of the workflow (the Snakefile's rules call this)")
     _which(step)
@@ -105,6 +131,31 @@ def _import(options: argparse.Namespace) -> None:
     from mnv4bench.data import import_dataset
 
     print(import_dataset(options.source, options.target))
+
+
+def _latency(options: argparse.Namespace) -> None:
+    given = {
+        "runtimes": options.runtimes and tuple(options.runtimes.split(",")),
+        "threads": options.threads and tuple(options.threads.split(",")),
+        "sessions": options.sessions,
+        "rounds": options.rounds,
+        "block_ms": options.block_ms,
+    }
+    spec = latency_spec({name: value for name, value in given.items() if value is not None})
+    from mnv4bench.latency.direct import describe, time_models
+
+    record = time_models(options.models, options.images, options.out, spec, options.imgsz, options.allow_busy)
+    print(describe(record))
+
+
+def _ledger(options: argparse.Namespace) -> None:
+    from mnv4bench.report.ledger import write_ledger
+
+    plan = _load(options)
+    found = write_ledger(plan, _results(plan))
+    for source in found.sources.values():
+        print(f"{source.name:22} {', '.join(f'{n} {verdict}' for verdict, n in source.verdicts.items() if n)}")
+    print(f"{found.figures} figures in {_results(plan) / 'tables' / 'ledger.csv'}")
 
 
 def _step(options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mnv4bench import tide
 from mnv4bench.errors import DataError
 from mnv4bench.matches import AREAS
 from mnv4bench.records import Reading, Scores
@@ -127,7 +128,7 @@ def scores(evaluation: COCOeval, image_ids: Iterable[int] | None = None) -> Scor
 
 
 def reading(evaluation: COCOeval) -> Reading:
-    """Score the whole, every class by its name, and every slice that the image records name."""
+    """Score the whole, every class by its name, every slice that the image records name; say what keeps AP50 down."""
     precision = _precision(evaluation)
     params, truth = evaluation.params, evaluation.cocoGt
     slices: dict[str, list[int]] = {}
@@ -141,6 +142,7 @@ def reading(evaluation: COCOeval) -> Reading:
         slices={name: scores(evaluation, slices[name]) for name in sorted(slices)},
         classes={truth.cats[c]["name"]: _summary(precision[:, :, [k]]) for k, c in enumerate(params.catIds)},
         detections_per_image=detections / len(images) if images else 0.0,
+        errors=tide.errors(evaluation),
     )
 
 

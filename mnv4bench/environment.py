@@ -21,6 +21,8 @@ PACKAGES = (
     "pycocotools",
     "fvcore",
     "onnxruntime",
+    "openvino",
+    "nncf",
     "snakemake",
 )
 
@@ -32,13 +34,18 @@ def environment() -> Environment:
         cpu=cpu,
         cpu_flags=flags,
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         platform=f"{platform.system()}-{platform.machine()}",
         python=platform.python_version(),
         packages={name: version for name in PACKAGES if (version := _version(name))},
         threads=torch.get_num_threads(),
         commit=_commit(),
     )
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu() -> tuple[str, str]:

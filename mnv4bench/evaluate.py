@@ -94,17 +94,19 @@ def detect(
         for read, (boxes, scores) in decoded.items():
             rows = results.setdefault(read, [])
             for image, one, box, score in zip(chunk, boxed, boxes.cpu().numpy(), scores.cpu().numpy(), strict=True):
-                rows.extend(_rows(image["id"], one, _read(read, box, score), category_ids))
+                rows.extend(rows_of(image["id"], one, read_rows(read, box, score), category_ids))
     return results
 
 
-def _read(read: Read, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def read_rows(read: Read, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return (k, 6) x1, y1, x2, y2, score, class of one image's (A, 4) corner boxes and (A, classes) scores."""
     if read == "nms":
         return read_nms(boxes, scores, CONFIDENCE, NMS_IOU, limit=MAX_DETECTIONS)
     return read_top(boxes, scores, limit=MAX_DETECTIONS, confidence=CONFIDENCE)
 
 
-def _rows(image: int, one: Letterboxed, found: np.ndarray, category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+def rows_of(image: int, one: Letterboxed, found: np.ndarray, category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield one image's (k, 6) detections in COCO's result format."""
     boxes = one.restore(found[:, :4].astype(np.float64))
     corner = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
     for box, score, label in zip(corner.tolist(), found[:, 4].tolist(), found[:, 5].astype(int).tolist(), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -47,11 +47,38 @@ class TeacherSpec(Spec):
 
 
 class LatencySpec(Spec):
-    runtimes: tuple[str, ...] = ("torch", "onnxruntime")
+    """How arms are timed (docs/method.md, latency)."""
+
+    runtimes: tuple[str, ...] = ("torch", "onnxruntime", "openvino")
+    """Names of mnv4bench.latency.runtimes.RUNTIMES; those that are not installed are reported as absent."""
+    threads: tuple[int | Literal["all"], ...] = (1,)
+    """Thread counts, each with sessions of its own; tables and verdicts are about the first."""
     images: int = Field(32, ge=1)
-    rounds: int = Field(9, ge=1)
+    sessions: int = Field(3, ge=1)
+    """Fresh processes."""
+    rounds: int = Field(12, ge=1)
+    """In each session; every arm has one turn in each."""
+    blocks: int = Field(5, ge=1)
+    """Timed blocks in each turn; the fastest counts."""
     block_ms: float = Field(100.0, gt=0)
     """A timed block repeats the arm's images until it lasts at least this long."""
+    calibration: int = Field(64, ge=1)
+    """Training images that int8 runtimes are calibrated with."""
+
+
+def latency_spec(given: Mapping[str, Any]) -> LatencySpec:
+    """Return the protocol with some settings changed on the command line.
+
+    Raises:
+        SpecError: names the option and what is wrong with it.
+    """
+    try:
+        return LatencySpec.model_validate(given)
+    except ValidationError as error:
+        problems = [
+            f"--{str(one['loc'][0]).replace('_', '-')}: {one['msg']} (got {one['input']!r})" for one in error.errors()
+        ]
+        raise SpecError("\n".join(dict.fromkeys(problems))) from error
 
 
 class Preset(Spec):

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 PROTOCOL = 1
 """Version of what specs mean. Raise it when code changes what an unchanged spec trains: every run gets a new name."""
@@ -25,13 +25,34 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Backbone = Literal[
+    "mnv4_conv_small",
+    "mnv4_conv_small_as_printed",
+    "mnv4_conv_medium",
+    "mnv4_conv_large",
+    "mnv4_hybrid_medium",
+    "mnv4_hybrid_large",
+]
+"""Names of mnv4bench.models.variants.VARIANTS."""
+
+TAPS: dict[Backbone, tuple[int, ...]] = {
+    "mnv4_conv_small": (128, 960),
+    "mnv4_conv_small_as_printed": (128, 960, 1280),
+    "mnv4_conv_medium": (256, 960),
+    "mnv4_conv_large": (512, 960),
+    "mnv4_hybrid_medium": (256, 960),
+    "mnv4_hybrid_large": (512, 960),
+}
+"""Backbone → the channel counts that its stages and convolutions of stride 32 end in."""
+
+
 class ModelSpec(Spec):
     """The detector: a MobileNetV4 backbone with YOLOv10's neck and head (arXiv 2404.10518, 2405.14458)."""
 
-    backbone: Literal["mnv4_conv_small"] = "mnv4_conv_small"
+    backbone: Backbone = "mnv4_conv_small"
     scale: Literal["n", "s"] = "n"
-    p5_tap: Literal[128, 960] = 960
-    """Channels of the backbone's stride-32 output: its last stage (128), or the 1×1 convolution after it (960)."""
+    p5_tap: int = 960
+    """Channels of the backbone's stride-32 output: its last stage, or a 1×1 convolution after it; one of its TAPS."""
     attention: Literal["none", "psa"] = "psa"
     downsample: Literal["conv", "scdown"] = "scdown"
     """The neck's P4 → P5 down-sampling."""
@@ -39,6 +60,15 @@ class ModelSpec(Spec):
     large_kernel: bool = True
     """7×7 depthwise kernel inside CIB (YOLOv10, section 3.3); without meaning, and so False, where there is no CIB."""
     head: Literal["one_to_many", "one_to_one", "dual"] = "dual"
+
+    @field_validator("p5_tap")
+    @classmethod
+    def _tap_of_the_backbone(cls, value: int, info: ValidationInfo) -> int:
+        backbone = info.data.get("backbone")  # an unknown one is missing here, and reported by itself
+        if backbone is not None and value not in TAPS[backbone]:
+            *others, last = TAPS[backbone]
+            raise ValueError(f"Input should be {', '.join(map(str, others))} or {last} with backbone {backbone}")
+        return value
 
     @model_validator(mode="before")
     @classmethod

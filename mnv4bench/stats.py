@@ -1,191 +1,27 @@
-"""Statistics of small ablations: AP of resampled images, and intervals that hold seed and image noise.
+"""Statistics of small ablations: intervals that hold seed and image noise, an exact test, and what could be detected.
 
-Everything here is a pure function of arrays.
+Everything here is a pure function of numbers.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnv4bench.errors import DataError
-from mnv4bench.matches import AREAS, MatchRecords
-
-RECALLS = np.linspace(0.0, 1.0, 101)
-"""Recall levels at which COCO reads the interpolated precision."""
-_BLOCK = 256
-"""Replicates at a time: a block's columns of one class fit into a core's cache."""
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.integer]
 
-
-def average_precision(records: MatchRecords, weights: Integers | None = None, area: str = "all") -> float:
-    """Return COCO's AP on 0–1 with image i counted weights[i] times; NaN where no object is left.
-
-    Equal to COCOeval on a split that holds every image that many times (copies of a detection share its place in the
-    order). Weights of 0 and 1 select a subset.
-
-    Args:
-        weights: (images,) non-negative integers; None counts every image once.
-        area: One of mnv4bench.matches.AREAS.
-    """
-    whole = np.ones(len(records.image_ids), np.int64) if weights is None else np.asarray(weights)
-    return float(bootstrap_ap(records, whole[None], area)[0])
-
-
-def bootstrap_weights(images: int, replicates: int, seed: int) -> Integers:
-    """Return (replicates, images) counts of `images` draws with replacement, from PCG64(seed)."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    return generator.multinomial(images, np.full(images, 1 / images), size=replicates)
-
-
-def bootstrap_ap(records: MatchRecords, weights: Integers, area: str = "all") -> Floats:
-    """Return (replicates,) COCO AP on 0–1, each as `average_precision` of one row of `weights`.
-
-    Nothing is matched again: true and false positives are weighted cumulative sums (COCOeval.accumulate, with weights).
-
-    Args:
-        weights: (replicates, images) non-negative integers.
-
-    Raises:
-        DataError: weights of another number of images.
-    """
-    weights = np.asarray(weights)
-    if weights.ndim != 2 or weights.shape[1] != len(records.image_ids):
-        raise DataError(f"weights: shape {weights.shape}, need (replicates, {len(records.image_ids)} images)")
-    place = AREAS.index(area)
-    events = [_class_events(records, place, k) for k in range(len(records.category_ids))]
-    blocks = [weights[start : start + _BLOCK] for start in range(0, len(weights), _BLOCK)]
-    parts = [_block_ap(events, np.ascontiguousarray(block.T, np.int32)) for block in blocks]
-    return np.concatenate([np.empty(0), *parts])
-
-
-@dataclass(frozen=True)
-class _Events:
-    """The detections of one class that can move its AP, for thresholds that ignore the same detections.
-
-    Precision is only ever read where recall rises, so false positives matter as counts between right detections,
-    and those after the last one not at all.
-    """
-
-    images: Integers
-    """Image of every detection that counts, by falling score."""
-    starts: Integers
-    """Where each right detection's stretch of `images` begins; it ends with the right detection itself."""
-    right: tuple[Integers, ...]
-    """For each threshold: which stretches end with a detection that is right at it."""
-
-
-@dataclass(frozen=True)
-class _Class:
-    objects: Integers
-    """(images,)"""
-    thresholds: int
-    groups: tuple[_Events, ...]
-
-
-def _class_events(records: MatchRecords, area: int, category: int) -> _Class:
-    first, last = np.searchsorted(records.category, [category, category + 1])
-    tp, ignored = records.tp[area, first:last], records.ignored[area, first:last]
-    image = records.image[first:last]
-    # Without crowds and area limits all ten thresholds fall into one group, and detections are counted once.
-    columns: dict[bytes, list[int]] = {}
-    for threshold in range(tp.shape[1]):
-        columns.setdefault(ignored[:, threshold].tobytes(), []).append(threshold)
-    groups = []
-    for thresholds in columns.values():
-        counts = ~ignored[:, thresholds[0]]
-        right = tp[counts][:, thresholds]
-        ends = np.flatnonzero(right.any(axis=1))
-        if len(ends):
-            starts = np.concatenate([[0], ends[:-1] + 1])
-            groups.append(
-                _Events(
-                    image[counts][: ends[-1] + 1], starts, tuple(np.flatnonzero(column) for column in right[ends].T)
-                )
-            )
-    return _Class(records.objects[area, :, category], tp.shape[1], tuple(groups))
-
-
-def _block_ap(classes: Sequence[_Class], weights: Integers) -> Floats:
-    """Return AP of each column of `weights` (images, replicates); NaN where no class has an object."""
-    total = np.zeros(weights.shape[1])
-    present = np.zeros(weights.shape[1], np.int64)
-    for one in classes:
-        objects = one.objects @ weights
-        summed = np.zeros(weights.shape[1])
-        for group in one.groups:
-            for precision in _group_precisions(group, objects, weights):
-                summed += precision
-        total += np.where(objects > 0, summed / one.thresholds, 0)
-        present += objects > 0
-    average: Floats = np.divide(total, present, out=np.full(len(total), np.nan), where=present > 0)
-    return average
-
-
-def _group_precisions(group: _Events, objects: Integers, weights: Integers) -> Iterator[Floats]:
-    """Yield (replicates,) mean interpolated precision of each threshold."""
-    found = np.add.reduceat(weights[group.images], group.starts, axis=0, dtype=np.int32).cumsum(axis=0, dtype=np.int32)
-    rights = weights[group.images[np.append(group.starts[1:], len(group.images)) - 1]]
-    levels, first = _levels_reached(objects)
-    for right in group.right:
-        if not len(right):
-            continue
-        tp = rights[right].cumsum(axis=0, dtype=np.int32)
-        precision = tp / (found[right] + np.spacing(1))
-        envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-        reached = levels[tp + first]
-        reached[1:] -= reached[:-1].copy()
-        yield np.einsum("ij,ij->j", envelope, reached) / len(RECALLS)
-
-
-def _levels_reached(objects: Integers) -> tuple[Floats, Integers]:
-    """Tabulate how many recall levels n right detections reach: levels[first[replicate] + n].
-
-    A table, because it is exact (the comparison is COCOeval's own) and far smaller than the array it is applied to.
-    """
-    distinct, which = np.unique(objects, return_inverse=True)
-    tables = [np.searchsorted(RECALLS, np.arange(n + 1) / max(n, 1), side="right") for n in distinct]
-    starts = np.concatenate([[0], np.cumsum([len(table) for table in tables])[:-1]])
-    return np.concatenate(tables).astype(np.float64), starts[which]
-
-
-def paired_bootstrap(
-    records_a: Sequence[MatchRecords], records_b: Sequence[MatchRecords], replicates: int, seed: int
-) -> Floats:
-    """Return (replicates,) seed-averaged differences of AP, a − b, each on one resample of the images.
-
-    The same images are drawn for every arm and seed of a replicate, so what images do to both arms cancels
-    (Everingham et al., The PASCAL Visual Object Classes Challenge: A Retrospective, IJCV 111, 2015).
-
-    Args:
-        records_a: One arm's records, one per training seed.
-        records_b: The other arm's, in the same order of seeds.
-        replicates: Number of resamples.
-        seed: Of the resampling, not of training.
-
-    Raises:
-        DataError: unequal numbers of seeds, or records of different images or objects.
-    """
-    if len(records_a) != len(records_b) or not records_a:
-        raise DataError(f"seeds: {len(records_a)} against {len(records_b)} records; give both arms the same seeds")
-    first = records_a[0]
-    if not all(same_split(first, other) for other in [*records_a, *records_b]):
-        raise DataError("match records: different images, classes or objects; evaluate all runs on the same split")
-    weights = bootstrap_weights(len(first.image_ids), replicates, seed)
-    pairs = zip(records_a, records_b, strict=True)
-    differences = np.array([bootstrap_ap(a, weights) - bootstrap_ap(b, weights) for a, b in pairs])
-    return np.asarray(differences.mean(axis=0))
-
-
-def same_split(a: MatchRecords, b: MatchRecords) -> bool:
-    """Return whether two records come from the same images, classes and objects."""
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("image_ids", "category_ids", "objects"))
+MOST_SEEDS = 40
+"""For the sign-flip test, whose two halves of 2^20 sums each still fit into memory."""
+TIE = 1e-9
+"""Sign patterns whose |mean| falls short of the observed one by no more than this share of the mean |difference| tie
+with it. Far above rounding, far below anything that AP resolves; a tie can only raise p."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +35,8 @@ class Interval:
     """Standard deviation of the difference over seeds; None with one seed: the interval then holds image noise only."""
     image_se: float
     """Standard error of the seed-averaged difference from resampling the images."""
+    se: float
+    """Of the mean, from both sources."""
     df: float
 
 
@@ -231,11 +69,11 @@ def combined_interval(
     parts = [(image_variance, images - 1)]
     if seed_sd is not None:
         parts.append((seed_sd**2 / len(values), len(values) - 1))
-    variance = sum(part for part, _ in parts)
+    se = math.sqrt(sum(part for part, _ in parts))
     df = satterthwaite(parts)
     mean = float(values.mean())
-    half = student_t_quantile((1 + level) / 2, df) * math.sqrt(variance)
-    return Interval(mean, mean - half, mean + half, seed_sd, math.sqrt(image_variance), df)
+    half = student_t_quantile((1 + level) / 2, df) * se
+    return Interval(mean, mean - half, mean + half, seed_sd, math.sqrt(image_variance), se, df)
 
 
 def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
@@ -280,3 +118,119 @@ def student_t_quantile(probability: float, df: float) -> float:
     while (middle := (low + high) / 2) not in (low, high):
         low, high = (middle, high) if student_t_cdf(middle, df) < probability else (low, middle)
     return high
+
+
+def sign_flip_p(deltas: Sequence[float] | Floats) -> float:
+    """Return the exact two-sided p that paired differences are symmetric about zero.
+
+    Under that hypothesis each of the 2^n patterns of signs was equally likely; p is the share of patterns whose |mean|
+    reaches the observed one (Fisher, The Design of Experiments, 1935, section 21). It cannot be smaller than
+    `smallest_p(n)`. Half the differences are summed in every pattern and looked up among the sums of the other half, so
+    that 2^(n/2) sums stand for 2^n patterns.
+
+    Raises:
+        DataError: no difference, or more than MOST_SEEDS.
+    """
+    values = np.asarray(deltas, np.float64)
+    if not 1 <= len(values) <= MOST_SEEDS:
+        raise DataError(f"sign-flip test: {len(values)} seeds; compare between 1 and {MOST_SEEDS}")
+    least = abs(float(values.sum())) - TIE * float(np.abs(values).sum())
+    if least <= 0:
+        return 1.0
+    first, second = np.array_split(values, 2)
+    others = np.sort(_signed_sums(second))
+    reaching = len(others) - np.searchsorted(others, least - _signed_sums(first))
+    # Turning every sign mirrors the sums, so as many of them lie at or below −least.
+    return float(2 * reaching.sum() / 2 ** len(values))
+
+
+def _signed_sums(values: Floats) -> Floats:
+    """Return (2^n,) sums of ± each value."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
+
+
+def smallest_p(seeds: int) -> float:
+    """Return the smallest p that the sign-flip test can give: two patterns of 2^seeds."""
+    return float(2.0 ** (1 - seeds))
+
+
+def is_testable(seeds: int, family: int, alpha: float) -> bool:
+    """Return whether so many seeds could pass Holm's first step.
+
+    Later steps ask less, but whether a comparison gets to them depends on what the others show.
+    """
+    return family * smallest_p(seeds) <= alpha
+
+
+def seeds_needed(family: int, alpha: float) -> int:
+    """Return the smallest number of seeds that `is_testable`."""
+    return next(seeds for seeds in itertools.count(1) if is_testable(seeds, family, alpha))
+
+
+def holm(p_values: Sequence[float], family: int) -> list[float]:
+    """Return p-values adjusted for a family of hypotheses, in the order given (Holm, Scand. J. Statistics 6, 1979).
+
+    Args:
+        p_values: One per hypothesis that was tested.
+        family: Number of hypotheses, tested or not; those without a p-value count as not rejected (p = 1).
+
+    Raises:
+        ValueError: more p-values than hypotheses.
+    """
+    if len(p_values) > family:
+        raise ValueError(f"{len(p_values)} p-values in a family of {family}")
+    adjusted = [0.0] * len(p_values)
+    reached = 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        reached = max(reached, min(1.0, (family - place) * p_values[index]))
+        adjusted[index] = reached
+    return adjusted
+
+
+def detection_power(shift: float, df: float, alpha: float) -> float:
+    """Return the probability that a two-sided t test at level alpha rejects, where the truth lies `shift` SE from zero.
+
+    That is P(|T| > t) for noncentral T = (Z + shift) / S with S² = χ²/df, averaged over S: with S = e^x the integrand
+    is smooth and falls off fast on both sides, and the trapezoidal rule is as good as exact.
+    """
+    return _rejections(shift, df, student_t_quantile(1 - alpha / 2, df))
+
+
+def _rejections(shift: float, df: float, critical: float) -> float:
+    reach = 10 / math.sqrt(2 * df)  # ten standard deviations of S; towards S = 0 the density falls as e^(df·x) only
+    x, step = np.linspace(-reach - 40 / df, math.log1p(reach), 2001, retstep=True)
+    scale = np.exp(x)
+    log_density = math.log(2) + df / 2 * math.log(df / 2) - math.lgamma(df / 2) + df * (x - scale**2 / 2)
+    rejected = _normal_cdf(shift - critical * scale) + _normal_cdf(-shift - critical * scale)
+    return float(np.exp(log_density) @ rejected * step)
+
+
+def _normal_cdf(values: Floats) -> Floats:
+    return np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in values])
+
+
+def minimum_detectable(se: float, df: float, alpha: float, power: float) -> float:
+    """Return the smallest true difference that a two-sided t test at level alpha finds with this power.
+
+    Args:
+        se: Standard error of the difference.
+        df: Its degrees of freedom, at least 1.
+        alpha: Level of the test; 1 − the coverage of the interval that has to exclude zero.
+        power: Between alpha and 1.
+
+    Raises:
+        ValueError: power not between alpha and 1, or df below 1.
+    """
+    if not alpha < power < 1:
+        raise ValueError(f"power {power} must lie between alpha {alpha} and 1")
+    critical = student_t_quantile(1 - alpha / 2, df)
+    low, high = 0.0, critical
+    while _rejections(high, df, critical) < power:
+        low, high = high, 2 * high
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _rejections(middle, df, critical) < power else (low, middle)
+    return high * se

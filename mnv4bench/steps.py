@@ -96,6 +96,12 @@ def paper(context: Context) -> None:
     write_paper(context.plan, context.results)
 
 
+def ledger(context: Context) -> None:
+    from mnv4bench.report.ledger import write_ledger
+
+    write_ledger(context.plan, context.results)
+
+
 def complete(context: Context) -> None:
     """Write complete.txt.
 
@@ -117,5 +123,6 @@ def complete(context: Context) -> None:
 
 
 STEPS: dict[str, Callable[[Context], None]] = {
-    step.__name__: step for step in (data, train, evaluate, cost, latency, compare, tables, figures, paper, complete)
+    step.__name__: step
+    for step in (data, train, evaluate, cost, latency, compare, tables, figures, ledger, paper, complete)
 }

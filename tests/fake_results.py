@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from PIL import Image
 
 from mnv4bench import plan as planning
 from mnv4bench.files import write_json, write_text
-from mnv4bench.matches import AREAS, IOU_THRESHOLDS, MatchRecords, save
 from mnv4bench.plan import Arm, Plan
 from mnv4bench.records import (
     Cost,
     CostRow,
     Dataset,
     Environment,
+    Errors,
     Latency,
     LatencyRow,
+    LatencySession,
     Metrics,
+    QuantisedAP,
     Reading,
     Scores,
     Split,
@@ -31,6 +35,9 @@ from mnv4bench.spec import derive_seed, readings
 SLICES = ("plain", "small", "crowd", "large", "context")
 CLASSES = ("disc", "bar")
 FAKE = "fake machine & 100% invented"
+RUNTIMES = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
+STAGES = {"forward": 0.9, "post": 0.1, "end_to_end": 1.0, "in_graph": 0.97}
+RESOLUTION = 0.024
 
 PRESET = """\
 title: fake & invented_100%
@@ -119,20 +126,7 @@ def write_results(
     labels = [arm.label for arm in plan.arms]
     costs = {label: cost_row(label) for label in labels}
     write_json(results / "cost.json", Cost(imgsz=64, classes=2, arms=costs))
-    rows = tuple(row for runtime in ("torch", "onnxruntime") for arm in plan.arms for row in latency_rows(runtime, arm))
-    write_json(
-        results / "latency/latency.json",
-        Latency(
-            reference=labels[0],
-            threads=1,
-            images=10,
-            rounds=9,
-            comparable=True,
-            load_before=0.1,
-            rows=rows,
-            environment=environment,
-        ),
-    )
+    write_json(results / "latency/latency.json", latency(plan, environment))
     write_json(results / "compare.json", comparison(plan, ends, slices))
 
 
@@ -187,6 +181,7 @@ def write_run(
             slices={part: scores(ap(model, spec.seed, read, part)) for part in SLICES if slices},
             classes={name: scores(ap(model, spec.seed, read)) for name in CLASSES},
             detections_per_image=3.0,
+            errors=errors(model, spec.seed, read),
         )
         for read in readings(spec.model)
         if done
@@ -194,6 +189,18 @@ def write_run(
     kept = {"reason": reason or None, "readings": found, "images": 10, "nms_iou": 0.7, "confidence": 0.001}
     write_json(folder / "metrics.json", Metrics(run=run, state=state, **kept))  # type: ignore[arg-type]
     write_text(folder / "detections.json", json.dumps({read: detections(run, read) for read in found}))
+
+
+def errors(model: str, seed: int, read: str) -> Errors:
+    names = ("classification", "localisation", "both", "duplicate", "background", "missed")
+    gains = {name: abs(0.03 * noise(name) + 0.005 * noise(name, model, seed, read)) for name in names}
+    return Errors(
+        AP50=1.4 * ap(model, seed, read),
+        gains=gains,  # type: ignore[arg-type]
+        counts={name: round(1000 * gain) for name, gain in gains.items()},  # type: ignore[misc]
+        duplicates_per_object=abs(0.1 * noise("dup", model, seed, read)),
+        confidence=0.25,
+    )
 
 
 def curve(run: str, distilled: bool) -> str:
@@ -220,88 +227,144 @@ def cost_row(label: str) -> CostRow:
     return CostRow(params=params, flops=10**9, conv_flops=9 * 10**8, activations=10**6, train_params=params + 10**5)
 
 
-def latency_rows(runtime: str, arm: Arm) -> list[LatencyRow]:
-    ratio = 1 + 0.1 * noise(runtime, arm.model.model_dump_json(), arm.read)
-    stages = {"forward": 0.9, "post": 0.1, "end_to_end": 1.0}
+def latency(plan: Plan, environment: Environment) -> Latency:
+    """Five runtimes, two thread counts, three sessions each; the last session of the first count is contaminated."""
+    rows = [
+        row
+        for runtime in RUNTIMES
+        for threads in (1, 2)
+        for arm in plan.arms
+        for row in latency_rows(plan, runtime, threads, arm)
+    ]
+    copies = {f"{row.runtime} {row.stage}": 0.004 * noise(row.runtime, row.stage) for row in rows}
+    sessions = [
+        LatencySession(
+            number=number,
+            threads=1 if number < 3 else 2,
+            seconds=61.5,
+            busy_before=0.1,
+            busy_during=0.2,
+            involuntary_switches=12,
+            canary_drift=0.013 * (-1) ** number,
+            copies=copies,
+            contaminated=("the canary drifted by 7.1 % <between> thirds",) if number == 2 else (),
+        )
+        for number in range(6)
+    ]
+    int8 = [
+        QuantisedAP(runtime=name, arm=arm.label, read=arm.read, AP=0.31, AP_float=0.322)
+        for name in RUNTIMES
+        if name.endswith("_int8")
+        for arm in plan.arms
+    ]
+    return Latency(
+        reference=plan.arms[0].label,
+        images=10,
+        rounds=9,
+        blocks=4,
+        block_ms=100,
+        comparable=True,
+        sessions=tuple(sessions),
+        rows=tuple(rows),
+        quantised=tuple(int8),
+        absent={"tensorrt": "no GPU"},
+        notes=("torch: the rounds of psa/psa spread by 12 %; close other programs and time again.",),
+        fingerprint="a" * 12,
+        environment=environment,
+    )
+
+
+def latency_rows(plan: Plan, runtime: str, threads: int, arm: Arm) -> list[LatencyRow]:
+    """Times that follow the model; OpenVINO's are too restless for a verdict."""
+    base = plan.baseline(arm.ablation)
+    ratio = _time(runtime, arm) / _time(runtime, base)
+    verdict = "faster" if ratio * 1.03 < 1 - RESOLUTION else "slower" if ratio * 0.98 > 1 + RESOLUTION else "same"
+    verdict = "unstable" if runtime == "openvino" else verdict
+    over = {
+        "ratio": ratio,
+        "ratio_low": ratio * 0.98,
+        "ratio_high": ratio * 1.03,
+        "ratio_sessions": (ratio * 0.99, ratio),
+        "resolution": RESOLUTION,
+        "verdict": "identical" if ratio == 1 else verdict,
+        "reason": "the rounds spread by 31 %." if verdict == "unstable" else None,
+    }
     return [
         LatencyRow(
             runtime=runtime,
+            threads=threads,
             arm=arm.label,
             stage=stage,  # type: ignore[arg-type]
-            p50_ms=20 * share * ratio,
-            min_ms=19 * share * ratio,
-            p90_ms=22 * share * ratio,
-            ratio=ratio,
-            ratio_low=ratio * 0.98,
-            ratio_high=ratio * 1.03,
+            blocks=135,
+            p50_ms=20 * share * _time(runtime, arm) / threads,
+            min_ms=19 * share * _time(runtime, arm) / threads,
+            p90_ms=22 * share * _time(runtime, arm) / threads,
+            spread=0.031,
+            baseline=None if arm is base else base.label,
+            **({} if arm is base else over),  # type: ignore[arg-type]
         )
-        for stage, share in stages.items()
+        for stage, share in STAGES.items()
+        if stage != "in_graph" or runtime != "torch"
     ]
 
 
+def _time(runtime: str, arm: Arm) -> float:
+    return 1 + 0.1 * noise(runtime, arm.model.model_dump_json(), arm.read)
+
+
 def comparison(plan: Plan, ends: dict[str, tuple[str, str]], slices: bool) -> Comparison:
-    """Differences of the fake scores with an interval of fixed width."""
-    rows = []
+    """Differences of the fake scores with an interval of fixed width, and verdicts by a rule of thumb."""
+    rows: list[Difference] = []
     for arm in plan.arms:
-        base = plan.baseline(arm.ablation)
-        if arm is base:
-            continue
-        seeds = [seed for seed in plan.preset.seeds if arm.runs[seed] not in ends and base.runs[seed] not in ends]
-        deltas = {seed: _ap(arm, seed) - _ap(base, seed) for seed in seeds}
-        names = {"ablation": arm.ablation, "arm": arm.name, "baseline": base.name}
-        if not deltas:
-            rows.append(Difference(**names, seeds={}))
-            continue
-        mean = float(np.mean(list(deltas.values())))
-        parts = {}
-        for part in SLICES if slices else ():
-            per_seed = {seed: _ap(arm, seed, part) - _ap(base, seed, part) for seed in seeds}
-            parts[part] = SliceDifference(mean=float(np.mean(list(per_seed.values()))), seeds=per_seed)
-        rows.append(
-            Difference(
-                **names,
-                seeds=deltas,
-                mean=mean,
-                low=mean - 0.006,
-                high=mean + 0.006,
-                seed_sd=float(np.std(list(deltas.values()), ddof=1)) if len(deltas) > 1 else None,
-                image_se=0.002,
-                df=5.0,
-                agreeing=sum(np.sign(delta) == np.sign(mean) for delta in deltas.values()),
-                slices=parts,
-            )
-        )
-    return Comparison(level=0.95, bootstrap=200, bootstrap_seed=1, images=10, differences=tuple(rows))
+        if arm is not plan.baseline(arm.ablation):
+            rows.append(_difference(plan, arm, ends, slices))
+    return Comparison(
+        level=0.95,
+        alpha=0.05,
+        family=len(rows),
+        power=0.8,
+        bootstrap=200,
+        bootstrap_seed=1,
+        images=10,
+        differences=tuple(rows),
+    )
+
+
+def _difference(plan: Plan, arm: Arm, ends: dict[str, tuple[str, str]], slices: bool) -> Difference:
+    base = plan.baseline(arm.ablation)
+    seeds = [seed for seed in plan.preset.seeds if arm.runs[seed] not in ends and base.runs[seed] not in ends]
+    deltas = {seed: _ap(arm, seed) - _ap(base, seed) for seed in seeds}
+    names = {"ablation": arm.ablation, "arm": arm.name, "baseline": base.name}
+    smallest = plan.ablations[arm.ablation].smallest_effect
+    if not deltas:
+        return Difference(**names, seeds={}, smallest_effect=smallest)
+    mean = fmean(deltas.values())
+    parts = {}
+    for part in SLICES if slices else ():
+        per_seed = {seed: _ap(arm, seed, part) - _ap(base, seed, part) for seed in seeds}
+        parts[part] = SliceDifference(mean=fmean(per_seed.values()), seeds=per_seed)
+    verdict = "inconclusive" if abs(mean) < 0.006 else "better" if mean > 0 else "worse"
+    verdict = "untestable" if len(deltas) == 1 or (len(deltas) == 2 and verdict != "inconclusive") else verdict
+    return Difference(
+        **names,
+        seeds=deltas,
+        mean=mean,
+        low=mean - 0.006,
+        high=mean + 0.006,
+        seed_sd=float(np.std(list(deltas.values()), ddof=1)) if len(deltas) > 1 else None,
+        image_se=0.002,
+        df=5.0,
+        agreeing=sum(math.copysign(1, delta) == math.copysign(1, mean) for delta in deltas.values()),
+        smallest_effect=smallest,
+        equivalence_low=mean - 0.005,
+        equivalence_high=mean + 0.005,
+        p=None if verdict == "untestable" else 0.0156,
+        p_holm=None if verdict == "untestable" else 0.0312,
+        mde=0.0098,
+        verdict=verdict,  # type: ignore[arg-type]
+        slices=parts,
+    )
 
 
 def _ap(arm: Arm, seed: int, part: str = "") -> float:
     return ap(arm.runs[seed].rsplit("-", 2)[0], seed, arm.read, part)
-
-
-def match_records(right: list[bool]) -> MatchRecords:
-    """One object and one detection in each image, right at every threshold or at none, all scores equal."""
-    count = len(right)
-    tp = np.zeros((len(AREAS), count, IOU_THRESHOLDS), np.bool_)
-    tp[:, :, :] = np.array(right)[None, :, None]
-    return MatchRecords(
-        image_ids=np.arange(1, count + 1, dtype=np.int64),
-        slices=np.array([""] * count),
-        category_ids=np.array([1], np.int64),
-        image=np.arange(count, dtype=np.int32),
-        category=np.zeros(count, np.int32),
-        score=np.full(count, 0.5),
-        tp=tp,
-        ignored=np.zeros_like(tp),
-        objects=np.ones((len(AREAS), count, 1), np.int32),
-    )
-
-
-def write_matches(plan: Plan, results: Path, ends: dict[str, tuple[str, str]] | None = None) -> None:
-    """Write matches.npz of every done run: which of its 12 images are right depends on model, reading and seed."""
-    for run, spec in plan.runs.items():
-        if run not in (ends or {}):
-            found = {}
-            for read in readings(spec.model):
-                draw = np.random.Generator(np.random.PCG64(derive_seed(run, read)))
-                found[read] = match_records(list(draw.random(12) < 0.7))
-            save(results / "runs" / run / "matches.npz", found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
@@ -20,7 +21,7 @@ from ultralytics.utils.loss import E2EDetectLoss, E2ELoss, v8DetectionLoss
 from mnv4bench.errors import SpecError
 from mnv4bench.models import build, detector
 from mnv4bench.models.yolo import DetectionLoss, Detector, branches
-from mnv4bench.spec import PARTS_OF, ModelSpec, PartName, Read, readings
+from mnv4bench.spec import PARTS_OF, TAPS, ModelSpec, PartName, Read, readings
 
 HEADS = ("one_to_many", "one_to_one", "dual")
 READS: list[tuple[Any, Read]] = [(head, read) for head in HEADS for read in readings(ModelSpec(head=head))]
@@ -57,12 +58,35 @@ def initial(field: str | None = None, seed: int = 0) -> dict[str, Tensor]:
 # Sizes
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("mnv4-yolov10n", 4_037_680), ("mnv4-yolov10s", 7_888_784)])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("mnv4-yolov10n", 4_037_680), ("mnv4-yolov10s", 7_888_784), ("mnv4-yolov10n-as-printed", 5_791_600)],
+)
 def test_training_form_has_the_published_architectures_parameters_at_80_classes(name: str, parameters: int) -> None:
     model = build(name)
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert model.stride.tolist() == [8, 16, 32]
     assert len(model.names) == 80
+
+
+def test_as_printed_the_network_is_larger_by_the_last_convolution_and_what_reads_it() -> None:
+    published, printed = (
+        {name: value.numel() for name, value in build(model).part_state().items() if "num_batches" not in name}
+        for model in ("mnv4-yolov10n", "mnv4-yolov10n-as-printed")
+    )
+    c5 = 256
+    last = 960 * 1280 + 4 * 1280  # weights, and the batch norm's two parameters and two statistics
+    reader = (1280 * 640 + 4 * 640) - (960 * 480 + 4 * 480) + 4 * (640 - 480) * c5  # SPPF's two convolutions
+    assert sum(printed.values()) - sum(published.values()) == last + reader
+
+
+@pytest.mark.parametrize(("backbone", "tap"), [(name, taps[0]) for name, taps in TAPS.items()])
+def test_every_backbone_carries_the_detector(backbone: Any, tap: int) -> None:
+    model = detector.build(ModelSpec(backbone=backbone, p5_tap=tap), 2).eval()
+    assert model.stride.tolist() == [8, 16, 32]
+    x = images(1)
+    with torch.no_grad():
+        assert model(x)[0].shape == (1, 8 * 8 + 4 * 4 + 2 * 2, 6)
 
 
 def test_an_unknown_model_is_refused_with_the_catalogue() -> None:
@@ -210,6 +234,20 @@ def test_fusing_keeps_the_detections(head: Any, read: Read) -> None:
         wanted, output = whole(images(2))[0], fused(images(2))[0]
     assert (wanted[..., 4].std() if read == "nms_free" else wanted[:, 4:].std()) > 0.01
     torch.testing.assert_close(output, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_fusing_a_hybrid_keeps_the_levels_and_the_batch_norms_that_follow_no_convolution() -> None:
+    model = detector.build(ModelSpec(backbone="mnv4_hybrid_medium"), 2)
+    spread(model)
+    fused = deepcopy(model.eval())
+    fused.fuse()
+    norms = [name for name, module in fused.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) == 8
+    assert all(re.fullmatch(r"model\.0\.blocks\.\d+\.norm", name) for name in norms)
+    assert fused.is_fused()
+    with torch.no_grad():
+        for mine, wanted in zip(fused.model[0](images(2)), model.model[0](images(2)), strict=True):
+            torch.testing.assert_close(mine, wanted, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("fused", [False, True])

@@ -13,10 +13,10 @@ from helpers import SIDE, spread, tiny_dataset, tiny_run
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mnv4bench import matches, stats, weights
+from mnv4bench import matches, resampling, weights
 from mnv4bench.environment import environment
 from mnv4bench.evaluate import evaluate
-from mnv4bench.files import write_json
+from mnv4bench.files import read_json, write_json
 from mnv4bench.images import letterbox
 from mnv4bench.models import detector
 from mnv4bench.records import Metrics, Status
@@ -88,11 +88,22 @@ def test_both_readings_equal_pycocotools_on_the_written_detections(scored: tuple
         assert pytest.approx(reference.stats[:3], abs=1e-12) == (scores.AP, scores.AP50, scores.AP75)
 
 
+def test_every_reading_says_what_keeps_its_ap50_down(scored: tuple[Path, Metrics]) -> None:
+    root, metrics = scored
+    assert Metrics.model_validate(read_json(root / "runs/run/metrics.json")) == metrics
+    written = read_json(root / "runs/run/detections.json")
+    for read, reading in metrics.readings.items():
+        assert reading.errors is not None
+        np.testing.assert_allclose(reading.errors.AP50, reading.scores.AP50, atol=1e-12)
+        wrong = sum(count for kind, count in reading.errors.counts.items() if kind != "missed")
+        assert 0 < wrong < len(written[read])
+
+
 def test_match_records_give_the_same_ap(scored: tuple[Path, Metrics]) -> None:
     root, metrics = scored
     records = matches.load(root / "runs/run/matches.npz")
     for read, reading in metrics.readings.items():
-        assert stats.average_precision(records[read]) == pytest.approx(reading.scores.AP, abs=1e-12)
+        assert resampling.average_precision(records[read]) == pytest.approx(reading.scores.AP, abs=1e-12)
 
 
 def test_a_diverged_run_is_scored_as_such(tmp_path: Path) -> None:

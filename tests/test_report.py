@@ -8,23 +8,26 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import fake_results as fake
 import numpy as np
 import pytest
 
-from mnv4bench import matches, stats
-from mnv4bench.errors import DataError, Mnv4benchError
+from mnv4bench.errors import Mnv4benchError
 from mnv4bench.files import read_json, sha256, write_json
 from mnv4bench.plan import Plan
-from mnv4bench.report import compare, findings, paper, style, words
-from mnv4bench.report.collect import collect, distinct
+from mnv4bench.records import Latency, LatencyRow
+from mnv4bench.report import error_types, findings, method, paper, style, words
+from mnv4bench.report import verdict_words as say
+from mnv4bench.report.cells import table
+from mnv4bench.report.collect import Results, collect, distinct
 from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.report.figures import write_figures
+from mnv4bench.report.figures import DRAWN, write_figures
 from mnv4bench.report.latex import escape
 from mnv4bench.report.numbers import numbers
 from mnv4bench.report.paper import write_paper
-from mnv4bench.report.pareto import Point, front, points, spread
+from mnv4bench.report.pareto import Point, front, pareto, points, spread
 from mnv4bench.report.sheet import chosen
 from mnv4bench.report.tables import write_tables
 
@@ -62,6 +65,10 @@ def read_csv(path: Path) -> dict[str, dict[str, str]]:
         return {f"{row['ablation']}/{row['arm']}": row for row in csv.DictReader(stream)}
 
 
+def latency(results: Path) -> Latency:
+    return Latency.model_validate(read_json(results / "latency/latency.json"))
+
+
 def test_csv_has_one_row_per_arm_with_unrounded_numbers(healthy: tuple[Plan, Path]) -> None:
     plan, results = healthy
     write_tables(plan, results)
@@ -75,10 +82,12 @@ def test_csv_has_one_row_per_arm_with_unrounded_numbers(healthy: tuple[Plan, Pat
     assert [float(row[f"AP_seed{seed}"]) for seed in (0, 1, 2)] == aps
     assert float(row["AP"]) == pytest.approx(np.mean(aps), abs=1e-15)
     base = rows["psa/none"]
-    expected = float(row["torch_end_to_end_ratio"]) / float(base["torch_end_to_end_ratio"])
-    assert float(row["torch_ratio_to_baseline"]) == expected
-    assert float(base["torch_ratio_to_baseline"]) == 1
-    assert base["difference_mean"] == ""
+    timed = next(row for row in latency(results).rows if row.arm == "psa/psa" and row.stage == "end_to_end")
+    assert [float(row[f"torch_ratio_to_baseline{end}"]) for end in ("", "_low", "_high")] == [
+        timed.ratio, timed.ratio_low, timed.ratio_high,
+    ]  # fmt: skip
+    assert (row["torch_verdict"], row["verdict"], float(row["mde"])) == (timed.verdict, "better", 0.0098)
+    assert {base[name] for name in ("torch_ratio_to_baseline", "torch_verdict", "difference_mean", "verdict")} == {""}
     assert base["baseline"] == "1"
 
 
@@ -106,7 +115,8 @@ def test_failed_runs_are_cells_with_their_reason_and_the_other_seeds_count(wound
     assert "cannot allocate 2 GiB" in rows["distillation/distilled"]["reasons"]
     text = (results / "tables/ablations.md").read_text()
     assert re.search(r"\| psa <sup>a b</sup> .*\| 0\.\d+ diverged 0\.\d+ \|", text)
-    assert re.search(r"\| distilled <sup>b c</sup> \| NMS-free \| out of memory \| – \|", text)
+    assert re.search(r"\| distilled <sup>b c</sup> \| NMS-free \| out of memory \| – \| – \|", text)
+    assert "| distillation | distilled − none | – | – | identical network |" in text
     assert r"Seed 1 diverged: the loss is not finite at step 120 (box\_loss)." in text
     assert "Seeds 0, 1 and 2 out of memory: cannot allocate 2 GiB." in text
     assert "Difference over seeds 0 and 2 alone." in text
@@ -145,14 +155,15 @@ def test_latex_rows_have_as_many_cells_as_columns_and_nothing_unescaped(wounded:
     plan, results = wounded
     write_tables(plan, results)
     text = (results / "tables/ablations.tex").read_text()
-    body = text[text.index(r"\toprule") :]
-    columns = re.search(r"begin\{tabular\}\{(\w+)\}", text)
-    assert columns is not None
-    for line in body.splitlines():
-        if line.endswith(r"\\"):
-            spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", line)]
-            cells = len(re.findall(r"(?<!\\)&", line)) + 1
-            assert sum(spans) + cells - len(spans) == len(columns[1])
+    tabulars = re.findall(r"begin\{tabular\}\{(\w+)\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
+    assert len(tabulars) == 3
+    for columns, content in tabulars:
+        for line in content.splitlines():
+            if line.endswith(r"\\"):
+                spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", line)]
+                cells = len(re.findall(r"(?<!\\)&", line)) + 1
+                assert sum(spans) + cells - len(spans) == len(columns)
+    body = "".join(content for _, content in tabulars)
     assert not re.search(r"(?<!\\)[%#_]", body)
     assert r"Attention\_\{psa\} \& none" in body
     assert not re.search(r"\\\\\s*\[", body)
@@ -187,32 +198,344 @@ def test_decimals_follow_the_narrowest_interval(half: float, decimals: int) -> N
     assert words.decimals_for([difference(-half, half), difference(-0.5, 0.5), None]) == decimals
 
 
-def difference(low: float | None, high: float | None, seeds: int = 3) -> Difference:
+def difference(
+    low: float | None, high: float | None, seeds: int = 3, verdict: str | None = None, **fields: float | None
+) -> Difference:
     mean = None if low is None or high is None else (low + high) / 2
+    known: dict[str, Any] = {"mean": mean, "low": low, "high": high, "verdict": verdict, **fields}
     deltas = {seed: mean or 0.0 for seed in range(seeds)}
-    return Difference(ablation="psa", arm="psa", baseline="none", seeds=deltas, mean=mean, low=low, high=high)
+    names = {"ablation": "psa", "arm": "psa", "baseline": "none"}
+    return Difference(**names, seeds=deltas, smallest_effect=0.005, agreeing=seeds, **known)
+
+
+def with_difference(results: Path, d: Difference) -> None:
+    """Put `d` in the place of psa/psa's difference."""
+    record = Comparison.model_validate(read_json(results / "compare.json"))
+    rows = [d if (old.ablation, old.arm) == ("psa", "psa") else old for old in record.differences]
+    write_json(results / "compare.json", record.model_copy(update={"differences": tuple(rows)}))
+
+
+def with_speed(results: Path, verdicts: dict[str, str]) -> None:
+    """Give psa/psa these verdicts on time by runtime."""
+    record = latency(results)
+    rows = [
+        row.model_copy(update={"verdict": verdicts.get(row.runtime, "same")})
+        if row.arm == "psa/psa"
+        else row
+        for row in record.rows
+    ]  # fmt: skip
+    write_json(results / "latency/latency.json", record.model_copy(update={"rows": tuple(rows)}))
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said", "unsaid"),
+    ("d", "word", "clause"),
     [
-        (0.006, 0.02, ["the interval lies above zero", "outside ±0.005"], ["contains zero"]),
-        (-0.02, -0.001, ["the interval lies below zero", "reaches beyond ±0.005"], ["contains zero", "outside"]),
-        (-0.001, 0.002, ["the interval contains zero", "lies within ±0.005"], ["above", "below", "beyond"]),
-        (-0.01, 0.002, ["the interval contains zero", "reaches beyond ±0.005"], ["within"]),
+        (
+            difference(0.006, 0.02, verdict="better", p_holm=0.03125),
+            "better",
+            "p is 0.031 after Holm's adjustment for 4",
+        ),
+        (difference(-0.02, -0.006, verdict="worse", p_holm=0.0002), "worse", "p is <0.001 after Holm's adjustment for"),
+        (difference(0.001, 0.003, verdict="tiny"), "tiny", "the mean stays within ±0.005"),
+        (
+            difference(-0.002, 0.003, verdict="equivalent", equivalence_low=-0.001, equivalence_high=0.002),
+            "equivalent",
+            "the 90\N{NO-BREAK SPACE}% interval, −0.0010 to +0.0020, lies within ±0.005",
+        ),
+        (
+            difference(-0.01, 0.02, verdict="inconclusive", mde=0.0213),
+            "inconclusive",
+            "the interval would exclude zero with 80\N{NO-BREAK SPACE}% power at a difference of 0.0213",
+        ),
+        (
+            difference(0.006, 0.02, verdict="untestable"),
+            "untestable at 3 seeds",
+            "cannot pass the sign-flip test at 0.05",
+        ),
+        (
+            difference(-0.01, 0.02, seeds=1, verdict="untestable"),
+            "untestable at 1 seed",
+            "how far another training would differ is unknown",
+        ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_findings_say_what_the_interval_says_and_no_more(
-    healthy: tuple[Plan, Path], low: float, high: float, said: list[str], unsaid: list[str]
+def test_a_finding_is_worded_by_its_verdict_and_claims_no_other(
+    healthy: tuple[Plan, Path], d: Difference, word: str, clause: str
 ) -> None:
     plan, results = healthy
+    with_difference(results, d)
+    found = collect(plan, results)
+    assert say.verdict(d) == word
+    reason = say.reason(d, found.comparison, words.decimals_for(arm.difference for arm in found.arms))
+    assert reason.startswith(f"{word}: ")
+    assert clause in reason
+    text = " ".join(findings.ablation(found, "psa")[0])
+    assert words.capital(reason) in text
+    claims = {"better", "worse", "tiny", "equivalent", "inconclusive", "untestable"} - {word.split()[0]}
+    assert not re.search(rf"\b({'|'.join(claims)}|significant|wins?|best|improves?)\b", text)
+
+
+@pytest.mark.parametrize("verdict", ["better", "worse", "tiny", "equivalent", "inconclusive", "untestable"])
+def test_only_better_and_worse_are_bold(healthy: tuple[Plan, Path], verdict: str) -> None:
+    plan, results = healthy
     record = Comparison.model_validate(read_json(results / "compare.json"))
-    rows = [difference(low, high) if (d.ablation, d.arm) == ("psa", "psa") else d for d in record.differences]
-    write_json(results / "compare.json", record.model_copy(update={"differences": tuple(rows)}))
-    text = " ".join(findings.ablation(collect(plan, results), "psa")[0])
-    assert all(phrase in text for phrase in said)
-    assert not any(phrase in text for phrase in unsaid)
-    assert not re.search(r"\b(better|worse|significant|wins?|best|improves?)\b", text)
+    rows = tuple(d.model_copy(update={"verdict": verdict}) for d in record.differences)
+    write_json(results / "compare.json", record.model_copy(update={"differences": rows}))
+    write_tables(plan, results)
+    # Difference and verdict of every comparison, in the table of all verdicts and in its ablation's.
+    bold = 2 * len(rows) if verdict in ("better", "worse") else 0
+    assert (results / "tables/ablations.md").read_text().count("**") == 2 * 2 * bold
+    assert (results / "tables/ablations.tex").read_text().count(r"\textbf") == bold
+    found = numbers(collect(plan, results))
+    assert sum(cell["strong"] for row in found["verdicts"]["rows"] for cell in row) == bold
+    for name in ("latency.md", "errors.md"):
+        assert "**" not in (results / "tables" / name).read_text()
+
+
+def test_accuracy_table_has_both_parts_of_the_interval_agreement_and_p(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    with_difference(
+        results, difference(0.006, 0.02, verdict="better", seed_sd=0.003, image_se=0.0025, p_holm=0.0312, mde=0.008)
+    )
+    write_tables(plan, results)
+    cells = (
+        r"psa \| NMS-free \| 0\.3\d+ \| \*\*\+0\.0130 \\\[\+0\.0060, \+0\.0200\\\]\*\* \| \*\*better\*\* "
+        r"\| 0\.0017 \| 0\.0025 \| 3/3 up \| 0\.031 \| 0\.0080 \|"
+    )
+    assert re.search(cells, (results / "tables/ablations.md").read_text())
+
+
+@pytest.mark.parametrize(
+    ("agreeing", "mean", "text"), [(3, 0.1, "3/3 up"), (2, -0.1, "2/3 down"), (0, 0.0, "0/3"), (0, None, "–")]
+)
+def test_agreement_has_its_direction(agreeing: int, mean: float | None, text: str) -> None:
+    assert say.agreement(difference(mean, mean).model_copy(update={"agreeing": agreeing})) == text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "speeds", "sentence"),
+    [
+        ("better", {}, "It pays in this sense: AP is better, and no runtime was shown to be slower."),
+        ("better", {"torch": "slower"}, "It buys AP with time in torch."),
+        ("equivalent", {"torch": "faster"}, "It pays in this sense: AP is equivalent, and time is saved in torch."),
+        ("worse", {"torch": "faster", "openvino": "faster"}, "It buys time in torch and openvino with AP."),
+        ("worse", {"torch": "slower"}, "It was not shown to pay in AP or time: AP is worse, and no runtime was shown"),
+        ("equivalent", {}, "It was not shown to pay in AP or time: AP is equivalent, and no runtime was"),
+        (
+            "better",
+            {"torch": "faster", "openvino": "slower"},
+            "It is better in AP, faster in torch and slower in openv",
+        ),
+        ("better", {"torch": "unstable"}, "Whether it pays is left open by these verdicts."),
+        ("better", {"torch": "suppressed"}, "Whether it pays is left open by these verdicts."),
+        ("tiny", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
+        ("inconclusive", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
+        ("untestable", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
+        # An int8 runtime detects something else than what the AP is of.
+        (
+            "better",
+            {"openvino_int8": "slower"},
+            "It pays in this sense: AP is better, and no runtime was shown to be s",
+        ),
+    ],
+)
+def test_a_part_pays_only_in_the_sense_that_is_said(
+    healthy: tuple[Plan, Path], verdict: str, speeds: dict[str, str], sentence: str
+) -> None:
+    plan, results = healthy
+    with_difference(results, difference(0.01, 0.02, verdict=verdict))
+    with_speed(results, speeds)
+    assert findings.ablation(collect(plan, results), "psa")[0][-1].startswith(sentence)
+
+
+def timed(**fields: Any) -> LatencyRow:
+    row = {"runtime": "torch", "threads": 1, "arm": "psa/psa", "stage": "forward", "blocks": 9, "min_ms": 1.0}
+    given: dict[str, Any] = {**row, "p50_ms": 12.3456, "p90_ms": None, "spread": 0.05, "baseline": "psa/none", **fields}
+    return LatencyRow(**given)
+
+
+@pytest.mark.parametrize(
+    ("p50", "spread", "text"),
+    # Half the interquartile range: 0.31, 0.0062, 6.2, 0.05 ms.
+    [(12.3456, 0.05, "12.3"), (12.3456, 0.001, "12.35"), (12.3456, 1.0, "12"), (0.98765, 0.1, "0.99")],
+)
+def test_times_are_printed_to_the_digit_that_their_spread_reaches(p50: float, spread: float, text: str) -> None:
+    assert say.milliseconds(timed(p50_ms=p50, spread=spread)) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(0.91, 0.95, "0.93 [0.91, 0.95]"), (0.929, 0.935, "0.932 [0.929, 0.935]"), (0.5, 1.4, "0.95 [0.50, 1.40]")],
+)
+def test_ratios_are_printed_to_the_digit_that_their_interval_reaches(low: float, high: float, text: str) -> None:
+    assert say.ratio(timed(ratio=(low + high) / 2, ratio_low=low, ratio_high=high)) == text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        ("faster", "0.93 [0.91, 0.95] faster"),
+        ("same", "0.93 [0.91, 0.95] same (MDE 2.4\N{NO-BREAK SPACE}%)"),
+        ("suppressed", "0.93 [0.91, 0.95] suppressed"),
+        ("identical", "identical network"),
+        (None, "0.93 [0.91, 0.95] –"),
+    ],
+)
+def test_a_time_cell_has_the_ratio_and_its_verdict(verdict: str | None, text: str) -> None:
+    row = timed(ratio=0.93, ratio_low=0.91, ratio_high=0.95, resolution=0.024, verdict=verdict)
+    assert say.ratio_and_speed(row) == text
+
+
+def test_latency_csv_has_every_row_and_tables_only_the_first_thread_count(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    write_tables(plan, results)
+    with (results / "tables/latency.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    record = latency(results)
+    assert [(row["runtime"], row["threads"], row["arm"], row["stage"], float(row["p50_ms"])) for row in rows] == [
+        (row.runtime, str(row.threads), row.arm, row.stage, row.p50_ms) for row in record.rows
+    ]
+    assert {row["AP"] for row in rows if row["runtime"].endswith("_int8")} == {"0.31"}
+    assert {row["AP"] for row in rows if not row["runtime"].endswith("_int8")} == {""}
+    found = collect(plan, results)
+    shown = {row.threads for arm in found.arms for stages in arm.latency.values() for row in stages.values()}
+    assert shown == {1} < {row.threads for row in record.rows}
+
+
+def test_latency_page_has_a_part_per_runtime_and_int8_apart_with_its_ap(wounded: tuple[Plan, Path]) -> None:
+    plan, results = wounded
+    write_tables(plan, results)
+    text = (results / "tables/latency.md").read_text()
+    assert re.findall(r"^##+ (.*)$", text, re.MULTILINE) == [
+        "torch", "onnxruntime", "openvino", "Eight-bit integers", r"onnxruntime\_int8", r"openvino\_int8", "Noise",
+        "How to read",
+    ]  # fmt: skip
+    assert r"| onnxruntime\_int8 | psa | psa | 0.322 | 0.310 | −0.012 |" in text
+    assert r"| torch | psa | psa |" not in text
+    assert "the canary drifted by 7.1 % \\<between\\> thirds |" in text
+    assert "- Unstable: the rounds spread by 31 % (psa/psa forward, psa/psa post, psa/psa end to end" in text
+    assert "2.4\N{NO-BREAK SPACE}% in torch, onnxruntime, openvino, onnxruntime\\_int8 and openvino\\_int8." in text
+    assert "- torch: the rounds of psa/psa spread by 12 %" in text
+    # In graph is timed in ONNX Runtime and OpenVINO only.
+    parts = text.split("\n## ")
+    assert "in graph (ms)" not in parts[1]
+    assert "in graph (ms)" in parts[2]
+
+
+def test_without_a_timed_runtime_tables_and_figure_say_so(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    record = latency(results)
+    absent = {name: f"{name} is not installed." for name in fake.RUNTIMES[:3]}
+    int8 = tuple(row for row in record.rows if row.runtime == "openvino_int8")
+    changed = record.model_copy(update={"rows": int8, "absent": absent})
+    write_json(results / "latency/latency.json", changed)
+    found = collect(plan, results)
+    said = [axis.texts[0].get_text() for axis in pareto(found).axes]
+    assert said == [*absent.values(), "no arm was both scored and timed"]
+    write_tables(plan, results)
+    text = (results / "tables/ablations.md").read_text()
+    assert "| ablation | comparison | ΔAP \\[95\N{NO-BREAK SPACE}%\\] | verdict |\n" in text
+    assert "- Not timed: torch (torch is not installed)." in text
+
+
+def test_int8_times_stand_beside_no_float_ap(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    found = collect(plan, results)
+    assert (found.timed, found.timed_int8) == (fake.RUNTIMES[:3], fake.RUNTIMES[3:])
+    said = numbers(found)
+    assert not [name for name in said["verdicts"]["header"] if "int8" in name]
+    assert "int8" not in json.dumps([said["ablations"], said["table"]["header"]])
+    assert [axis.get_title(loc="left") for axis in pareto(found).axes] == list(fake.RUNTIMES[:3])
+
+
+def test_pareto_places_an_arm_by_its_paired_ratio_at_its_baselines_median(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    rows = {
+        row.arm: row for row in reversed(latency(results).rows) if (row.runtime, row.stage) == ("torch", "end_to_end")
+    }
+    base, arm = rows["nms_free/one_to_many"], rows["nms_free/dual_nms"]
+    places = {point.label: point.ms for point in points(collect(plan, results), "torch")}
+    expected = [ratio * base.p50_ms for ratio in (arm.ratio_low, arm.ratio, arm.ratio_high)]  # type: ignore[operator]
+    assert places["nms_free: dual_nms"] == pytest.approx(expected)
+    assert places["nms_free: one_to_many"] == (base.p50_ms,) * 3
+
+
+def test_a_busy_machine_marks_times_wherever_they_stand(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    record = latency(results)
+    write_json(results / "latency/latency.json", record.model_copy(update={"comparable": False}))
+    write_tables(plan, results)
+    for name in ("ablations.md", "ablations.tex", "latency.md"):
+        assert "busy when a session began (0.10 cores at work for others)" in (results / "tables" / name).read_text()
+    assert any("not to be compared" in sentence for sentence in method.latency(collect(plan, results)))
+
+
+def test_errors_are_means_over_seeds_and_paired_differences(wounded: tuple[Plan, Path]) -> None:
+    plan, results = wounded
+    write_tables(plan, results)
+    with (results / "tables/errors.csv").open(newline="") as stream:
+        rows = {(row["ablation"], row["arm"], row["quantity"]): row for row in csv.DictReader(stream)}
+    assert len(rows) == len(plan.arms) * len(error_types.QUANTITIES)
+    none, psa = ([fake.errors(arm.runs[s].rsplit("-", 2)[0], s, arm.read) for s in (0, 1, 2)] for arm in plan.arms[:2])
+    # Seed 1 of psa diverged.
+    row = rows["psa", "psa", "duplicate"]
+    assert float(row["value"]) == pytest.approx(np.mean([psa[s].gains["duplicate"] for s in (0, 2)]))  # type: ignore[list-item]
+    deltas = [psa[s].duplicates_per_object - none[s].duplicates_per_object for s in (0, 2)]  # type: ignore[operator]
+    assert float(rows["psa", "psa", "duplicates_per_object"]["difference"]) == pytest.approx(np.mean(deltas))
+    assert float(rows["psa", "none", "missed"]["count"]) == pytest.approx(np.mean([e.counts["missed"] for e in none]))
+    assert rows["psa", "none", "missed"]["difference"] == ""
+    assert {row["value"] for row in rows.values() if row["arm"] == "distilled"} == {""}
+    assert "Exploratory: neither interval nor test." in (results / "tables/errors.md").read_text()
+
+
+def test_metrics_without_error_types_leave_their_table_out(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    for run in plan.runs:
+        path = results / "runs" / run / "metrics.json"
+        content = read_json(path)
+        for reading in content["readings"].values():
+            reading["errors"] = None
+        write_json(path, content)
+    found = collect(plan, results)
+    assert numbers(found)["errors"]["rows"] == []
+    write_tables(plan, results)
+    assert (results / "tables/errors.md").read_text().endswith("hold no error types; evaluate them again.\n")
+
+
+def test_the_workflow_names_every_table_and_figure_that_is_written(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    write_tables(plan, results)
+    workflow = (SOURCE.parent / "Snakefile").read_text()
+    rule = workflow[workflow.index("rule tables:") : workflow.index("rule figures:")]
+    named = re.findall(r"/tables/(\w+\.\w+)", rule)
+    assert sorted(named) == sorted(path.name for path in (results / "tables").iterdir())
+    figures = re.search(r"^FIGURES = (\[.*\])$", workflow, re.MULTILINE)
+    assert figures is not None
+    assert json.loads(figures[1]) == list(DRAWN)
+
+
+def test_abstract_counts_each_comparison_under_one_verdict(wounded: tuple[Plan, Path]) -> None:
+    plan, results = wounded
+    with_difference(results, difference(0.006, 0.02, verdict="untestable"))
+    text = " ".join(findings.abstract(collect(plan, results)))
+    assert "untestable for psa/psa" in text
+    assert "There is nothing to judge for distillation/distilled." in text
+    assert "End to end in openvino, no arm was shown to be faster or slower than its baseline." in text
+
+
+def test_noise_is_told_from_the_sessions_of_the_first_thread_count(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    found: Results = collect(plan, results)
+    text = " ".join(method.noise(found))
+    largest = max(abs(value) for session in found.latency.sessions for value in session.copies.values())
+    assert f"differ by more than {words.share(largest)}." in text
+    assert "1 of 3 sessions was contaminated. Session 2: the canary drifted" in text
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"rows of \[2\] cells under 3 titles, 3 aligned"):
+        table(("a", "b", "c"), "lrr", [("1", "2")])
 
 
 def test_arms_that_are_the_same_runs_are_one_point(healthy: tuple[Plan, Path]) -> None:
@@ -266,7 +589,11 @@ def test_figures_and_paper_are_the_same_bytes_from_the_same_results(wounded: tup
         path.relative_to(results) for kind in ("tables", "figures", "paper") for path in (results / kind).iterdir()
     )
     assert {path.name for path in made} >= {
-        *(f"{name}.{kind}" for name in ("pareto", "curves", "slices", "detections") for kind in ("png", "pdf")),
+        *(
+            f"{name}.{kind}"
+            for name in ("effects", "pareto", "curves", "slices", "detections")
+            for kind in ("png", "pdf")
+        ),
         "mnv4bench.pdf",
         "numbers.json",
     }
@@ -279,7 +606,7 @@ def test_paper_compiles_without_slices_and_with_one_seed_from_scratch(tmp_path: 
     fake.write_results(plan, results, slices=False)
     write_tables(plan, results)
     assert (results / "tables/slices.csv").read_text().count("\n") == 1
-    with pytest.raises(Mnv4benchError, match=r"pareto\.pdf: is missing; draw the figures first"):
+    with pytest.raises(Mnv4benchError, match=r"effects\.pdf: is missing; draw the figures first"):
         write_paper(plan, results, source=SOURCE)
     for name in paper.FIGURES:
         style.save(style.figure(1, 1), results / "figures", Path(name).stem)
@@ -294,7 +621,7 @@ def test_every_number_in_the_paper_comes_from_a_file() -> None:
     text = re.sub(
         r"//.*|\d+(\.\d+)?(pt|cm|em|%|fr)|columns: \d|columns == \d|aligned\(\d\)|slice\(\d\)|size: \d", "", text
     )
-    text = re.sub(r"MobileNetV4|YOLOv10|@\w+|\"[^\"]*\"", "", text)
+    text = re.sub(r"MobileNetV4|YOLOv10|AP50|@\w+|\"[^\"]*\"", "", text)
     assert sorted(set(re.findall(r"\d+(?:\.\d+)?", text))) == ["0", "0.50", "0.95", "1", "100"]
 
 
@@ -303,8 +630,8 @@ def test_numbers_are_json_with_raw_beside_rounded(healthy: tuple[Plan, Path]) ->
     found = numbers(collect(plan, results))
     json.dumps(found, allow_nan=False)
     row = next(row for row in found["raw"] if (row["ablation"], row["arm"]) == ("psa", "psa"))
-    printed = next(row for row in found["table"]["blocks"][0]["rows"] if row[0] == "psa")
-    assert printed[2] == f"{row['AP']:.4f}"
+    printed = next(row for row in found["table"]["blocks"][0]["rows"] if row[0]["text"] == "psa")
+    assert printed[2] == {"text": f"{row['AP']:.4f}", "strong": False, "marks": ""}
 
 
 @pytest.mark.parametrize(
@@ -335,65 +662,3 @@ def test_the_data_set_is_the_one_that_the_runs_were_scored_on(healthy: tuple[Pla
     other = results / "data/other/dataset.json"
     write_json(other, read_json(other) | {"digest": "e" * 64})
     assert collect(plan, results).data.folder == other.parent
-
-
-def test_compare_pairs_seeds_and_resamples_the_same_images_for_both_arms(healthy: tuple[Plan, Path]) -> None:
-    plan, results = healthy
-    fake.write_matches(plan, results)
-    compare(plan, results)
-    record = Comparison.model_validate(read_json(results / "compare.json"))
-    assert record.images == 12
-    assert [(d.ablation, d.arm) for d in record.differences] == [
-        ("psa", "psa"),
-        ("nms_free", "dual_nms_free"),
-        ("nms_free", "dual_nms"),
-        ("distillation", "distilled"),
-    ]
-    d = record.find("psa", "psa")
-    assert d is not None
-    none, psa = plan.arms_of("psa")
-    expected = {seed: fake._ap(psa, seed) - fake._ap(none, seed) for seed in (0, 1, 2)}
-    assert d.seeds == pytest.approx(expected)
-    ours, theirs = (
-        [matches.load(results / "runs" / run / "matches.npz")["nms_free"] for run in arm.runs.values()]
-        for arm in (psa, none)
-    )
-    replicates = stats.paired_bootstrap(ours, theirs, record.bootstrap, record.bootstrap_seed)
-    interval = stats.combined_interval(list(expected.values()), replicates, 12)
-    assert (d.mean, d.low, d.high) == pytest.approx((interval.mean, interval.low, interval.high), abs=1e-12)
-    assert d.image_se == pytest.approx(np.std(replicates, ddof=1))
-    assert d.agreeing == sum(np.sign(delta) == np.sign(interval.mean) for delta in expected.values())
-    crowd = [fake._ap(psa, seed, "crowd") - fake._ap(none, seed, "crowd") for seed in (0, 1, 2)]
-    assert list(d.slices["crowd"].seeds.values()) == pytest.approx(crowd)
-
-
-def test_compare_uses_only_seeds_in_which_both_arms_are_done(wounded: tuple[Plan, Path]) -> None:
-    plan, results = wounded
-    ends = {run for run in plan.runs if read_json(results / "runs" / run / "status.json")["state"] != "done"}
-    fake.write_matches(plan, results, dict.fromkeys(ends, DIVERGED))
-    compare(plan, results)
-    record = Comparison.model_validate(read_json(results / "compare.json"))
-    found = {f"{d.ablation}/{d.arm}": d for d in record.differences}
-    assert list(found["psa/psa"].seeds) == [0, 2]
-    assert found["distillation/distilled"] == Difference(
-        ablation="distillation", arm="distilled", baseline="none", seeds={}
-    )
-
-
-def test_compare_with_one_seed_leaves_seed_noise_unknown(tmp_path: Path) -> None:
-    plan = fake.make_plan(tmp_path, seeds=(4,))
-    fake.write_results(plan, tmp_path / "results")
-    fake.write_matches(plan, tmp_path / "results")
-    compare(plan, tmp_path / "results")
-    record = Comparison.model_validate(read_json(tmp_path / "results/compare.json"))
-    assert {d.seed_sd for d in record.differences} == {None}
-    assert all(d.low is not None and d.mean is not None and d.low < d.mean for d in record.differences)
-
-
-def test_compare_refuses_runs_that_were_scored_on_other_images(healthy: tuple[Plan, Path]) -> None:
-    plan, results = healthy
-    fake.write_matches(plan, results)
-    odd = results / "runs" / plan.arms[0].runs[1] / "matches.npz"
-    matches.save(odd, {"nms_free": fake.match_records([True] * 11)})
-    with pytest.raises(DataError, match=rf"{plan.arms[0].runs[1]}.*other images or objects than"):
-        compare(plan, results)

@@ -1,155 +1,29 @@
-"""Resampled AP against pycocotools on copied images; intervals against hand calculation and simulation."""
+"""Intervals, tests and power against hand calculation, printed tables, brute force and simulation."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import replace
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import pytest
-from test_coco_eval import Json, coco, random_split, result, split, thing
 
-from mnv4bench import matches
-from mnv4bench.coco_eval import evaluate, score
 from mnv4bench.errors import DataError
-from mnv4bench.matches import AREAS, MatchRecords
+from mnv4bench.resampling import bootstrap_weights
 from mnv4bench.stats import (
-    average_precision,
-    bootstrap_ap,
-    bootstrap_weights,
     combined_interval,
-    paired_bootstrap,
+    detection_power,
+    holm,
+    is_testable,
+    minimum_detectable,
     satterthwaite,
+    seeds_needed,
+    sign_flip_p,
+    smallest_p,
     student_t_cdf,
     student_t_quantile,
 )
-
-
-def records_of(content: Json, found: list[Json]) -> MatchRecords:
-    return matches.from_eval(evaluate(coco(content), found))
-
-
-def copied(content: Json, found: list[Json], weights: np.ndarray) -> tuple[Json, list[Json]]:
-    """Write out every image, with its objects and detections, as often as its weight says."""
-    images: list[Json] = []
-    things: list[Json] = []
-    detections: list[Json] = []
-    for image, weight in zip(content["images"], weights, strict=True):
-        for _ in range(weight):
-            new: dict[str, Any] = {"image_id": len(images) + 1}
-            images.append({**image, "id": new["image_id"]})
-            mine = [thing for thing in content["annotations"] if thing["image_id"] == image["id"]]
-            things += [{**thing, **new, "id": len(things) + number} for number, thing in enumerate(mine, start=1)]
-            detections += [{**found_, **new} for found_ in found if found_["image_id"] == image["id"]]
-    return {**content, "images": images, "annotations": things}, detections
-
-
-def by_area(scores: Any) -> list[float]:
-    values = (scores.AP, scores.APs, scores.APm, scores.APl)
-    return [np.nan if value is None else value for value in values]
-
-
-@pytest.mark.parametrize(("seed", "decimals"), [(0, None), (1, None), (2, 1)])
-def test_unweighted_ap_equals_pycocotools_also_with_equal_scores(seed: int, decimals: int | None) -> None:
-    content, found = random_split(seed, images=20, decimals=decimals)
-    ours = [average_precision(records_of(content, found), area=area) for area in AREAS]
-    theirs = by_area(score(coco(content), found))
-    assert 0.05 < theirs[0] < 0.95
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
-
-
-def test_resampled_ap_equals_pycocotools_on_copied_images() -> None:
-    content, found = random_split(3, images=10)
-    records = records_of(content, found)
-    weights = bootstrap_weights(10, 8, seed=5)
-    weights[-1] = [1, 0, 1, 0, 0, 1, 0, 0, 0, 1]
-    ours = np.transpose([bootstrap_ap(records, weights, area) for area in AREAS])
-    theirs = []
-    for row in weights:
-        again, detections = copied(content, found, row)
-        theirs.append(by_area(score(coco(again), detections)))
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
-    assert np.ptp(ours[:, 0]) > 0.01
-
-
-def test_weights_of_zero_and_one_select_a_subset() -> None:
-    content, found = random_split(4)
-    records = records_of(content, found)
-    chosen = [2, 5, 6, 11]
-    weights = np.isin(records.image_ids, chosen).astype(int)
-    theirs = score(coco(content), found, chosen).AP
-    assert theirs is not None
-    assert average_precision(records, weights) == pytest.approx(theirs, abs=1e-12)
-
-
-def test_weighted_ap_of_a_hand_worked_split() -> None:
-    # By score: wrong (image 1), right (image 2), wrong (image 1), right (image 1).
-    content = split(2, [thing(1, 1, 1, [0, 0, 20, 20]), thing(2, 2, 1, [0, 0, 20, 20])])
-    found = [
-        result(1, 1, [90, 90, 20, 20], 0.9),
-        result(2, 1, [0, 0, 20, 20], 0.8),
-        result(1, 1, [90, 0, 20, 20], 0.7),
-        result(1, 1, [0, 0, 20, 20], 0.6),
-    ]
-    records = records_of(content, found)
-    # Recall 1/2 at precision 1/2, recall 1 at precision 2/4: the envelope is 1/2 everywhere.
-    assert average_precision(records) == pytest.approx(1 / 2, abs=1e-12)
-    # Image 2 three times: recall 3/4 at precision 3/4 (76 levels), recall 1 at precision 4/6 (25 levels).
-    assert average_precision(records, np.array([1, 3])) == pytest.approx((76 * 3 / 4 + 25 * 2 / 3) / 101, abs=1e-12)
-    assert average_precision(records, np.array([0, 2])) == pytest.approx(1, abs=1e-12)
-    assert average_precision(records, np.array([2, 0])) == pytest.approx(1 / 3, abs=1e-12)
-
-
-def test_resample_without_objects_has_no_ap() -> None:
-    records = records_of(split(2, [thing(1, 1, 1, [0, 0, 20, 20])]), [result(2, 1, [0, 0, 9, 9], 0.5)])
-    assert bootstrap_ap(records, np.array([[1, 1], [0, 2]])).tolist() == pytest.approx([0, np.nan], nan_ok=True)
-    assert math.isnan(average_precision(records_of(split(2, []), [])))
-
-
-def test_blocks_of_replicates_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    records = records_of(*random_split(5))
-    weights = bootstrap_weights(12, 50, seed=1)
-    whole = bootstrap_ap(records, weights)
-    monkeypatch.setattr("mnv4bench.stats._BLOCK", 7)
-    np.testing.assert_array_equal(bootstrap_ap(records, weights), whole)
-
-
-def test_bootstrap_weights_are_seeded_draws_of_all_images() -> None:
-    weights = bootstrap_weights(30, 500, seed=9)
-    assert weights.shape == (500, 30)
-    assert set(weights.sum(axis=1)) == {30}
-    assert 0.8 < weights.var() < 1.1  # multinomial: 1 - 1/30
-    np.testing.assert_array_equal(weights, bootstrap_weights(30, 500, seed=9))
-    assert not np.array_equal(weights, bootstrap_weights(30, 500, seed=10))
-
-
-def test_paired_bootstrap_averages_seeds_over_the_same_resamples() -> None:
-    content, found = random_split(6)
-    arms = [[records_of(content, found[start::2]) for start in seeds] for seeds in ((0, 1), (1, 0))]
-    arms[1][1] = records_of(content, found)
-    got = paired_bootstrap(arms[0], arms[1], replicates=20, seed=4)
-    for replicate, weights in enumerate(bootstrap_weights(12, 20, seed=4)):
-        deltas = [average_precision(a, weights) - average_precision(b, weights) for a, b in zip(*arms, strict=True)]
-        assert got[replicate] == pytest.approx(sum(deltas) / 2, abs=1e-15)
-    assert got.std() > 0
-
-
-def test_paired_bootstrap_of_an_arm_against_itself_is_zero() -> None:
-    records = records_of(*random_split(7))
-    assert not paired_bootstrap([records] * 2, [records] * 2, replicates=30, seed=0).any()
-
-
-def test_records_that_cannot_be_paired_are_refused() -> None:
-    content, found = random_split(8)
-    records = records_of(content, found)
-    with pytest.raises(DataError, match="1 against 2 records"):
-        paired_bootstrap([records], [records] * 2, 10, 0)
-    with pytest.raises(DataError, match="same split"):
-        paired_bootstrap([records], [replace(records, image_ids=records.image_ids + 1)], 10, 0)
-    with pytest.raises(DataError, match="12 images"):
-        bootstrap_ap(records, np.ones((3, 11), int))
 
 
 def test_combined_interval_of_a_hand_worked_case() -> None:
@@ -253,3 +127,138 @@ def test_combined_interval_covers_the_truth_whichever_noise_dominates(
     # What the combination is for: either source alone fails where the other one dominates.
     alone = by_seeds_alone if image_noise > seed_noise else by_images_alone
     assert alone / trials < 0.8
+
+
+@pytest.mark.parametrize(
+    ("deltas", "p"),
+    [
+        ([0.3], 1),
+        ([0.1, 0.2, 0.3], 2 / 8),
+        ([-0.1, -0.2, -0.3], 2 / 8),
+        # Observed sum 0.4; |sum| is 0.6 in the two patterns of one sign, 0.4 in the two that turn 0.1 alone.
+        ([-0.1, 0.2, 0.3], 4 / 8),
+        # Observed sum 0, which every pattern reaches, though 0.1 + 0.2 − 0.3 is not 0 in binary.
+        ([0.1, 0.2, -0.3], 1),
+        # 3, 1 and 1 reach 5 in 2 patterns, 3 (the observed sum) in 4 more.
+        ([0.03, 0.01, -0.01], 6 / 8),
+        # A difference of zero counts in both signs.
+        ([0.1, 0.2, 0.3, 0.0], 4 / 16),
+        ([0.0, 0.0], 1),
+        ([0.01] * 8, 2 / 256),
+    ],
+)
+def test_sign_flip_p_of_hand_worked_cases(deltas: list[float], p: float) -> None:
+    assert sign_flip_p(deltas) == p
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8, 11])
+def test_sign_flip_p_counts_every_pattern_once(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    patterns = np.array(list(itertools.product((-1, 1), repeat=seeds)))
+    found = set()
+    for hundredths in rng.integers(-3, 9, (20, seeds)):
+        reached = np.abs(patterns @ hundredths) >= abs(hundredths.sum())  # in whole numbers, so ties are exact
+        assert sign_flip_p(hundredths / 100) == reached.mean()
+        found.add(reached.mean())
+    assert len(found) > 1
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1, 1e6])
+def test_sign_flip_p_ties_by_a_relative_tolerance(scale: float) -> None:
+    # Observed a − a + b = b; the patterns that give 2a − b reach it only as ties.
+    for excess, p in ((1e-12, 1), (1e-6, 6 / 8)):
+        assert sign_flip_p([scale * 0.1, -scale * 0.1, scale * 0.1 * (1 + excess)]) == p
+
+
+def test_sign_flip_rejects_a_true_hypothesis_at_most_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(4)
+    p = np.array([sign_flip_p(rng.normal(size=8)) for _ in range(2000)])
+    # Under symmetry p is uniform on the multiples of 2/256.
+    for level in (2 / 256, 12 / 256, 0.25):
+        assert np.mean(p <= level) == pytest.approx(level, abs=4 * math.sqrt(level / 2000))
+
+
+def test_sign_flip_p_of_many_seeds_is_exact_too() -> None:
+    # 40 equal differences, 13 of them negative: |sum| >= 14 where at most 13 or at least 27 signs agree.
+    by_binomial = 2 * sum(math.comb(40, k) for k in range(14)) / 2**40
+    assert sign_flip_p([0.01] * 27 + [-0.01] * 13) == pytest.approx(by_binomial, rel=1e-12)
+    for count in (0, 41):
+        with pytest.raises(DataError, match=f"{count} seeds; compare between 1 and 40"):
+            sign_flip_p([0.01] * count)
+
+
+@pytest.mark.parametrize(("family", "seeds"), [(1, 6), (3, 7), (5, 8), (8, 9)])
+def test_seeds_needed_let_the_first_step_pass_and_no_fewer_do(family: int, seeds: int) -> None:
+    assert seeds_needed(family, 0.05) == seeds
+    assert smallest_p(seeds) == 2 / 2**seeds == sign_flip_p([0.01] * seeds)
+    assert is_testable(seeds, family, 0.05)
+    assert not is_testable(seeds - 1, family, 0.05)
+
+
+def test_one_seed_is_never_testable() -> None:
+    assert smallest_p(1) == 1
+    assert not is_testable(1, 1, 0.05)
+
+
+def test_holm_of_a_hand_worked_family() -> None:
+    # Times 4, 3, 2, 1 in ascending order: 0.04, 0.06, 0.06 (2 × 0.03), 0.06 (0.04, raised to the one before it).
+    assert holm([0.03, 0.01, 0.04, 0.02], 4) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    # Hypotheses without a p-value are charged for: times 6, 5, 4, 3.
+    assert holm([0.03, 0.01, 0.04, 0.02], 6) == pytest.approx([0.12, 0.06, 0.12, 0.10])
+    assert holm([0.4, 0.6], 2) == [0.8, 0.8]
+    assert holm([0.9, 0.8], 3) == [1.0, 1.0]
+    assert holm([], 3) == []
+    with pytest.raises(ValueError, match="3 p-values in a family of 2"):
+        holm([0.1, 0.2, 0.3], 2)
+
+
+def test_holm_rejects_what_its_step_down_rule_rejects() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        p = rng.integers(1, 20, 6) / 256
+        order = np.argsort(p, kind="stable")
+        fails = [p[index] > 0.05 / (6 - place) for place, index in enumerate(order)]
+        kept = fails.index(True) if True in fails else 6
+        assert {i for i, value in enumerate(holm(list(p), 6)) if value <= 0.05} == set(order[:kept])
+
+
+@pytest.mark.parametrize(
+    ("alpha", "detectable"),
+    [
+        (0.05, {3: 3.26, 4: 2.13, 5: 1.68, 6: 1.43, 8: 1.16, 10: 1.00, 16: 0.75, 20: 0.66}),
+        (0.01, {3: 7.32, 4: 3.72, 5: 2.63, 6: 2.11, 8: 1.60, 10: 1.33, 16: 0.96, 20: 0.84}),
+    ],
+)
+def test_minimum_detectable_of_a_paired_t_test(alpha: float, detectable: dict[int, float]) -> None:
+    """In standard deviations of the differences, at a power of 80 %."""
+    found = {n: round(minimum_detectable(1 / math.sqrt(n), n - 1, alpha, 0.8), 2) for n in detectable}
+    assert found == detectable
+
+
+def test_power_grows_from_alpha_at_no_difference_to_one() -> None:
+    for df, alpha in itertools.product((1, 1.3, 2, 7.7, 300), (0.05, 0.002)):
+        assert detection_power(0, df, alpha) == pytest.approx(alpha, abs=1e-10)
+        assert detection_power(2, df, alpha) == detection_power(-2, df, alpha)
+        at = minimum_detectable(0.3, df, alpha, 0.9)
+        assert detection_power(at / 0.3, df, alpha) == pytest.approx(0.9, abs=1e-7)
+
+
+def test_power_with_many_degrees_of_freedom_is_that_of_a_normal_test() -> None:
+    normal = NormalDist()
+    z = normal.inv_cdf(0.975)
+    assert detection_power(2.5, 1e6, 0.05) == pytest.approx(normal.cdf(2.5 - z) + normal.cdf(-2.5 - z), abs=1e-5)
+    assert minimum_detectable(1, 1e6, 0.05, 0.8) == pytest.approx(z + normal.inv_cdf(0.8), abs=1e-4)
+
+
+def test_power_is_the_share_of_simulated_experiments_that_reject() -> None:
+    draws = np.random.default_rng(3).normal(1.2, 1, (20_000, 4))
+    t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / 2)
+    rejected = np.mean(np.abs(t) > student_t_quantile(0.975, 3))
+    assert detection_power(1.2 * 2, 3, 0.05) == pytest.approx(rejected, abs=0.012)
+
+
+def test_minimum_detectable_without_noise_is_zero_and_its_power_is_checked() -> None:
+    assert minimum_detectable(0, 2, 0.05, 0.8) == 0
+    for power in (0.05, 1.0):
+        with pytest.raises(ValueError, match="power"):
+            minimum_detectable(1, 2, 0.05, power)

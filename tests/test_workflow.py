@@ -64,8 +64,13 @@ def test_smoke_makes_every_output(finished: Path) -> None:
     out = finished / "results" / "smoke"
     wanted = [
         *(f"tables/ablations.{kind}" for kind in ("csv", "md", "tex")),
+        *(f"tables/{name}.{kind}" for name in ("latency", "errors") for kind in ("csv", "md")),
         "tables/slices.csv",
-        *(f"figures/{name}.{kind}" for name in ("pareto", "curves", "slices", "detections") for kind in ("png", "pdf")),
+        *(
+            f"figures/{name}.{kind}"
+            for name in ("effects", "pareto", "curves", "slices", "detections")
+            for kind in ("png", "pdf")
+        ),
         "report.html",
         "paper/mnv4bench.pdf",
         "cost.json",

@@ -1,4 +1,4 @@
-"""How long each arm takes where it is deployed: one image, one thread, real images, trained weights.
+"""How long each arm takes where it is deployed: one image at a time, real images, trained weights.
 
 Stages, in milliseconds per image:
 - forward: letterboxed array in, raw output of the fused network with the one head that is read out. For NMS-free arms
@@ -6,25 +6,36 @@ Stages, in milliseconds per image:
 - post: raw output in, detections out, at confidence 0.25. For NMS arms this is the suppression (IoU 0.7) in NumPy, on
   what the trained network says about these images; for NMS-free arms one comparison with the confidence.
 - end_to_end: letterboxed array in, detections out; timed by itself, not added up.
+- in_graph: end to end with suppression inside the runtime's graph, where the runtime can. An NMS-free arm's graph ends
+  in detections anyway.
 
-Decoding and letterboxing are the same for all arms and are not timed.
+Decoding and letterboxing are the same for all arms and are not timed. One session is one process; `protocol` says who
+has a turn when, `analysis` what follows from the times.
 """
 
 from __future__ import annotations
 
-import os
-import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mnv4bench.errors import DataError, SpecError
 from mnv4bench.files import read_json, write_json
-from mnv4bench.latency.session import THREADS, in_new_process
-from mnv4bench.latency.summary import read_blocks, summarise, write_blocks
-from mnv4bench.plan import Arm, Plan
-from mnv4bench.records import Latency, Status
-from mnv4bench.spec import default_read
+from mnv4bench.latency import analysis
+from mnv4bench.latency.accuracy import Split
+from mnv4bench.latency.analysis import Judged
+from mnv4bench.latency.blocks import Block, read_blocks, write_blocks
+from mnv4bench.latency.candidates import Candidate, Run
+from mnv4bench.latency.machine import BUSY, fingerprint
+from mnv4bench.latency.protocol import Schedule
+from mnv4bench.latency.runtimes import RUNTIMES
+from mnv4bench.latency.session import Session, Task, in_new_process
+from mnv4bench.plan import Arm, LatencySpec, Plan
+from mnv4bench.records import Dataset, Latency, LatencySession, Metrics, QuantisedAP, Status
+from mnv4bench.spec import default_read, derive_seed
+from mnv4bench.yamlfile import nearest
 
-BUSY = 0.5
-"""Share of the cores at work for others, above which times are marked as not comparable."""
+GPU_RUNTIMES = ("torch_cuda", "onnxruntime_cuda", "tensorrt")
+"""Timed wherever they are present, whether or not a preset names them; elsewhere reported as absent."""
 
 
 def measure(plan: Plan, results: Path, data_folder: Path) -> None:
@@ -40,34 +51,172 @@ def measure(plan: Plan, results: Path, data_folder: Path) -> None:
         Mnv4benchError: damaged weights, unreadable images, an unknown runtime, or a session that was killed.
     """
     runs = results / "runs"
+    check_runtimes(plan.preset.latency.runtimes, f"config/{plan.preset_name}.yaml: latency.runtimes")
     absent = unfinished(plan, runs)
     shared = share(plan, absent)
-    arms = tuple(arm for arm in plan.arms if shared.get(arm.label) == arm.label)
-    load = busy_cores()
-    session = in_new_process(plan, arms, runs, data_folder)
-
-    path = results / "latency" / "blocks.csv"
-    write_blocks(path, session.blocks)
     reference = choose_reference(plan, shared)
-    record = Latency(
-        reference=reference,
-        threads=THREADS,
-        images=session.images,
-        rounds=plan.preset.latency.rounds,
-        comparable=load <= BUSY * session.environment.cores,
-        load_before=round(load, 2),
-        rows=summarise(read_blocks(path), reference, shared),
-        absent={**absent, **session.absent, **failures(session.failed, shared)},
-        environment=session.environment,
+    sessions = [in_new_process(task) for task in tasks(plan, shared, reference, runs, data_folder)]
+    path = results / "latency" / "blocks.csv"
+    write_blocks(path, [block for session in sessions for block in session.blocks])
+    record = summarise(read_blocks(path), judged(plan, shared), reference, sessions, plan.preset.latency, shared)
+    timed = {arm.label: arm for arm in plan.arms}
+    floats = {label: _scored_ap(plan, timed[measured], runs) for label, measured in shared.items()}
+    quantised = tuple(row.model_copy(update={"AP_float": floats[row.arm]}) for row in record.quantised)
+    write_json(
+        path.with_name("latency.json"),
+        record.model_copy(update={"absent": {**absent, **record.absent}, "quantised": quantised}),
     )
-    write_json(path.with_name("latency.json"), record)
+
+
+def judged(plan: Plan, shared: dict[str, str]) -> list[Judged]:
+    """Return every arm that was timed, with what it is set against."""
+    return [
+        Judged(label=arm.label, measured=shared[arm.label], read=arm.read, baseline=_baseline(plan, arm))
+        for arm in plan.arms
+        if arm.label in shared
+    ]
+
+
+def summarise(
+    blocks: Sequence[Block],
+    arms: Sequence[Judged],
+    reference: str,
+    sessions: Sequence[Session],
+    spec: LatencySpec,
+    shared: dict[str, str],
+) -> Latency:
+    """Return the record that follows from timed blocks and from what the sessions saw of the machine.
+
+    Args:
+        shared: every arm's label → the label under which its network was measured.
+    """
+    found = analysis.analyse(blocks, arms, reference)
+    facts = [_with_noise(session.facts, found.sessions[session.facts.number]) for session in sessions]
+    environment = sessions[0].environment
+    return Latency(
+        reference=reference,
+        images=spec.images,
+        rounds=spec.rounds,
+        blocks=spec.blocks,
+        block_ms=spec.block_ms,
+        comparable=all(one.busy_before <= BUSY * environment.cores for one in facts),
+        sessions=tuple(facts),
+        rows=found.rows,
+        quantised=_quantised(sessions, arms),
+        absent=_absent(sessions, shared),
+        notes=found.notes,
+        fingerprint=fingerprint(environment),
+        environment=environment,
+    )
+
+
+def _with_noise(facts: LatencySession, noise: analysis.SessionNoise) -> LatencySession:
+    return facts.model_copy(
+        update={"canary_drift": noise.canary_drift, "copies": noise.copies, "contaminated": noise.contaminated}
+    )
+
+
+def _quantised(sessions: Iterable[Session], arms: Sequence[Judged]) -> tuple[QuantisedAP, ...]:
+    known = {key: ap for session in sessions for key, ap in session.int8_ap.items()}
+    return tuple(
+        QuantisedAP(runtime=runtime, arm=arm.label, read=arm.read, AP=ap, AP_float=None)
+        for arm in arms
+        for (measured, runtime), ap in known.items()
+        if measured == arm.measured
+    )
+
+
+def _absent(sessions: Iterable[Session], shared: dict[str, str]) -> dict[str, str]:
+    absent: dict[str, str] = {}
+    for session in sessions:
+        absent.update(session.absent)
+        absent.update(failures(session.failed, shared))
+    return absent
+
+
+def tasks(plan: Plan, shared: dict[str, str], reference: str, runs: Path, data: Path) -> list[Task]:
+    """Return every session of a preset: for each thread count as many as it asks for.
+
+    Raises:
+        DataError: the validation split has no image.
+    """
+    spec, preset = plan.preset.latency, plan.preset
+    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    images = first_images(dataset, data, "val", spec.images)
+    if not images:
+        raise DataError(f"{data / dataset.val.annotations}: no image to time; the validation split needs one")
+    split = Split(
+        dataset.path(data, dataset.val.annotations),
+        dataset.path(data, dataset.val.images),
+        dataset.category_ids,
+        preset.data.imgsz,
+    )
+    candidates = tuple(
+        _candidate(plan, arm, runs, len(dataset.classes)) for arm in plan.arms if shared.get(arm.label) == arm.label
+    )
+    return [
+        Task(
+            number=number,
+            threads=threads,
+            candidates=candidates,
+            reference=reference,
+            runtimes=tuple(dict.fromkeys([*spec.runtimes, *GPU_RUNTIMES])),
+            images=images,
+            imgsz=preset.data.imgsz,
+            calibration=tuple(path for _, path in first_images(dataset, data, "train", spec.calibration)),
+            category_ids=dataset.category_ids,
+            schedule=Schedule(spec.rounds, spec.blocks, spec.block_ms),
+            seed=derive_seed("latency order", plan.preset_name, number),
+            score=split if number == 0 else None,
+        )
+        for number, threads in enumerate(thread_counts(spec))
+    ]
+
+
+def thread_counts(spec: LatencySpec) -> list[int]:
+    """Return the thread count of every session, in order."""
+    from mnv4bench.environment import usable_cores
+
+    counts = dict.fromkeys(usable_cores() if count == "all" else count for count in spec.threads)
+    return [count for count in counts for _ in range(spec.sessions)]
+
+
+def first_images(dataset: Dataset, folder: Path, half: str, count: int) -> tuple[tuple[int, Path], ...]:
+    """Return id and file of the first `count` images of "train" or "val", by id; all where there are fewer."""
+    split = getattr(dataset, half)
+    records = read_json(dataset.path(folder, split.annotations))["images"]
+    root = dataset.path(folder, split.images)
+    return tuple(
+        (record["id"], root / record["file_name"]) for record in sorted(records, key=lambda one: one["id"])[:count]
+    )
+
+
+def _candidate(plan: Plan, arm: Arm, runs: Path, classes: int) -> Candidate:
+    folder = runs / _timed_run(plan, arm)
+    source = Run(arm.model, classes, arm.read, folder / "weights.safetensors")
+    return Candidate(arm.label, arm.read, source, folder / "detections.json")
+
+
+def _timed_run(plan: Plan, arm: Arm) -> str:
+    """Return the run whose weights are timed: the first seed's."""
+    return arm.runs[plan.preset.seeds[0]]
+
+
+def _scored_ap(plan: Plan, arm: Arm, runs: Path) -> float | None:
+    metrics = Metrics.model_validate(read_json(runs / _timed_run(plan, arm) / "metrics.json"))
+    return metrics.readings[arm.read].scores.AP
+
+
+def _baseline(plan: Plan, arm: Arm) -> str | None:
+    baseline = plan.baseline(arm.ablation)
+    return None if baseline.label == arm.label else baseline.label
 
 
 def unfinished(plan: Plan, runs: Path) -> dict[str, str]:
     """Return the label of every arm whose run of the first seed has no weights, and why."""
     absent = {}
     for arm in plan.arms:
-        run = arm.runs[plan.preset.seeds[0]]
+        run = _timed_run(plan, arm)
         path = runs / run / "status.json"
         if not path.exists():
             absent[arm.label] = f"run {run} is unfinished"
@@ -101,36 +250,19 @@ def network(arm: Arm) -> str:
 
 
 def choose_reference(plan: Plan, shared: dict[str, str]) -> str:
-    """Return the arm that ratios are over: the preset's own model, else the first baseline that was measured."""
+    """Return the arm that is timed twice: the preset's own model, else the first baseline that was measured."""
     default = [arm for arm in plan.arms if arm.model == plan.preset.model and arm.read == default_read(arm.model)]
     baselines = [plan.baseline(name) for name in plan.ablations]
     candidates = [arm.label for arm in (*default, *baselines, *plan.arms)]
-    return next((label for label in candidates if label in shared), candidates[0])
+    return next((shared[label] for label in candidates if label in shared), candidates[0])
 
 
-def busy_cores(seconds: float = 2.0) -> float:
-    """Return how many of this process's cores are at work for others now, averaged over `seconds` of sleep.
+def check_runtimes(names: Sequence[str], where: str) -> None:
+    """Refuse a runtime that does not exist.
 
-    The system's load average would still count the training that ended a moment ago; it is used where the kernel does
-    not count core time.
+    Raises:
+        SpecError: names it, and what is allowed.
     """
-    before = _core_seconds()
-    time.sleep(seconds)
-    after = _core_seconds()
-    busy, total = (sum(after[core][k] - before[core][k] for core in before) for k in (0, 1))
-    return len(before) * busy / total if total else os.getloadavg()[0]
-
-
-def _core_seconds() -> dict[str, tuple[int, int]]:
-    """Return busy and total time of each usable core from /proc/stat (proc(5)): time stolen by other guests is busy."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return {}
-    usable = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-    found = {}
-    for name, *values in (line.split() for line in stat.read_text().splitlines()):
-        if name in usable:
-            user, nice, system, idle, iowait, irq, softirq, steal = (int(value) for value in values[:8])
-            busy = user + nice + system + irq + softirq + steal
-            found[name] = (busy, busy + idle + iowait)
-    return found
+    for name in names:
+        if name not in RUNTIMES:
+            raise SpecError(f"{where}: no runtime {name!r}; {nearest(name, list(RUNTIMES))}")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.latency.runtimes import Output
 from mnv4bench.nms import read_nms
 from mnv4bench.spec import Read
+
+Image = NDArray[np.float32]
+"""(3, side, side) RGB in 0–1."""
+Output = NDArray[np.float32]
+"""Read "nms_free": (300, 6) rows of x1, y1, x2, y2, score, class. Read "nms": (4 + classes, anchors), centre-format."""
 
 CONFIDENCE = 0.25
 NMS_IOU = 0.7
@@ -22,10 +26,14 @@ def detections(output: Output, read: Read) -> NDArray[np.floating]:
     """Return (k, 6) rows of x1, y1, x2, y2, score, class above the confidence, in pixels of the square image."""
     if read == "nms_free":
         return output[output[:, 4] > CONFIDENCE]
+    return read_nms(*corners(output), CONFIDENCE, NMS_IOU, LIMIT)
+
+
+def corners(output: Output) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Split a raw "nms" output into (A, 4) corner boxes and (A, classes) scores."""
     boxes, scores = output[:4].T, output[4:].T
     half = boxes[:, 2:] / 2
-    corners = np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
-    return read_nms(corners, scores, CONFIDENCE, NMS_IOU, LIMIT)
+    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1), scores
 
 
 def disagreement(output: Output, expected: Output, read: Read, imgsz: int) -> float:

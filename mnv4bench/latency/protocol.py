@@ -12,16 +12,18 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-Stage = Literal["forward", "post", "end_to_end"]
-STAGES: tuple[Stage, ...] = ("forward", "post", "end_to_end")
+from mnv4bench.latency.blocks import Block
+from mnv4bench.records import Stage
 
 Call = Callable[[int], object]
 """Does a stage's work on the image of that index."""
 Clock = Callable[[], float]
+
+SHARE: dict[Stage, float] = {"post": 0.2}
+"""Part of a whole block's length that a stage's block needs: post-processing takes microseconds."""
 
 
 @dataclass(frozen=True)
@@ -34,64 +36,59 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Block:
-    """One timed run over consecutive images; a line of blocks.csv."""
+class Schedule:
+    """How long a session is."""
 
-    session: int
-    """A process; results of several are kept apart."""
-    round: int
-    position: int
-    """The arm's place in the round's order."""
-    runtime: str
-    arm: str
-    stage: Stage
-    block: int
-    """Number of the block within the arm's turn."""
-    repeats: int
-    """Images processed."""
-    seconds: float
-
-    @property
-    def ms(self) -> float:
-        """Milliseconds per image."""
-        return self.seconds / self.repeats * 1000
+    rounds: int
+    blocks: int
+    """In each turn, for every stage."""
+    block_ms: float
+    warm_up: int = 3
+    """Blocks of every stage before the first round, which are dropped."""
 
 
 def run_session(
     subjects: Sequence[Subject],
     images: int,
-    rounds: int,
-    block_ms: float,
+    schedule: Schedule,
     seed: int,
     session: int = 0,
+    threads: int = 1,
     clock: Clock = time.perf_counter,
 ) -> list[Block]:
-    """Calibrate every stage, warm it up by one block that is dropped, and time all rounds.
+    """Calibrate every stage, warm it up, and time all rounds.
 
     Args:
         images: number of images; calls get indices below it. In one round every block starts at the same image, and the
             starts move on from round to round until all images had their turn.
         seed: of the order.
+        session, threads: written into the blocks.
     """
     repeats = [
-        {stage: calibrate(call, images, block_ms, clock) for stage, call in subject.stages.items()}
+        {
+            stage: calibrate(call, images, schedule.block_ms * SHARE.get(stage, 1.0), clock)
+            for stage, call in subject.stages.items()
+        }
         for subject in subjects
     ]
     for subject, counts in zip(subjects, repeats, strict=True):
         for stage, call in subject.stages.items():
-            time_block(call, 0, counts[stage], images, clock)
+            for _ in range(schedule.warm_up):
+                time_block(call, 0, counts[stage], images, clock)
 
-    blocks = []
-    stride = math.ceil(images / rounds)
-    for number, order in enumerate(orders(len(subjects), rounds, seed)):
+    timed = []
+    stride = math.ceil(images / schedule.rounds)
+    for number, order in enumerate(orders(len(subjects), schedule.rounds, seed)):
+        start = number * stride % images
         for position, index in enumerate(order):
             subject = subjects[index]
             for stage, call in subject.stages.items():
                 count = repeats[index][stage]
-                seconds = time_block(call, number * stride % images, count, images, clock)
-                name = (subject.runtime, subject.arm, stage)
-                blocks.append(Block(session, number, position, *name, block=0, repeats=count, seconds=seconds))
-    return blocks
+                for block in range(schedule.blocks):
+                    seconds = time_block(call, start, count, images, clock)
+                    place = (session, threads, number, position, subject.runtime, subject.arm, stage, block)
+                    timed.append(Block(*place, repeats=count, seconds=seconds))
+    return timed
 
 
 def orders(subjects: int, rounds: int, seed: int) -> list[list[int]]:

@@ -2,48 +2,79 @@
 
 A runtime turns one letterboxed image into the network's raw output. Taking the image in and handing the output back
 as NumPy arrays is part of its work, as it is wherever it is deployed.
+
+float32 means float32: bfloat16, TF32 and other silent short cuts are off in every runtime that has them. PyTorch itself
+is not offered in int8: it has no quantiser of its own any more, torch.ao.quantization being deprecated in favour of
+another package that works on compiled graphs.
 """
 
 from __future__ import annotations
 
-import tempfile
-import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
 
-import numpy as np
+import onnx
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from mnv4bench.models.yolo import Detector
+from mnv4bench.errors import Mnv4benchError
+from mnv4bench.latency import imports
+from mnv4bench.latency.export import export
+from mnv4bench.latency.int8 import quantise_onnx, quantise_openvino
+from mnv4bench.latency.outputs import Image, Output
+from mnv4bench.spec import Read
 
-Image = NDArray[np.float32]
-"""(3, side, side) RGB in 0–1."""
-Output = NDArray[np.float32]
-"""Read "nms_free": (300, 6) rows of x1, y1, x2, y2, score, class. Read "nms": (4 + classes, anchors), centre-format."""
+Precision = Literal["float32", "int8"]
 
-OPSET = 18
+
+@dataclass(frozen=True)
+class Deployment:
+    """A network to run, and how."""
+
+    model: nn.Module
+    """Fused and in eval mode, the runtime's to keep; a call returns a tuple that begins with the raw output."""
+    imgsz: int
+    """Side in pixels of the square images."""
+    threads: int
+    read: Read
+    calibration: Sequence[Image] = ()
+    """What int8 runtimes take their ranges from."""
+    nms_in_graph: bool = False
+    """Whether suppression is part of the graph; for read "nms", in a runtime with `graph_nms`."""
 
 
 class Runtime(Protocol):
-    """Holds one network at a time; every arm has an instance of its own."""
+    """Holds one network at a time; every arm has an instance of its own.
 
-    def load(self, model: Detector, imgsz: int) -> None:
-        """Take over a fused model in eval mode, for square images of one size."""
+    Making one raises ImportError or Mnv4benchError, with the reason, where this machine lacks the runtime.
+    """
+
+    precision: ClassVar[Precision]
+    graph_nms: ClassVar[bool]
+    """Whether suppression can be part of its graph."""
+
+    def load(self, network: Deployment) -> None:
+        """Take over a network."""
 
     def __call__(self, image: Image) -> Output:
-        """Return the network's raw output for one image."""
+        """Return what the network says of one image: an array of the caller's own.
+
+        That is its raw output; with suppression in the graph (k, 6) rows, the same as outputs.detections finds in it.
+        """
 
 
 class Torch:
     """PyTorch eager in float32 and channels_last, on the CPU."""
 
+    precision: ClassVar[Precision] = "float32"
+    graph_nms: ClassVar[bool] = False
     device = "cpu"
 
-    def load(self, model: Detector, imgsz: int) -> None:
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+    def load(self, network: Deployment) -> None:
+        torch.set_num_threads(network.threads)  # of the whole process: a session has one thread count
+        self.model = network.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, image: Image) -> Output:
@@ -57,64 +88,150 @@ class TorchCuda(Torch):
 
     device = "cuda"
 
-    def load(self, model: Detector, imgsz: int) -> None:
+    def __init__(self) -> None:
+        if not torch.cuda.is_available():
+            raise Mnv4benchError("PyTorch sees no GPU")
+
+    def load(self, network: Deployment) -> None:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        super().load(model, imgsz)
+        super().load(network)
 
 
 class OnnxRuntime:
-    """ONNX Runtime's CPU provider in float32, one thread, default graph optimisations."""
+    """ONNX Runtime's CPU provider in float32, all graph optimisations, operators one after the other."""
+
+    precision: ClassVar[Precision] = "float32"
+    graph_nms: ClassVar[bool] = True
+    providers: ClassVar[dict[str, dict[str, str]]] = {"CPUExecutionProvider": {}}
+    """Name → options, the wanted one first and after it what may run the operators that it lacks."""
 
     def __init__(self) -> None:
-        import onnxruntime  # an error here marks the runtime as absent
+        self.onnxruntime = imports.onnxruntime()
+        wanted, built = next(iter(self.providers)), self.onnxruntime.get_available_providers()
+        if wanted not in built:
+            raise Mnv4benchError(f"this build of onnxruntime has no {wanted}, only {', '.join(built)}")
 
-        self.onnxruntime: Any = onnxruntime
-
-    def load(self, model: Detector, imgsz: int) -> None:
+    def load(self, network: Deployment) -> None:
         options = self.onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        with tempfile.TemporaryDirectory(prefix="mnv4bench-") as folder:
-            path = Path(folder) / "model.onnx"
-            export(model, imgsz, path)
-            self.session = self.onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        options.intra_op_num_threads, options.inter_op_num_threads = network.threads, 1
+        options.log_severity_level = 3  # errors
+        # Its threads wait for the next operator by spinning, as they do by default, but not beyond the end of a run:
+        # there they would take the cores from whoever is timed next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        graph = self.graph(network).SerializeToString()
+        self.session = self.onnxruntime.InferenceSession(graph, options, providers=list(self.providers.items()))
+        wanted, used = next(iter(self.providers)), self.session.get_providers()
+        if wanted not in used:
+            raise Mnv4benchError(f"{wanted} does not start here, and {', '.join(used)} would be timed in its place")
+
+    def graph(self, network: Deployment) -> onnx.ModelProto:
+        """Return what the session is made from."""
+        return export(network.model, network.imgsz, network.nms_in_graph)
 
     def __call__(self, image: Image) -> Output:
         output: Output = self.session.run(None, {"image": image[None]})[0][0]
         return output
 
 
-RUNTIMES: dict[str, Callable[[], Runtime]] = {
-    "torch": Torch,
-    "onnxruntime": OnnxRuntime,
-    "torch_cuda": TorchCuda,
-}
-"""A new runtime is one class above and one line here."""
+class OnnxRuntimeInt8(OnnxRuntime):
+    """ONNX Runtime's CPU provider with the network quantised by ONNX Runtime itself."""
+
+    precision: ClassVar[Precision] = "int8"
+
+    def graph(self, network: Deployment) -> onnx.ModelProto:
+        return quantise_onnx(super().graph(network), network.calibration)
 
 
-class _Output(nn.Module):
-    """A model without the feature maps that it returns beside its output."""
+class OnnxRuntimeCuda(OnnxRuntime):
+    """ONNX Runtime's CUDA provider in full float32.
 
-    def __init__(self, model: Detector) -> None:
+    Written from its documentation and never run: no machine with a GPU and onnxruntime-gpu was at hand.
+    """
+
+    providers: ClassVar[dict[str, dict[str, str]]] = {
+        "CUDAExecutionProvider": {"use_tf32": "0"},
+        "CPUExecutionProvider": {},
+    }
+
+
+class TensorRT(OnnxRuntimeCuda):
+    """TensorRT in full float32, through ONNX Runtime's provider for it.
+
+    Written from its documentation and never run: no machine with a GPU and TensorRT was at hand.
+    """
+
+    graph_nms: ClassVar[bool] = False
+    providers: ClassVar[dict[str, dict[str, str]]] = {
+        "TensorrtExecutionProvider": {},
+        **OnnxRuntimeCuda.providers,
+    }
+
+    def __init__(self) -> None:
         super().__init__()
-        self.model = model
+        # TF32 off in NVIDIA's libraries, among whose provider options none is documented for it. Where this comes too
+        # late, outputs differ from the scored model's by more than is allowed, and the arms are reported instead.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
-    def forward(self, image: Tensor) -> Tensor:
-        output: Tensor = self.model(image)[0]
+
+class OpenVino:
+    """OpenVINO on the CPU in float32, one stream, tuned for latency."""
+
+    precision: ClassVar[Precision] = "float32"
+    graph_nms: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.openvino = imports.openvino()
+
+    def load(self, network: Deployment) -> None:
+        core = self.openvino.Core()
+        compiled = core.compile_model(self.graph(core, network), "CPU", settings(network.threads))
+        self.request = compiled.create_infer_request()
+
+    def graph(self, core: Any, network: Deployment) -> Any:
+        """Return what is compiled."""
+        return core.read_model(export(network.model, network.imgsz, network.nms_in_graph).SerializeToString())
+
+    def __call__(self, image: Image) -> Output:
+        # The image is read where it lies; the output is copied, because the next call overwrites OpenVINO's own.
+        output: Output = self.request.infer([image[None]], share_inputs=True)[0][0]
         return output
 
 
-def export(model: Detector, imgsz: int, path: Path) -> None:
-    """Write a fused model as ONNX (opset 18) with fixed shape (1, 3, imgsz, imgsz); input "image", output "output"."""
-    image = torch.zeros(1, 3, imgsz, imgsz)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # tracing warns of shapes that are constants here
-        model(image)  # anchors are made in the first pass and would be traced
-        torch.onnx.export(
-            _Output(model).eval(),
-            (image,),
-            str(path),
-            input_names=["image"],
-            output_names=["output"],
-            opset_version=OPSET,
-            dynamo=False,  # the newer exporter writes the same network in 16 s instead of 1 s
-        )
+class OpenVinoInt8(OpenVino):
+    """OpenVINO on the CPU with the network quantised by its companion NNCF; what stays float is float32."""
+
+    precision: ClassVar[Precision] = "int8"
+
+    def __init__(self) -> None:
+        super().__init__()
+        imports.nncf()
+
+    def graph(self, core: Any, network: Deployment) -> Any:
+        return quantise_openvino(super().graph(core, network), network.calibration)
+
+
+def settings(threads: int) -> dict[str, Any]:
+    """Return OpenVINO's properties of a compiled model."""
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",  # it takes bfloat16 where the processor has it
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        # Threads go where the system puts them, as the other runtimes' do, and may share a core where it is divided.
+        "ENABLE_CPU_PINNING": False,
+        "ENABLE_HYPER_THREADING": True,
+        "SCHEDULING_CORE_TYPE": "ANY_CORE",
+    }
+
+
+RUNTIMES: dict[str, type[Runtime]] = {
+    "torch": Torch,
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
+    "onnxruntime_int8": OnnxRuntimeInt8,
+    "openvino_int8": OpenVinoInt8,
+    "torch_cuda": TorchCuda,
+    "onnxruntime_cuda": OnnxRuntimeCuda,
+    "tensorrt": TensorRT,
+}
+"""A new runtime is one class above and one line here."""

@@ -11,7 +11,12 @@ from mnv4bench.spec import ModelSpec, Read
 
 __all__ = ["CATALOGUE", "Detector", "as_yolo", "build"]
 
-CATALOGUE = {"mnv4-yolov10n": ModelSpec(scale="n"), "mnv4-yolov10s": ModelSpec(scale="s")}
+CATALOGUE = {
+    "mnv4-yolov10n": ModelSpec(scale="n"),
+    "mnv4-yolov10s": ModelSpec(scale="s"),
+    # What a widely copied article prints; variants.CONV_SMALL_AS_PRINTED says in what it is not as published.
+    "mnv4-yolov10n-as-printed": ModelSpec(scale="n", backbone="mnv4_conv_small_as_printed", p5_tap=1280),
+}
 
 
 def build(name: str, classes: int = 80, *, seed: int = 0, read: Read | None = None) -> Detector:

@@ -1,135 +1,39 @@
-"""MobileNetV4 (arXiv 2404.10518): a variant is data, a block is a row of it.
+"""MobileNetV4 (arXiv 2404.10518): the trunk that a detector stands on, and the whole classifier.
 
-A row says what stands at one place of the network and builds it for the channels that arrive there. The universal
-inverted bottleneck is one row type for all of its forms (section 3): inverted bottleneck, ConvNext-like, ExtraDW, FFN.
+The tables are in variants.py; the rows and the blocks that they build in blocks.py and attention.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 from torch import Tensor, nn
 
 from mnv4bench.errors import SpecError
+from mnv4bench.models.attention import Kind
+from mnv4bench.models.blocks import Row, make_divisible
+from mnv4bench.models.variants import Variant, variant
 from mnv4bench.models.yolo import Conv
 
+__all__ = ["Classifier", "MobileNetV4", "backbone", "classifier", "load_timm", "make_divisible"]
 
-class Row(Protocol):
-    """One line of a variant's table."""
+EPS = 1e-5
+"""Of every batch norm: what timm's published weights were trained with; TensorFlow's release has 1e-3."""
 
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def stride(self) -> int: ...
-
-    def build(self, in_channels: int) -> nn.Module: ...
-
-
-@dataclass(frozen=True)
-class ConvRow:
-    """kernel×kernel convolution, batch norm, ReLU."""
-
-    kernel: int
-    channels: int
-    stride: int = 1
-
-    def build(self, in_channels: int) -> nn.Module:
-        layer: nn.Module = Conv(in_channels, self.channels, self.kernel, self.stride, act=nn.ReLU())
-        return layer
-
-
-@dataclass(frozen=True)
-class UIBRow:
-    """Universal inverted bottleneck; a depthwise kernel of 0 leaves that convolution out."""
-
-    dw_start: int
-    dw_middle: int
-    channels: int
-    stride: int
-    expansion: float
-
-    def build(self, in_channels: int) -> nn.Module:
-        return UIB(in_channels, self)
-
-
-class UIB(nn.Module):
-    """Universal inverted bottleneck (section 3, figure 4).
-
-    [depthwise] → 1×1 expansion → [depthwise] → 1×1 projection, with the input added where the shape stays. The
-    expansion and the middle depthwise convolution are followed by ReLU, the others by nothing. A stride sits on the
-    middle depthwise convolution, or on the first one where that is missing.
-    """
-
-    def __init__(self, in_channels: int, row: UIBRow) -> None:
-        super().__init__()
-        expanded = make_divisible(in_channels * row.expansion)
-        start_stride = 1 if row.dw_middle else row.stride
-        if row.dw_start:
-            self.dw_start = Conv(in_channels, in_channels, row.dw_start, start_stride, g=in_channels, act=False)
-        self.pw_expand = Conv(in_channels, expanded, act=nn.ReLU())
-        if row.dw_middle:
-            self.dw_middle = Conv(expanded, expanded, row.dw_middle, row.stride, g=expanded, act=nn.ReLU())
-        self.pw_project = Conv(expanded, row.channels, act=False)
-        self.residual = row.stride == 1 and in_channels == row.channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x
-        for layer in self.children():
-            y = layer(y)
-        return x + y if self.residual else y
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A backbone's table, and the input side in pixels that the paper trains it at."""
-
-    rows: tuple[Row, ...]
-    input_side: int
-
-
-CONV_SMALL = Variant(
-    (
-        ConvRow(3, 32, 2),
-        ConvRow(3, 32, 2),
-        ConvRow(1, 32),
-        ConvRow(3, 96, 2),
-        ConvRow(1, 64),
-        UIBRow(5, 5, 96, 2, 3.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(3, 0, 96, 1, 4.0),
-        UIBRow(3, 3, 128, 2, 6.0),
-        UIBRow(5, 5, 128, 1, 4.0),
-        UIBRow(0, 5, 128, 1, 4.0),
-        UIBRow(0, 5, 128, 1, 3.0),
-        UIBRow(0, 3, 128, 1, 4.0),
-        UIBRow(0, 3, 128, 1, 4.0),
-        ConvRow(1, 960),
-    ),
-    input_side=224,
-)
-"""MNv4-Conv-S (table 11)."""
-
-VARIANTS: Mapping[str, Variant] = {"mnv4_conv_small": CONV_SMALL}
+FEATURES, HEAD_CHANNELS = 960, 1280
+"""Channels of the classifier's two convolutions, before and after pooling, in all variants."""
 
 
 class MobileNetV4(nn.Module):
-    """The convolutional trunk without its classifier.
+    """The trunk without its classifier.
 
     `forward` maps images of shape (B, 3, H, W) to the last feature map at each of the strides 4, 8, 16 and 32: P2, P3,
     P4 and P5, whose channels are `channels`.
     """
 
-    EPS = 1e-5
-    """Of every batch norm: what timm's published weights were trained with."""
-
     def __init__(self, variant: Variant, p5_tap: int) -> None:
-        """Build a variant whose stride-32 output has `p5_tap` channels: its last stage, or the convolution after it.
+        """Build a variant whose stride-32 output has `p5_tap` channels: its last stage, or a convolution after it.
 
         Raises:
             SpecError: no stride-32 row of the variant ends in that many channels.
@@ -141,15 +45,13 @@ class MobileNetV4(nn.Module):
         self.level_ends: list[int] = []
         self.channels: list[int] = []
         for index, row in enumerate(rows):
-            self.blocks.append(row.build(channels))
+            self.blocks.append(row.build(channels, variant.style))
             channels, stride = row.channels, stride * row.stride
             last_of_level = index + 1 == len(rows) or rows[index + 1].stride == 2
             if stride >= 4 and last_of_level:
                 self.level_ends.append(index)
                 self.channels.append(channels)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = self.EPS
+        _set_eps(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         levels = []
@@ -159,28 +61,83 @@ class MobileNetV4(nn.Module):
                 levels.append(x)
         return levels
 
-    def load_timm(self, state: Mapping[str, Tensor]) -> None:
-        """Load the trunk of a timm checkpoint of the same name; its classifier and convolutions after the tap are left.
 
-        timm registers the same tensors in the same order under other names, so order and shape identify them.
+class Classifier(nn.Module):
+    """The whole network: trunk, average pooling, 1×1 convolution to 1280 channels, linear layer.
 
-        Raises:
-            SpecError: a tensor is missing or has another shape.
-        """
-        theirs = [
-            (key, value) for key, value in state.items() if not key.startswith(("conv_head", "norm_head", "classifier"))
-        ]
-        ours = self.state_dict()
-        if len(theirs) < len(ours):
-            raise SpecError(f"the checkpoint holds {len(theirs)} tensors of a trunk, this backbone needs {len(ours)}")
-        loaded: dict[str, Tensor] = {}
-        for (name, wanted), (their_name, value) in zip(ours.items(), theirs, strict=False):
-            if wanted.shape != value.shape:
-                raise SpecError(
-                    f"checkpoint tensor {their_name} has shape {tuple(value.shape)}, {name} {tuple(wanted.shape)}"
-                )
-            loaded[name] = value
-        self.load_state_dict(loaded)
+    `forward` maps images of shape (B, 3, H, W) to logits of shape (B, classes).
+    """
+
+    def __init__(self, variant: Variant, classes: int) -> None:
+        super().__init__()
+        self.trunk = MobileNetV4(variant, FEATURES)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = Conv(FEATURES, HEAD_CHANNELS, act=variant.style.activation())
+        self.linear = nn.Linear(HEAD_CHANNELS, classes)
+        _set_eps(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.head(self.pool(self.trunk(x)[-1])).flatten(1))
+        return logits
+
+
+def backbone(
+    name: str, p5_tap: int, attention: Kind | Literal["none"] = "mqa", kv_downsampling: bool = True
+) -> MobileNetV4:
+    """Build a trunk by name; see `variants.variant` for the choices of attention."""
+    return MobileNetV4(variant(name, attention, kv_downsampling), p5_tap)
+
+
+def classifier(
+    name: str, classes: int = 1000, attention: Kind | Literal["none"] = "mqa", kv_downsampling: bool = True
+) -> Classifier:
+    """Build a whole network by name; see `variants.variant` for the choices of attention."""
+    return Classifier(variant(name, attention, kv_downsampling), classes)
+
+
+def load_timm(model: MobileNetV4 | Classifier, state: Mapping[str, Tensor]) -> None:
+    """Fill a model with timm's checkpoint of the same network; what lies behind a trunk's tap is left.
+
+    timm registers the same tensors in the same order under other names, so order and shape identify them.
+
+    Raises:
+        SpecError: a tensor is missing, has another shape, or a name that timm's MobileNetV4 does not have.
+    """
+    ours, theirs = _without_counters(model.state_dict()), _without_counters(state)
+    if len(theirs) < len(ours):
+        raise SpecError(f"the checkpoint holds {len(theirs)} tensors, this network needs {len(ours)}")
+    loaded: dict[str, Tensor] = {}
+    for (name, wanted), their_name in zip(ours.items(), sorted(theirs, key=_place), strict=False):
+        value = theirs[their_name]
+        if wanted.shape != value.shape:
+            raise SpecError(
+                f"checkpoint tensor {their_name} has shape {tuple(value.shape)}, {name} {tuple(wanted.shape)}"
+            )
+        loaded[name] = value
+    model.load_state_dict({**model.state_dict(), **loaded})
+
+
+def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out how many batches a batch norm has seen, which some checkpoints lack and nothing here uses."""
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+TIMM_ORDER = (
+    *("conv_stem", "conv_exp", "conv", "bn1", "conv_pwl", "bn2"),
+    *("blocks", "conv_head", "norm_head", "classifier"),
+    *("dw_start", "pw_exp", "dw_mid", "pw_proj", "bn"),
+    *("down_conv", "norm", "attn", "query", "key", "value", "output", "proj", "layer_scale"),
+    *("weight", "bias", "running_mean", "running_var", "gamma"),
+)
+"""The words in timm's tensor names, in an order that holds in each of its modules."""
+
+
+def _place(name: str) -> list[int]:
+    """Return a sort key that restores the order of registration, which files do not keep."""
+    try:
+        return [int(word) if word.isdigit() else TIMM_ORDER.index(word) for word in name.split(".")]
+    except ValueError:
+        raise SpecError(f"checkpoint tensor {name} is none of timm's MobileNetV4") from None
 
 
 def _up_to_tap(rows: tuple[Row, ...], p5_tap: int) -> tuple[Row, ...]:
@@ -195,12 +152,7 @@ def _up_to_tap(rows: tuple[Row, ...], p5_tap: int) -> tuple[Row, ...]:
     return rows[: ends[-1] + 1]
 
 
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor`, never by more than 10 % down (the MobileNets' rule)."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-def backbone(name: str, p5_tap: int) -> MobileNetV4:
-    """Build a backbone by name."""
-    return MobileNetV4(VARIANTS[name], p5_tap)
+def _set_eps(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = EPS

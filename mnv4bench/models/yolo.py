@@ -60,16 +60,19 @@ import numpy as np
 from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.data.dataset import YOLODataset
-from ultralytics.nn.modules import PSA, SPPF, C2f, C2fCIB, Concat, Conv, SCDown, v10Detect
+from ultralytics.nn import tasks
+from ultralytics.nn.modules import C2PSA, PSA, SPPF, C2f, C2fCIB, Concat, Conv, Detect, SCDown, v10Detect
+from ultralytics.nn.modules.block import PSABlock, RepVGGDW
 from ultralytics.nn.tasks import DetectionModel
-from ultralytics.utils import DEFAULT_CFG_DICT, USER_CONFIG_DIR
+from ultralytics.utils import DEFAULT_CFG_DICT, ROOT, USER_CONFIG_DIR, YAML
 from ultralytics.utils.events import events
 from ultralytics.utils.loss import v8DetectionLoss
-from ultralytics.utils.torch_utils import ModelEMA, initialize_weights
+from ultralytics.utils.torch_utils import ModelEMA, fuse_conv_and_bn, initialize_weights
 
 torchvision_ops.declare()
 
 __all__ = [
+    "C2PSA",
     "PSA",
     "SPPF",
     "C2f",
@@ -77,11 +80,17 @@ __all__ = [
     "CocoDataset",
     "Concat",
     "Conv",
+    "Detect",
+    "DetectionModel",
     "Detector",
     "Head",
     "ModelEMA",
+    "PSABlock",
+    "RepVGGDW",
     "SCDown",
     "as_yolo",
+    "fuse_conv_and_bn",
+    "initialize_weights",
     "v8DetectionLoss",
 ]
 
@@ -302,6 +311,68 @@ def as_yolo(model: Detector, imgsz: int = 640) -> YOLO:
     if not (USER_CONFIG_DIR / FONT).exists():
         _register_font()
     return _WrappedYOLO(deepcopy(model).eval(), imgsz)
+
+
+def released(file: str, scale: str) -> dict[str, Any]:
+    """Return one of ultralytics' own network definitions.
+
+    Args:
+        file: path under its folder of definitions, "v8/yolov8.yaml".
+        scale: which of the file's scales, "n"; empty where it has none.
+    """
+    definition: dict[str, Any] = YAML.load(ROOT / "cfg" / "models" / file)
+    return {**definition, "scale": scale, "yaml_file": Path(file).name}
+
+
+def network(definition: Mapping[str, Any], classes: int) -> DetectionModel:
+    """Build a network from rows in ultralytics' form, read NMS-free where it has a one-to-one head."""
+    # Kept per class and set by whatever was built last: it shapes the next head, or draws other initial values.
+    legacy, Detect.legacy = Detect.legacy, False
+    try:
+        model = DetectionModel({**definition, "nc": classes}, verbose=False)
+    finally:
+        Detect.legacy = legacy
+    model.task = "detect"
+    if _has_one_to_one(model.model[-1]):
+        model.end2end = True
+    return model
+
+
+def _has_one_to_one(head: nn.Module) -> bool:
+    return getattr(head, "one2one_cv2", None) is not None
+
+
+def load_checkpoint(path: Path) -> tuple[DetectionModel, Read, tuple[str, ...]]:
+    """Load a detection checkpoint of ultralytics: its float32 network in eval mode, how it is read, its classes.
+
+    A network with a one-to-one head is read by it. A checkpoint is a pickle, which can run any code: load only files
+    that you trust, or set ULTRALYTICS_SAFE_LOAD=1, which admits ultralytics' own classes alone.
+
+    Raises:
+        Mnv4benchError: the file does not exist, holds no ultralytics network, or one for another task.
+    """
+    if not path.is_file():
+        raise Mnv4benchError(f"{path}: no such checkpoint")
+    try:
+        model, _ = tasks.load_checkpoint(str(path))
+    except Exception as error:  # a file from elsewhere may fail anywhere in unpickling
+        raise Mnv4benchError(f"{path}: not a checkpoint of ultralytics ({_first_line(error)})") from error
+    head = model.model[-1] if isinstance(model, DetectionModel) else model
+    if type(head) not in (Detect, v10Detect, Head):
+        raise Mnv4benchError(
+            f"{path}: holds a network for {model.task!r} that ends in {type(head).__name__}; "
+            "allowed: detection networks that end in Detect or v10Detect"
+        )
+    known = model.names if isinstance(model.names, dict) else dict(enumerate(model.names))
+    names = tuple(str(known[index]) for index in sorted(known))
+    if isinstance(model, Detector):
+        return model, model.read, names
+    model.end2end = _has_one_to_one(head)
+    return model, "nms_free" if model.end2end else "nms", names
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @cache

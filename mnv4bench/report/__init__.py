@@ -11,14 +11,14 @@ from mnv4bench.report.compare import compare as compare
 
 
 def write_tables(plan: Plan, results: Path) -> None:
-    """Write tables/ablations.{csv,md,tex} and tables/slices.csv."""
+    """Write tables/ablations.{csv,md,tex}, {latency,errors}.{csv,md} and slices.csv."""
     from mnv4bench.report import tables
 
     tables.write_tables(plan, results)
 
 
 def write_figures(plan: Plan, results: Path) -> None:
-    """Write figures/{pareto,curves,slices,detections}.{png,pdf}."""
+    """Write figures/{effects,pareto,curves,slices,detections}.{png,pdf}."""
     from mnv4bench.report import figures
 
     figures.write_figures(plan, results)

@@ -13,11 +13,13 @@ from typing import Any
 from mnv4bench.errors import Mnv4benchError
 from mnv4bench.files import read_json
 from mnv4bench.plan import Arm, Plan
-from mnv4bench.records import Cost, CostRow, Dataset, Latency, LatencyRow, Metrics, Status
+from mnv4bench.records import Cost, CostRow, Dataset, Latency, LatencyRow, Metrics, QuantisedAP, Stage, Status
 from mnv4bench.report.compare import Comparison, Difference
 from mnv4bench.report.runs import SeedResult, read_record, seed_results
 
 LOSSES = ("box_loss", "cls_loss", "dfl_loss")
+QUANTISED = "_int8"
+"""Ends the name of a runtime that computes in eight-bit integers, and so detects something else than was scored."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class ArmResult:
     difference: Difference | None
     """To the ablation's baseline; None for the baseline itself."""
     cost: CostRow | None
-    latency: dict[str, dict[str, LatencyRow]]
-    """Runtime → stage → row; a runtime in which the arm was not measured is absent."""
-    ratios: dict[str, float]
-    """Runtime → end-to-end time over that of the ablation's baseline."""
+    latency: dict[str, dict[Stage, LatencyRow]]
+    """Runtime → stage → row at the first thread count; a runtime in which the arm was not measured is absent."""
+    quantised: dict[str, QuantisedAP]
+    """Runtime → AP, for runtimes that compute in eight-bit integers."""
 
     @property
     def done(self) -> tuple[SeedResult, ...]:
@@ -47,6 +49,9 @@ class ArmResult:
     def mean(self, name: str, part: str | None = None) -> float | None:
         values = self.scores(name, part)
         return fmean(values.values()) if values else None
+
+    def row(self, runtime: str, stage: Stage = "end_to_end") -> LatencyRow | None:
+        return self.latency.get(runtime, {}).get(stage)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -95,6 +100,21 @@ class Results:
         """Return the preset's runtimes, and any other that was measured."""
         return tuple(dict.fromkeys([*self.plan.preset.latency.runtimes, *(row.runtime for row in self.latency.rows)]))
 
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """Return the runtimes that ran the arms as they were scored: what tables and figures show side by side."""
+        return tuple(name for name in self._measured if not name.endswith(QUANTISED))
+
+    @property
+    def timed_int8(self) -> tuple[str, ...]:
+        """Return the measured runtimes that compute in eight-bit integers, which stand apart."""
+        return tuple(name for name in self._measured if name.endswith(QUANTISED))
+
+    @property
+    def _measured(self) -> list[str]:
+        measured = {runtime for arm in self.arms for runtime in arm.latency}
+        return [name for name in self.runtimes if name in measured]
+
 
 def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
     """Read a preset's folder.
@@ -137,34 +157,23 @@ def _arm_result(arm: Arm, plan: Plan, results: Path, comparison: Comparison, cos
         raise Mnv4benchError(
             f"{results / 'compare.json'}: differences has no {arm.label}; delete the file and run the workflow again"
         )
-    rows, base = _rows(latency, arm.label), _rows(latency, baseline.label)
     return ArmResult(
         arm=arm,
         is_baseline=arm is baseline,
         seeds=seed_results(arm, results),
         difference=difference,
         cost=cost.arms.get(arm.label),
-        latency=rows,
-        ratios={
-            runtime: ratio for runtime in rows if (ratio := _ratio(rows[runtime], base.get(runtime, {}))) is not None
-        },
+        latency=_rows(latency, arm.label),
+        quantised={found.runtime: found for found in latency.quantised if found.arm == arm.label},
     )
 
 
-def _rows(latency: Latency, label: str) -> dict[str, dict[str, LatencyRow]]:
-    found: dict[str, dict[str, LatencyRow]] = {}
+def _rows(latency: Latency, label: str) -> dict[str, dict[Stage, LatencyRow]]:
+    found: dict[str, dict[Stage, LatencyRow]] = {}
     for row in latency.rows:
-        if row.arm == label:
+        if row.arm == label and row.threads == latency.threads:
             found.setdefault(row.runtime, {})[row.stage] = row
     return found
-
-
-def _ratio(ours: dict[str, LatencyRow], theirs: dict[str, LatencyRow]) -> float | None:
-    # Both ratios are medians of the same rounds over the same reference, so their quotient keeps most of the pairing.
-    a, b = ours.get("end_to_end"), theirs.get("end_to_end")
-    if a is None or b is None:
-        return None
-    return a.ratio / b.ratio if a.ratio is not None and b.ratio else a.p50_ms / b.p50_ms
 
 
 def data_folder(results: Path, digests: Iterable[str | None] = ()) -> Path:

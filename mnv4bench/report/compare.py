@@ -1,7 +1,8 @@
-"""Paired differences to the baseline: every arm, every seed, the same resampled images."""
+"""Paired differences to the baseline and their verdicts: every arm, every seed, the same resampled images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -9,18 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mnv4bench import matches, stats
+from mnv4bench import matches, resampling, stats
 from mnv4bench.errors import DataError
 from mnv4bench.files import write_json
 from mnv4bench.plan import Arm, Plan
 from mnv4bench.records import Record
 from mnv4bench.report.runs import SeedResult, seed_results
 from mnv4bench.spec import derive_seed
+from mnv4bench.verdicts import Evidence, Verdict, judge
 
 LEVEL = 0.95
+ALPHA = 0.05
+POWER = 0.8
 
 _Pairs = dict[int, tuple[SeedResult, SeedResult]]
 """Seed → the arm's result and the baseline's."""
+_Hypothesis = frozenset[tuple[object, ...]]
+"""Two things said to be equal: (read, run of each seed) of an arm and of its baseline, in no order."""
 
 
 class SliceDifference(Record):
@@ -48,6 +54,20 @@ class Difference(Record):
     df: float | None = None
     agreeing: int = 0
     """Seeds whose difference has the sign of the mean."""
+    smallest_effect: float
+    """Declared by the ablation before anything ran."""
+    equivalence_low: float | None = None
+    equivalence_high: float | None = None
+    """90 % interval: inside ±smallest_effect means equivalent (two one-sided tests)."""
+    p: float | None = None
+    """Exact two-sided sign-flip test over seeds; None where the smallest p of so many seeds fails Holm's first step."""
+    p_holm: float | None = None
+    """`p` adjusted for the family of declared comparisons."""
+    mde: float | None = None
+    """True difference whose 95 % interval would exclude zero with 80 % power, from the seeds and images at hand. None
+    with one seed, which tells nothing about the noise of training."""
+    verdict: Verdict | None = None
+    """None where there is no difference to judge."""
     slices: dict[str, SliceDifference] = Field(default_factory=dict)
 
 
@@ -55,6 +75,13 @@ class Comparison(Record):
     """compare.json."""
 
     level: float
+    alpha: float
+    """Of the tests, over the whole family."""
+    family: int
+    """Declared comparisons that Holm's adjustment counts, also those whose runs failed; the same two arms, named by
+    several ablations, are one."""
+    power: float
+    """Behind `mde`."""
     bootstrap: int
     bootstrap_seed: int
     images: int
@@ -84,10 +111,10 @@ class _Resampler:
                 raise DataError(f"{path}: no reading {read!r} (has {', '.join(readings)}); evaluate the run again")
             records = readings[read]
             self.first = self.first or (path, records)
-            if not stats.same_split(self.first[1], records):
+            if not resampling.same_split(self.first[1], records):
                 raise DataError(f"{path}: other images or objects than {self.first[0]}; evaluate both runs again")
-            weights = stats.bootstrap_weights(self.images, self.replicates, self.seed)
-            self._known[run, read] = stats.bootstrap_ap(records, weights)
+            weights = resampling.bootstrap_weights(self.images, self.replicates, self.seed)
+            self._known[run, read] = resampling.bootstrap_ap(records, weights)
         return self._known[run, read]
 
 
@@ -95,7 +122,8 @@ def compare(plan: Plan, results: Path) -> None:
     """Write compare.json from the runs' metrics.json and matches.npz.
 
     Resamples of the images are drawn once and used for every arm and seed (Everingham et al., PASCAL VOC: both methods
-    on the same replicate); seed and image variance are combined with Satterthwaite's degrees of freedom.
+    on the same replicate); seed and image variance are combined with Satterthwaite's degrees of freedom. Every
+    comparison of an arm with its baseline belongs to one family, over which Holm's adjustment is made.
 
     Raises:
         Mnv4benchError: a done run lacks a file or a reading, or two runs were scored on different images.
@@ -104,51 +132,91 @@ def compare(plan: Plan, results: Path) -> None:
     data = plan.preset.data
     seed = derive_seed("bootstrap", data.name, data.seed, data.val)
     resampler = _Resampler(results, plan.preset.bootstrap, seed)
-    rows = [
-        _difference(arm, plan.baseline(arm.ablation), results, resampler)
-        for arm in plan.arms
-        if arm.name != plan.ablations[arm.ablation].baseline
-    ]
+    arms = [arm for arm in plan.arms if arm.name != plan.ablations[arm.ablation].baseline]
+    rows = [_difference(arm, plan, results, resampler) for arm in arms]
+    hypotheses = [_hypothesis(arm, plan.baseline(arm.ablation)) for arm in arms]
+    family = len(set(hypotheses))
     comparison = Comparison(
         level=LEVEL,
+        alpha=ALPHA,
+        family=family,
+        power=POWER,
         bootstrap=plan.preset.bootstrap,
         bootstrap_seed=seed,
         images=resampler.images,
-        differences=tuple(rows),
+        differences=tuple(_judged(rows, hypotheses, family)),
     )
     write_json(results / "compare.json", comparison)
 
 
-def _difference(arm: Arm, baseline: Arm, results: Path, resampler: _Resampler) -> Difference:
+def _hypothesis(arm: Arm, baseline: Arm) -> _Hypothesis:
+    # The test is two-sided, so a pair and its mirror image are one hypothesis, and charged once.
+    return frozenset((one.read, *sorted(one.runs.items())) for one in (arm, baseline))
+
+
+def _difference(arm: Arm, plan: Plan, results: Path, resampler: _Resampler) -> Difference:
+    """Return everything but the test and the verdict, which depend on the other rows."""
+    baseline = plan.baseline(arm.ablation)
     ours = {result.seed: result for result in seed_results(arm, results)}
     theirs = {result.seed: result for result in seed_results(baseline, results)}
     pairs = {seed: (ours[seed], theirs[seed]) for seed in ours if _comparable(ours[seed]) and _comparable(theirs[seed])}
-    deltas = _deltas(pairs)
-    if not pairs:
-        return Difference(ablation=arm.ablation, arm=arm.name, baseline=baseline.name, seeds={})
-    replicates = np.mean(
-        [resampler.ap(a.run, arm.read) - resampler.ap(b.run, baseline.read) for a, b in pairs.values()], axis=0
-    )
-    values = np.array(list(deltas.values()))
-    interval = stats.combined_interval(values, replicates, resampler.images, LEVEL)
-    return Difference(
+    empty = Difference(
         ablation=arm.ablation,
         arm=arm.name,
         baseline=baseline.name,
-        seeds=deltas,
-        mean=_finite(interval.mean),
-        low=_finite(interval.low),
-        high=_finite(interval.high),
-        seed_sd=_finite(interval.seed_sd),
-        image_se=_finite(interval.image_se),
-        df=_finite(interval.df),
-        agreeing=int(np.sum(np.sign(values) == np.sign(interval.mean))),
-        slices=_slices(pairs),
+        seeds={},
+        smallest_effect=plan.ablations[arm.ablation].smallest_effect,
     )
+    if not pairs:
+        return empty
+    replicates = np.mean(
+        [resampler.ap(a.run, arm.read) - resampler.ap(b.run, baseline.read) for a, b in pairs.values()], axis=0
+    )
+    deltas = _deltas(pairs)
+    numbers = _numbers(np.array(list(deltas.values())), replicates, resampler.images)
+    return empty.model_copy(update={"seeds": deltas, **numbers, "slices": _slices(pairs)})
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)
+def _numbers(values: NDArray[np.float64], replicates: NDArray[np.float64], images: int) -> dict[str, float | None]:
+    """Return the fields of a Difference that follow from its (seeds,) differences and (replicates,) resamples."""
+    interval = stats.combined_interval(values, replicates, images, LEVEL)
+    narrow = stats.combined_interval(values, replicates, images, 1 - 2 * ALPHA)
+    known = interval.seed_sd is not None
+    return {
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "seed_sd": interval.seed_sd,
+        "image_se": interval.image_se,
+        "df": interval.df,
+        "agreeing": int(np.sum(np.sign(values) == np.sign(interval.mean))),
+        "equivalence_low": narrow.low,
+        "equivalence_high": narrow.high,
+        "mde": stats.minimum_detectable(interval.se, interval.df, 1 - LEVEL, POWER) if known else None,
+    }
+
+
+def _judged(rows: Sequence[Difference], hypotheses: Sequence[_Hypothesis], family: int) -> Iterator[Difference]:
+    """Yield the rows with p, p_holm and verdict."""
+    tested = {
+        hypothesis: stats.sign_flip_p(list(row.seeds.values()))
+        for row, hypothesis in zip(rows, hypotheses, strict=True)
+        if row.seeds and stats.is_testable(len(row.seeds), family, ALPHA)
+    }
+    adjusted = dict(zip(tested, stats.holm(list(tested.values()), family), strict=True))
+    for row, hypothesis in zip(rows, hypotheses, strict=True):
+        p, p_holm = tested.get(hypothesis), adjusted.get(hypothesis)
+        yield row.model_copy(update={"p": p, "p_holm": p_holm, "verdict": _verdict(row, p_holm)})
+
+
+def _verdict(row: Difference, p_holm: float | None) -> Verdict | None:
+    if row.mean is None or row.low is None or row.high is None:
+        return None
+    if row.equivalence_low is None or row.equivalence_high is None:
+        return None
+    equivalence = (row.equivalence_low, row.equivalence_high)
+    evidence = Evidence(len(row.seeds), row.mean, (row.low, row.high), equivalence, p_holm)
+    return judge(evidence, row.smallest_effect, ALPHA)
 
 
 def _comparable(result: SeedResult) -> bool:

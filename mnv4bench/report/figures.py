@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from mnv4bench.plan import Plan
 from mnv4bench.report import words
 from mnv4bench.report.collect import ArmResult, Results, collect, read_curve
+from mnv4bench.report.forest import forest
 from mnv4bench.report.pareto import pareto
 from mnv4bench.report.sheet import sheet
 from mnv4bench.report.style import FAINT, WIDTH, arm_colours, figure, look, save
@@ -21,7 +22,7 @@ SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
 def write_figures(plan: Plan, results: Path, dataset: Path | None = None) -> None:
-    """Write figures/{pareto,curves,slices,detections}.{png,pdf} under `results`.
+    """Write figures/{effects,pareto,curves,slices,detections}.{png,pdf} under `results`.
 
     Raises:
         Mnv4benchError: a result file is missing or wrong.
@@ -29,7 +30,7 @@ def write_figures(plan: Plan, results: Path, dataset: Path | None = None) -> Non
     found = collect(plan, results, dataset)
     folder = Path(results) / "figures"
     with look():
-        for name, draw in (("pareto", pareto), ("curves", curves), ("slices", slices), ("detections", sheet)):
+        for name, draw in DRAWN.items():
             save(draw(found), folder, name)
 
 
@@ -129,3 +130,6 @@ def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
 
 def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
     return arm.scores(part) if part in SIZES else arm.scores("AP", part)
+
+
+DRAWN = {"effects": forest, "pareto": pareto, "curves": curves, "slices": slices, "detections": sheet}

@@ -1,32 +1,22 @@
-"""What the numbers say, in sentences chosen by rule. No word here claims more than the interval beside it."""
+"""What the numbers say, in sentences chosen by verdict. No word here claims more than the verdict beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
+from mnv4bench.records import LatencyRow
+from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.collect import ArmResult, Results
 from mnv4bench.report.compare import Difference
+from mnv4bench.verdicts import Verdict
 
-FALLS = {
-    "above": "lies above zero",
-    "below": "lies below zero",
-    "contains": "contains zero",
-    "none": "could not be computed",
-}
-
-
-def side(difference: Difference) -> str:
-    """Return where the interval lies: "above", "below", "contains" zero, or "none" where there is no interval."""
-    if difference.low is None or difference.high is None:
-        return "none"
-    if difference.low > 0:
-        return "above"
-    return "below" if difference.high < 0 else "contains"
+FEW = 5
 
 
 def abstract(results: Results) -> list[str]:
-    """Return the generated part of the abstract: how much was run, and how the intervals fell."""
+    """Return the generated part of the abstract: how much was run, and how the verdicts fell."""
     seeds = len(results.plan.preset.seeds)
     data = results.data.record
     sentences = [
@@ -35,6 +25,7 @@ def abstract(results: Results) -> list[str]:
         f"scored on {data.val.count}, give "
         f"{words.count(len(results.comparison.differences), 'difference')} to a baseline.",
         *_fell(results.comparison.differences),
+        *_times(results),
     ]
     if seeds == 1:
         sentences.append("With one seed the intervals hold image noise only and cannot speak for another training.")
@@ -44,18 +35,49 @@ def abstract(results: Results) -> list[str]:
 
 
 def _fell(differences: Sequence[Difference]) -> list[str]:
-    at = {name: [f"{d.ablation}/{d.arm}" for d in differences if side(d) == name] for name in FALLS}
-    parts = [f"{text} in {len(at[name])} ({words.join(at[name])})" for name, text in FALLS.items() if at[name]]
-    return [f"The interval of the difference in AP {'; it '.join(parts)}."] if parts else []
+    found = {word: [d for d in differences if d.verdict == word] for word in get_args(Verdict)}
+    parts = [f"{word} for {_labels(rows)}" for word, rows in found.items() if rows]
+    sentences = [f"The verdict on AP is {'; '.join(parts)}."] if parts else []
+    rest = [d for d in differences if d.verdict is None]
+    return [*sentences, f"There is nothing to judge for {_labels(rest)}."] if rest else sentences
+
+
+def _labels(differences: Sequence[Difference]) -> str:
+    return _named([f"{d.ablation}/{d.arm}" for d in differences])
+
+
+def _named(labels: Sequence[str]) -> str:
+    """Name a few arms; count many."""
+    return words.join(labels) if len(labels) <= FEW else words.count(len(labels), "arm")
+
+
+def _times(results: Results) -> list[str]:
+    sentences = []
+    for runtime in results.timed:
+        rows = {arm.arm.label: arm.row(runtime) for arm in results.arms if not arm.is_baseline}
+        parts = []
+        for word in ("faster", "slower"):
+            labels = [label for label, row in rows.items() if row is not None and row.verdict == word]
+            parts += [f"{_named(labels)} {'is' if len(labels) == 1 else 'are'} {word}"] if labels else []
+        said = "; ".join(parts) or "no arm was shown to be faster or slower than its baseline"
+        sentences.append(f"End to end in {runtime}, {said}.")
+    return sentences
 
 
 def ablation(results: Results, name: str) -> list[list[str]]:
-    """Return, for each arm but the baseline, sentences on AP, agreement over seeds, cost and time."""
+    """Return, for each arm but the baseline, sentences on AP, cost, time, and in which sense it pays."""
     arms = results.ablations[name]
     baseline = next(arm for arm in arms if arm.is_baseline)
     decimals = words.decimals_for(arm.difference for arm in results.arms)
     return [
-        [*_accuracy(results, arm, baseline, decimals), *_price(arm, baseline)] for arm in arms if not arm.is_baseline
+        [
+            *_accuracy(results, arm, baseline, decimals),
+            *_cost(arm, baseline),
+            *_time(results, arm),
+            *_pays(results, arm),
+        ]
+        for arm in arms
+        if not arm.is_baseline
     ]
 
 
@@ -66,29 +88,13 @@ def _accuracy(results: Results, arm: ArmResult, baseline: ArmResult, decimals: i
         return [
             f"{pair}: no seed was scored in both arms ({_states(arm, baseline)}), so there is no difference to report."
         ]
-    level = words.percent(results.comparison.level)
     change = f"{pair}: AP {words.number(d.mean, decimals, sign=True)}"
     if d.low is None or d.high is None:
-        return [f"{change}, without an interval."]
+        return [f"{change}, without an interval; {say.reason(d, results.comparison, decimals)}.", _seeds(d)]
+    level = words.percent(results.comparison.level)
     bounds = f"{words.number(d.low, decimals, sign=True)} to {words.number(d.high, decimals, sign=True)}"
-    says = {
-        "above": "the interval lies above zero",
-        "below": "the interval lies below zero",
-        "contains": "the interval contains zero, so these runs do not tell the two apart",
-    }[side(d)]
-    return [f"{change}, {level} interval {bounds}; {says}, and {_smallest(results, d)}.", _seeds(d)]
-
-
-def _smallest(results: Results, d: Difference) -> str:
-    smallest = results.plan.ablations[d.ablation].smallest_effect
-    limit = f"±{words.plain(smallest)}, the smallest effect declared to matter"
-    if d.low is None or d.high is None:
-        return f"nothing is known about {limit}"
-    if -smallest < d.low and d.high < smallest:
-        return f"it lies within {limit}"
-    if d.low >= smallest or d.high <= -smallest:
-        return f"it lies outside {limit}"
-    return f"it reaches beyond {limit}"
+    why = words.capital(say.reason(d, results.comparison, decimals))
+    return [f"{change}, {level} interval {bounds}.", f"{why}.", _seeds(d)]
 
 
 def _seeds(d: Difference) -> str:
@@ -99,16 +105,56 @@ def _seeds(d: Difference) -> str:
 
 def _states(arm: ArmResult, baseline: ArmResult) -> str:
     ended = [
-        f"{side_.arm.name}: {words.join(dict.fromkeys(words.STATES[seed.state] for seed in side_.seeds))}"
-        for side_ in (arm, baseline)
+        f"{side.arm.name}: {words.join(dict.fromkeys(words.STATES[seed.state] for seed in side.seeds))}"
+        for side in (arm, baseline)
     ]
     return "; ".join(ended)
 
 
-def _price(arm: ArmResult, baseline: ArmResult) -> list[str]:
+def _cost(arm: ArmResult, baseline: ArmResult) -> list[str]:
+    if arm.cost is None or baseline.cost is None:
+        return []
+    params = words.ratio(arm.cost.params / baseline.cost.params)
+    flops = words.ratio(arm.cost.flops / baseline.cost.flops)
+    return [f"It has {params} the parameters and {flops} the FLOPs."]
+
+
+def _time(results: Results, arm: ArmResult) -> list[str]:
+    """One sentence for all runtimes; those whose arms deploy one network need no ratio."""
+    rows = {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
+    if rows and all(row.verdict == "identical" for row in rows.values()):
+        return ["It deploys the same network as the baseline, so it takes the same time."]
     parts = []
-    if arm.cost is not None and baseline.cost is not None:
-        parts.append(f"{words.ratio(arm.cost.params / baseline.cost.params)} the parameters")
-        parts.append(f"{words.ratio(arm.cost.flops / baseline.cost.flops)} the FLOPs")
-    parts += [f"{words.ratio(value)} the end-to-end time in {runtime}" for runtime, value in arm.ratios.items()]
-    return [f"It has {words.join(parts)}."] if parts else []
+    for runtime, row in rows.items():
+        number = "" if row.verdict == "identical" else f"{say.ratio(row)} × the baseline's time, "
+        why = f" ({row.reason.rstrip('.')})" if row.reason and row.verdict in ("unstable", "suppressed") else ""
+        parts.append(f"in {runtime} {number}{say.speed(row)}{why}")
+    return [f"End to end, {'; '.join(parts)}."] if parts else []
+
+
+def _pays(results: Results, arm: ArmResult) -> list[str]:
+    """Say in which sense the part pays: AP and measured time, never weighed against each other."""
+    d = arm.difference
+    rows = {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
+    if d is None or d.verdict is None or not rows:
+        return []
+    if d.verdict not in ("better", "worse", "equivalent") or any(_open(row) for row in rows.values()):
+        return ["Whether it pays is left open by these verdicts."]
+    faster, slower = (
+        [name for name, row in rows.items() if row.verdict == verdict] for verdict in ("faster", "slower")
+    )
+    if faster and slower:
+        return [f"It is {d.verdict} in AP, faster in {words.join(faster)} and slower in {words.join(slower)}."]
+    if d.verdict == "better" and not slower:
+        return ["It pays in this sense: AP is better, and no runtime was shown to be slower."]
+    if d.verdict == "better":
+        return [f"It buys AP with time in {words.join(slower)}."]
+    if d.verdict == "equivalent" and faster:
+        return [f"It pays in this sense: AP is equivalent, and time is saved in {words.join(faster)}."]
+    if faster:
+        return [f"It buys time in {words.join(faster)} with AP."]
+    return [f"It was not shown to pay in AP or time: AP is {d.verdict}, and no runtime was shown to be faster."]
+
+
+def _open(row: LatencyRow) -> bool:
+    return row.verdict in ("unstable", "suppressed")

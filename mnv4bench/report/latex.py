@@ -1,13 +1,12 @@
-"""One self-contained booktabs tabular; everything that came from a file is escaped."""
+"""Self-contained booktabs tabulars; everything that came from a file is escaped."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mnv4bench.report.tables import Block
+from mnv4bench.report.blocks import Block
+from mnv4bench.report.cells import Cell, Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -45,27 +44,41 @@ def escape(text: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in re.sub(r"[ \t\r\n]+", " ", text))
 
 
-def tabular(blocks: Sequence[Block], foot: Sequence[str]) -> str:
-    """Return the blocks as one tabular, notes and foot as its last rows.
+def document(blocks: Sequence[Block], foot: Sequence[str]) -> str:
+    """Return three tabulars one below the other: accuracy with all notes, cost and time, all scores.
 
     Needs the package booktabs, and a UTF-8 LaTeX (2018 or later).
     """
-    columns = len(blocks[0].header)
-    lines = [
-        r"% needs \usepackage{booktabs}; wide: put it inside \resizebox or a landscape page",
-        rf"\begin{{tabular}}{{ll{'r' * (columns - 2)}}}",
-        r"\toprule",
-        _row(escape(name) for name in blocks[0].header),
+    parts = [
+        r"% needs \usepackage{booktabs}; wide: put each tabular inside \resizebox or on a landscape page",
+        _tabular([(b.title, b.accuracy, [*_lettered(b), *map(escape, b.claims)]) for b in blocks], foot),
+        _tabular([(b.title, b.cost, []) for b in blocks], ()),
+        _tabular([(b.title, b.scores, []) for b in blocks], ()),
     ]
-    for block in blocks:
-        lines += [r"\midrule", _wide(rf"\textit{{{escape(block.title)}}}", columns)]
-        for row, marks in zip(block.rows, block.marks, strict=True):
-            mark = rf"\textsuperscript{{{escape(marks)}}}" if marks else ""
-            lines.append(_row([escape(row[0]) + mark, *map(escape, row[1:])]))
-        lines += [_note(rf"\textsuperscript{{{letter}}} {escape(note)}", columns) for letter, note in block.notes]
-        lines += [_note(escape(claim), columns) for claim in block.claims]
-    lines += [r"\midrule", *(_note(escape(sentence), columns) for sentence in foot), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(parts)
+
+
+def _lettered(block: Block) -> list[str]:
+    return [rf"\textsuperscript{{{letter}}} {escape(note)}" for letter, note in block.notes]
+
+
+def _tabular(groups: Sequence[tuple[str, Table, Sequence[str]]], foot: Sequence[str]) -> str:
+    """Return titled groups of rows under one header, each with its notes, and the foot as the last rows."""
+    first = groups[0][1]
+    columns = len(first.header)
+    lines = [rf"\begin{{tabular}}{{{first.align}}}", r"\toprule", _row(escape(name) for name in first.header)]
+    for title, content, notes in groups:
+        lines += [r"\midrule", _wide(rf"\textit{{{escape(title)}}}", columns)]
+        lines += [_row(map(_cell, row)) for row in content.rows]
+        lines += [_note(note, columns) for note in notes]
+    if foot:
+        lines += [r"\midrule", *(_note(escape(sentence), columns) for sentence in foot)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _cell(cell: Cell) -> str:
+    text = rf"\textbf{{{escape(cell.text)}}}" if cell.strong else escape(cell.text)
+    return text + (rf"\textsuperscript{{{escape(cell.marks)}}}" if cell.marks else "")
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mnv4bench.records import LatencySession
+from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.collect import Results
 from mnv4bench.spec import TrainSpec
@@ -106,7 +108,8 @@ def statistics(results: Results) -> list[str]:
             f"There is one seed: the {words.percent(c.level)} interval holds the variance over resamples alone."
         )
     sentences.append(
-        "Intervals are not corrected for the number of comparisons. Differences per slice are exploratory."
+        "The intervals themselves are not corrected for the number of comparisons; the tests are. Differences per "
+        "slice and per type of error are exploratory."
     )
     return sentences
 
@@ -116,16 +119,45 @@ def latency(results: Results) -> list[str]:
     record = results.latency
     sentences = [
         f"Times are of one image at a time with {words.count(record.threads, 'thread')}, over "
-        f"{words.count(record.images, 'image')} and {words.count(record.rounds, 'round')} in which every arm has its "
-        f"turn; ratios are taken within a round, over {record.reference}. End to end is the forward pass and the "
-        "reading of detections, after decoding and letterboxing."
+        f"{words.count(record.images, 'validation image')}. End to end is the forward pass and the reading of "
+        "detections, after decoding and letterboxing.",
+        f"Each of {words.count(len(_sessions(results)), 'session')}, a process of its own, has "
+        f"{words.count(record.rounds, 'round')} in which every arm takes its turn, in a random order and then in its "
+        f"reverse. A turn is {words.count(record.blocks, 'block')} of at least {words.plain(record.block_ms)} ms, of "
+        "which the fastest counts; ratios to the ablation's baseline are taken within a round.",
     ]
-    if not record.comparable:
+    return [*sentences, *words.not_comparable(results), *words.not_timed(results)]
+
+
+def _sessions(results: Results) -> list[LatencySession]:
+    return [session for session in results.latency.sessions if session.threads == results.latency.threads]
+
+
+def noise(results: Results) -> list[str]:
+    """Return how quiet the machine was, and what the timing could therefore resolve."""
+    sessions = _sessions(results)
+    copies = [abs(value) for session in sessions for value in session.copies.values()]
+    drifts = [abs(session.canary_drift) for session in sessions if session.canary_drift is not None]
+    dirty = [session for session in sessions if session.contaminated]
+    sentences = []
+    if copies:
         sentences.append(
-            f"The machine was busy when timing began (load {words.number(record.load_before, 2)}), so the times are "
-            "shown and not to be compared."
+            f"Two copies of {results.latency.reference} were timed as if they were two arms; in no session, runtime or "
+            f"stage did they differ by more than {words.share(max(copies))}."
         )
-    return [*sentences, *(f"Not timed: {name} ({why.rstrip('.')})." for name, why in sorted(record.absent.items()))]
+    if drifts:
+        sentences.append(
+            f"A fixed piece of work drifted by at most {words.share(max(drifts))} within a session; "
+            f"{_contaminated(len(dirty), len(sessions))}."
+        )
+    reasons = [f"Session {session.number}: {'; '.join(session.contaminated).rstrip('.')}." for session in dirty]
+    return [*sentences, *reasons, *say.resolution(results)]
+
+
+def _contaminated(dirty: int, sessions: int) -> str:
+    if dirty == 0:
+        return "no session was contaminated"
+    return f"{dirty} of {words.count(sessions, 'session')} {'was' if dirty == 1 else 'were'} contaminated"
 
 
 def limits(results: Results) -> list[str]:
@@ -163,6 +195,7 @@ def machine(results: Results) -> dict[str, str]:
         "Python": e.python,
         "Packages": ", ".join(f"{name} {version}" for name, version in sorted(e.packages.items())),
         "Commit": e.commit or "not a checkout",
+        "Timing fingerprint": results.latency.fingerprint,
         "Data digest": results.data.record.digest,
     }
     return found

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.files import write_json
-from mnv4bench.report import findings, method, words
+from mnv4bench.report import error_types, findings, method, speed, words
+from mnv4bench.report import verdict_words as say
+from mnv4bench.report.blocks import Block, block, columns, verdicts
+from mnv4bench.report.cells import Table
 from mnv4bench.report.collect import Results
 from mnv4bench.report.pareto import same_arms
+from mnv4bench.report.raw import raw_rows
 from mnv4bench.report.sheet import RULE, RULE_WITHOUT_SLICES, THRESHOLD
-from mnv4bench.report.tables import block, foot, raw_rows
 
 
 def write_numbers(results: Results) -> Path:
@@ -31,12 +34,18 @@ def numbers(results: Results) -> dict[str, Any]:
         "data": method.data(results),
         "training": method.training(results),
         "statistics": method.statistics(results),
+        "accuracy_words": _pairs(say.accuracy_legend(results)),
         "latency": method.latency(results),
+        "speed_words": _pairs(say.speed_legend()),
+        "noise": method.noise(results),
         "limits": method.limits(results),
         "machine": method.machine(results),
         "model": _model(results),
         "ablations": [_ablation(results, name) for name in results.ablations],
+        "verdicts": _printable(verdicts(results)),
         "table": _table(results),
+        "errors": _errors(results),
+        "quantised": _printable(speed.quantised(results)),
         "seeds": _seeds(results),
         "slices": _slices(results),
         "captions": captions(results),
@@ -69,12 +78,44 @@ def _ablation(results: Results, name: str) -> dict[str, Any]:
     }
 
 
+def _pairs(legend: dict[str, str]) -> list[list[str]]:
+    """Words in their order, which an object in JSON would lose."""
+    return [list(item) for item in legend.items()]
+
+
+def _printable(table: Table) -> dict[str, Any]:
+    """The table as main.typ sets it."""
+    return {
+        "header": list(table.header),
+        "align": list(table.align),
+        "rows": [[asdict(cell) for cell in row] for row in table.rows],
+    }
+
+
 def _table(results: Results) -> dict[str, Any]:
-    """The main table without the column of seeds, which has a table of its own."""
-    blocks = [asdict(block(results, name)) for name in results.ablations]
-    for b in blocks:
-        b["rows"] = [row[:-1] for row in b["rows"]]
-    return {"header": blocks[0]["header"][:-1], "blocks": blocks, "foot": list(foot(results))}
+    """Every arm's scores, noise, cost and times; the differences stand in the table of verdicts."""
+    made = [
+        _printable(_everything(results, b)) | {"title": b.title, "notes": [list(note) for note in b.notes]}
+        for b in (block(results, name) for name in results.ablations)
+    ]
+    return {"header": made[0]["header"], "align": made[0]["align"], "blocks": made, "foot": list(columns(results))}
+
+
+def _everything(results: Results, b: Block) -> Table:
+    scores = b.scores.pick("AP50", "APs", "APm", "APl")
+    noise = b.accuracy.pick("± seed", "± image", "agree", "p (Holm)", "MDE")
+    cost = b.cost.pick("params (M)", "FLOPs (G)", *(f"{runtime} (ms)" for runtime in results.timed))
+    return b.accuracy.pick("arm", "read", "AP").beside(scores).beside(noise).beside(cost)
+
+
+def _errors(results: Results) -> dict[str, Any]:
+    """Empty rows where the metrics hold no error types."""
+    table = _printable(error_types.changes(results))
+    return {
+        **table,
+        "rows": table["rows"] if error_types.recorded(results) else [],
+        "legend": error_types.legend(results),
+    }
 
 
 def _seeds(results: Results) -> dict[str, Any]:
@@ -109,8 +150,11 @@ def captions(results: Results) -> dict[str, str]:
     bars = "Vertical bars span the seeds; horizontal" if seeds > 1 else "There is one seed; horizontal"
     parts = "diagnostic slice" if results.data.slices else "object size"
     return {
-        "pareto": f"AP against end-to-end latency. {bars} bars are the interval of the paired latency ratio, in "
-        f"milliseconds of the reference arm. Squares are baselines, the dashed line is the front.{same}",
+        "effects": f"Differences in AP with their {words.percent(results.comparison.level)} intervals; ticks are "
+        "seeds, the grey band is ± the smallest effect declared to matter. Filled and bold: better or worse; all else "
+        "is open.",
+        "pareto": f"AP against end-to-end latency. {bars} bars are the interval of the latency ratio to the ablation's "
+        f"baseline, in milliseconds of that baseline. Squares are baselines, the dashed line is the front.{same}",
         "curves": "Training loss (box, class and distribution terms) over epochs"
         + (": seeds thin, their mean thick" if seeds > 1 else "")
         + ". The loss of a dual head is the sum of two heads', so its level is not to be compared with one head's.",

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnv4bench.report import words
-from mnv4bench.report.collect import ArmResult, Results, distinct
+from mnv4bench.report.collect import QUANTISED, ArmResult, Results, distinct
 from mnv4bench.report.style import BASELINE, COLOURS, FAINT, WIDTH, figure
 
 FRONT = "#666666"
@@ -23,7 +23,7 @@ class Point:
     colour: str
     baseline: bool
     ms: tuple[float, float, float]
-    """Low, middle, high: the paired ratio to the reference arm, and its interval, times the reference's median."""
+    """Low, middle, high: the paired ratio to the ablation's baseline, and its interval, times the baseline's median."""
     ap: tuple[float, float, float]
     """Lowest seed, mean, highest seed."""
 
@@ -31,10 +31,11 @@ class Point:
 def pareto(results: Results) -> Figure:
     """Return AP over end-to-end latency, one panel per runtime, the front drawn and every point named in the margin."""
     groups = distinct(results.arms)
+    runtimes = results.timed or results.runtimes
     height = max(2.0, 0.5 + 0.155 * len(groups))
-    made = figure(WIDTH, height * len(results.runtimes))
-    for position, runtime in enumerate(results.runtimes):
-        axis = made.add_subplot(len(results.runtimes), 1, position + 1)
+    made = figure(WIDTH, height * len(runtimes))
+    for position, runtime in enumerate(runtimes):
+        axis = made.add_subplot(len(runtimes), 1, position + 1)
         busy = "" if results.latency.comparable else " (the machine was busy: not comparable)"
         axis.set_title(f"{runtime}{busy}", loc="left")
         axis.set_xlabel("end-to-end latency, ms per image")
@@ -49,13 +50,18 @@ def pareto(results: Results) -> Figure:
 
 
 def points(results: Results, runtime: str) -> list[Point]:
-    """Return the arms that were both scored and timed; the same runs read the same way are one point."""
+    """Return the arms that were both scored and timed; the same runs read the same way are one point.
+
+    There is none for an int8 runtime, which detects something else than what was scored.
+    """
+    if runtime.endswith(QUANTISED):
+        return []
     order = list(results.ablations)
     found = []
     for group in distinct(results.arms):
-        timed = next((arm for arm in group if "end_to_end" in arm.latency.get(runtime, {})), None)
         aps = list(group[0].scores("AP").values())
-        if timed is None or not aps:
+        ms = next(filter(None, (_milliseconds(results, arm, runtime) for arm in group)), None)
+        if ms is None or not aps:
             continue
         mean = sum(aps) / len(aps)
         colour = BASELINE if len(group) > 1 else COLOURS[order.index(group[0].arm.ablation) % len(COLOURS)]
@@ -64,7 +70,7 @@ def points(results: Results, runtime: str) -> list[Point]:
                 label=group_label(group),
                 colour=colour,
                 baseline=any(arm.is_baseline for arm in group),
-                ms=_milliseconds(results, timed, runtime),
+                ms=ms,
                 ap=(min(aps), mean, max(aps)),
             )
         )
@@ -83,19 +89,15 @@ def same_arms(results: Results) -> list[str]:
     return [" = ".join(f"{arm.arm.ablation}: {arm.arm.name}" for arm in group) for group in groups]
 
 
-def _milliseconds(results: Results, arm: ArmResult, runtime: str) -> tuple[float, float, float]:
-    row = arm.latency[runtime]["end_to_end"]
-    reference = next(
-        (
-            r
-            for r in results.latency.rows
-            if (r.runtime, r.arm, r.stage) == (runtime, results.latency.reference, "end_to_end")
-        ),
-        None,
-    )
-    if reference is None or row.ratio is None or row.ratio_low is None or row.ratio_high is None:
+def _milliseconds(results: Results, arm: ArmResult, runtime: str) -> tuple[float, float, float] | None:
+    row = arm.row(runtime)
+    if row is None:
+        return None
+    baseline = next(other for other in results.ablations[arm.arm.ablation] if other.is_baseline).row(runtime)
+    if baseline is None or row.ratio is None or row.ratio_low is None or row.ratio_high is None:
         return (row.p50_ms, row.p50_ms, row.p50_ms)
-    return (row.ratio_low * reference.p50_ms, row.ratio * reference.p50_ms, row.ratio_high * reference.p50_ms)
+    low, middle, high = (ratio * baseline.p50_ms for ratio in (row.ratio_low, row.ratio, row.ratio_high))
+    return (low, middle, high)
 
 
 def front(drawn: Sequence[Point]) -> list[Point]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mnv4bench.plan import Plan
-from mnv4bench.report.collect import ArmResult, Results
+from mnv4bench.report.collect import QUANTISED, ArmResult, Results
 from mnv4bench.report.compare import Difference
 
 NONE = "–"
@@ -114,6 +114,20 @@ def uncertainty(results: Results) -> str:
     return f"Intervals are {level} and join the variance over seeds with that over resampled validation images."
 
 
+def not_comparable(results: Results) -> list[str]:
+    """Return the sentence that marks times from a busy machine; none where it was quiet."""
+    if results.latency.comparable:
+        return []
+    busiest = max((session.busy_before for session in results.latency.sessions), default=None)
+    cores = "" if busiest is None else f" ({number(busiest, 2)} cores at work for others)"
+    return [f"The machine was busy when a session began{cores}: the times are shown, and not to be compared."]
+
+
+def not_timed(results: Results) -> list[str]:
+    """Return a sentence for each arm or runtime that was not timed."""
+    return [f"Not timed: {name} ({why.rstrip('.')})." for name, why in sorted(results.latency.absent.items())]
+
+
 def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
     """Return what must be said under a table about this arm."""
     ended: dict[str, list[str]] = {}
@@ -173,9 +187,13 @@ def measured_beside(published: dict[str, Any], arm: ArmResult, baseline: ArmResu
 
 
 def _times(arm: ArmResult, baseline: ArmResult) -> dict[str, float]:
-    return {
-        runtime: (ratio - 1) * baseline.latency[runtime]["end_to_end"].p50_ms for runtime, ratio in arm.ratios.items()
-    }
+    """Return runtime → change of the end-to-end time in ms: the paired ratio's, at the baseline's median."""
+    found = {}
+    for runtime in arm.latency:
+        row, base = arm.row(runtime), baseline.row(runtime)
+        if not runtime.endswith(QUANTISED) and row is not None and row.ratio is not None and base is not None:
+            found[runtime] = (row.ratio - 1) * base.p50_ms
+    return found
 
 
 def claimed_arms(published: dict[str, Any], arms: tuple[ArmResult, ...]) -> list[ArmResult]:
@@ -192,6 +210,22 @@ def wrapped(text: str, width: int) -> str:
 def percent(share: float) -> str:
     """Return 0.95 as "95 %"."""
     return f"{plain(share * 100)}\N{NO-BREAK SPACE}%"
+
+
+def change(value: float | None, decimals: int = 1) -> str:
+    """Return 0.0213 as "+2.1 %"."""
+    return NONE if value is None else f"{number(value * 100, decimals, sign=True)}\N{NO-BREAK SPACE}%"
+
+
+def share(value: float, digits: int = 2) -> str:
+    """Return 0.0213 as "2.1 %", 0.02 as "2 %"."""
+    text = significant(value * 100, digits)
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}\N{NO-BREAK SPACE}%"
+
+
+def decimals_of(half: float, least: int, most: int) -> int:
+    """Return how many decimals a number known to ±`half` carries: down to the first digit of `half`."""
+    return most if half <= 0 else min(most, max(least, -math.floor(math.log10(half))))
 
 
 def plain(value: float) -> str:

@@ -1,0 +1,225 @@
+"""Any two checkpoints on this machine: `mnv4bench latency MODEL... --images DIR`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from mnv4bench.environment import usable_cores
+from mnv4bench.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.files import read_json, write_json
+from mnv4bench.latency import check_runtimes, summarise, thread_counts
+from mnv4bench.latency.analysis import Judged
+from mnv4bench.latency.blocks import read_blocks, write_blocks
+from mnv4bench.latency.candidates import Candidate, Catalogued, Checkpoint, Run
+from mnv4bench.latency.machine import BUSY, busy_cores
+from mnv4bench.latency.protocol import Schedule
+from mnv4bench.latency.session import Session, Task, in_new_process
+from mnv4bench.plan import LatencySpec
+from mnv4bench.records import Latency, LatencyRow
+from mnv4bench.spec import Read, RunSpec, default_read, derive_seed, readings
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+SIDE = 640
+"""Side in pixels where no run says another."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model as the user named it."""
+
+    candidate: Candidate
+    imgsz: int | None
+    """The side that it was trained at; None where the model does not say."""
+
+
+def time_models(
+    models: Sequence[str],
+    images: Path,
+    out: Path,
+    spec: LatencySpec,
+    imgsz: int | None = None,
+    allow_busy: bool = False,
+) -> Latency:
+    """Time models against the first of them; write blocks.csv and latency.json into `out`.
+
+    Args:
+        models: run folders, ultralytics checkpoints, or names of the catalogue, which have fresh weights and are timed
+            in their forward pass alone; ":nms" or ":nms_free" behind a name chooses the reading.
+        images: folder of images to run on.
+        imgsz: side in pixels; by default the one that the runs were trained at, else 640.
+        allow_busy: measure although the machine is at work for others.
+
+    Raises:
+        Mnv4benchError: a model cannot be read, there are no images, or the machine is busy.
+    """
+    check_runtimes(spec.runtimes, "--runtimes")
+    if len(set(models)) != len(models):
+        raise SpecError("each model may be named once; a second copy of the first one is timed anyway")
+    named = [_named(model) for model in models]
+    task = _task([one.candidate for one in named], _files(images, spec.images), _side(named, imgsz), spec)
+    busy = busy_cores()
+    if busy > BUSY * usable_cores() and not allow_busy:
+        raise Mnv4benchError(
+            f"{busy:.1f} cores are at work for others, and times would say more about them: wait until they are done, "
+            "or measure all the same with --allow-busy, which marks the result as not comparable"
+        )
+    sessions = [in_new_process(_numbered(task, number, threads)) for number, threads in enumerate(thread_counts(spec))]
+    write_blocks(out / "blocks.csv", [block for session in sessions for block in session.blocks])
+    labels = {one.candidate.label: one.candidate.label for one in named}
+    judged = _judged([one.candidate for one in named], sessions)
+    record = summarise(read_blocks(out / "blocks.csv"), judged, task.reference, sessions, spec, labels)
+    write_json(out / "latency.json", record)
+    return record
+
+
+def _named(model: str) -> Named:
+    path, read = _split(model)
+    if (path / "spec.json").is_file():
+        return _run(model, path, read)
+    if path.suffix == ".pt":
+        return _checkpoint(model, path, read)
+    from mnv4bench.models import catalog
+
+    if str(path) in catalog.names():
+        own = catalog.read_of(str(path))
+        if read not in (None, own):
+            raise SpecError(f"{model}: the catalogue's {path} is read {own}; leave out “:{read}”")
+        return Named(Candidate(model, own, Catalogued(str(path))), None)
+    raise SpecError(
+        f"{model}: neither a run's folder (with spec.json and weights.safetensors), nor an ultralytics checkpoint "
+        f"(.pt), nor a name of the catalogue ({', '.join(catalog.names()[:4])}, …)"
+    )
+
+
+def _split(model: str) -> tuple[Path, Read | None]:
+    name, _, ending = model.rpartition(":")
+    read: Read | None = next((read for read in get_args(Read) if read == ending), None)
+    return (Path(name), read) if name and read else (Path(model), None)
+
+
+def _run(label: str, folder: Path, read: Read | None) -> Named:
+    from mnv4bench import weights
+
+    spec = RunSpec.model_validate(read_json(folder / "spec.json"))
+    read = read or default_read(spec.model)
+    if read not in readings(spec.model):
+        raise SpecError(f"{label}: its {spec.model.head} head is read {' or '.join(readings(spec.model))}")
+    path = folder / "weights.safetensors"
+    last = re.compile(r"head\.(one2one_)?cv3\.0\.2\.bias")
+    classes = next(len(value) for name, value in weights.read(path).items() if last.fullmatch(name))
+    return Named(Candidate(label, read, Run(spec.model, classes, read, path)), spec.data.imgsz)
+
+
+def _checkpoint(label: str, path: Path, read: Read | None) -> Named:
+    from mnv4bench.models.yolo import load_checkpoint
+
+    if not path.is_file():
+        raise SpecError(f"{path}: no such checkpoint")
+    _, own, _ = load_checkpoint(path)
+    if read not in (None, own):
+        raise SpecError(f"{label}: this checkpoint is read {own}; leave out “:{read}”")
+    return Named(Candidate(label, own, Checkpoint(path)), None)
+
+
+def _files(folder: Path, count: int) -> tuple[Path, ...]:
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES)[:count]
+    if not found:
+        raise DataError(f"{folder}: no image ({', '.join(IMAGES)}); name a folder of images with --images")
+    return tuple(found)
+
+
+def _side(named: Sequence[Named], wanted: int | None) -> int:
+    trained = {one.imgsz for one in named if one.imgsz}
+    if wanted is None and len(trained) > 1:
+        raise SpecError(f"these runs were trained at {sorted(trained)} pixels: choose one side with --imgsz")
+    return wanted or next(iter(trained), SIDE)
+
+
+def _task(candidates: list[Candidate], files: tuple[Path, ...], side: int, spec: LatencySpec) -> Task:
+    return Task(
+        number=0,
+        threads=1,
+        candidates=tuple(candidates),
+        reference=candidates[0].label,
+        runtimes=tuple(spec.runtimes),
+        images=tuple(enumerate(files)),
+        imgsz=side,
+        calibration=files[: spec.calibration],
+        category_ids=(),
+        schedule=Schedule(spec.rounds, spec.blocks, spec.block_ms),
+        seed=0,
+    )
+
+
+def _numbered(task: Task, number: int, threads: int) -> Task:
+    return replace(task, number=number, threads=threads, seed=derive_seed("latency order", "direct", number))
+
+
+def _judged(candidates: Sequence[Candidate], sessions: Sequence[Session]) -> list[Judged]:
+    """Name what is timed; of two with the same weights, the second is judged by the first one's times: a comparison
+    with itself is no comparison."""
+    first: dict[tuple[str, Read], str] = {}
+    judged = []
+    for candidate in candidates:
+        digest = sessions[0].digests[candidate.label]
+        measured = first.setdefault((digest, candidate.read), candidate.label)
+        baseline = None if candidate is candidates[0] else candidates[0].label
+        judged.append(Judged(label=candidate.label, measured=measured, read=candidate.read, baseline=baseline))
+    return judged
+
+
+def describe(record: Latency) -> str:
+    """Return the result as a table for the terminal, with the verdicts in words below it."""
+    header = ("runtime", "model", "stage", "ms/image", "ratio", "95 % interval", "verdict")
+    lines = [header] + [
+        (
+            row.runtime + (f" ({row.threads} threads)" if row.threads > 1 else ""),
+            row.arm,
+            row.stage,
+            f"{row.p50_ms:.3g}",
+            "1 (baseline)" if row.ratio is None else f"{row.ratio:.3f}",
+            "" if row.ratio_low is None or row.ratio_high is None else f"{row.ratio_low:.3f}–{row.ratio_high:.3f}",
+            row.verdict or "",
+        )
+        for row in record.rows
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*table, "", *_sentences(record)])
+
+
+def _sentences(record: Latency) -> list[str]:
+    said = [_verdict(row) for row in record.rows if row.stage == "end_to_end" and row.verdict]
+    said = said or [_verdict(row) for row in record.rows if row.stage == "forward" and row.verdict]
+    if not record.comparable:
+        said.append("The machine was at work for others: do not compare these times.")
+    said += [
+        f"Session {one.number} takes no part in the verdicts: {reason}."
+        for one in record.sessions
+        for reason in one.contaminated
+    ]
+    said += [f"Not timed: {name} ({why})." for name, why in sorted(record.absent.items())]
+    return [*said, *record.notes]
+
+
+def _verdict(row: LatencyRow) -> str:
+    words = {
+        "faster": "is faster than",
+        "slower": "is slower than",
+        "same": "cannot be told apart from",
+        "identical": "has the same weights as",
+        "unstable": "could not be compared with",
+        "suppressed": "could not be compared with",
+    }
+    assert row.verdict is not None
+    how = ""
+    if row.verdict in ("faster", "slower") and row.ratio is not None:
+        how = f" by {abs(row.ratio - 1):.1%}"
+    elif row.verdict == "same" and row.resolution is not None:
+        how = f" (differences under {row.resolution:.1%} are not resolved)"
+    why = f": {row.reason}" if row.reason else ""
+    return f"{row.runtime}: {row.arm} {words[row.verdict]} {row.baseline}{how}{why}."

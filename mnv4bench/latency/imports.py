@@ -1,0 +1,59 @@
+"""Importing what others made for deployment, without the usage statistics that it would send.
+
+Each of these libraries writes an identifier into the user's home and contacts its makers, as soon as it is imported or
+used, unless it is told not to first. Import them through these functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+
+def onnxruntime() -> Any:
+    """Return ONNX Runtime.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # its Privacy.md: before the library is initialised
+    library = _import("onnxruntime", "pip install onnxruntime")
+    library.set_default_logger_severity(3)  # errors
+    return library
+
+
+def openvino() -> Any:
+    """Return OpenVINO.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    _without_openvino_telemetry()
+    return _import("openvino", "pip install 'mnv4bench[openvino]'")
+
+
+def nncf() -> Any:
+    """Return NNCF, which quantises for OpenVINO.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    _without_openvino_telemetry()
+    os.environ["NNCF_CI"] = "1"  # takes its own stand-in for the sender, which it fails without
+    return _import("nncf", "pip install 'mnv4bench[openvino]'")
+
+
+def _without_openvino_telemetry() -> None:
+    """Let the sender look as if it were not installed; its own switch is a file in the user's home."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+
+def _import(name: str, remedy: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ImportError(f"{name} is not installed: {remedy}") from error

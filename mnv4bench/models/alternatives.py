@@ -1,0 +1,80 @@
+"""What YOLOv10 compares its parts with (arXiv 2405.14458, Tables 7, 8, 11 and 13).
+
+The released code holds only the winners; these are built after the text, which leaves some widths open. Each docstring
+says what is our reading.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mnv4bench.models.yolo import Conv, PSABlock, RepVGGDW, fuse_conv_and_bn
+
+
+class DepthwiseFirstDown(nn.Module):
+    """Down-sampling that reduces the resolution first and changes the channels after (Table 7): SCDown in reverse.
+
+    Each convolution keeps its activation from SCDown: the pointwise one has SiLU, the depthwise one none (our reading).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.depthwise = Conv(in_channels, in_channels, 3, 2, g=in_channels, act=False)
+        self.pointwise = Conv(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(x))
+        return y
+
+
+class InvertedResidual(nn.Module):
+    """The inverted residual block that CIB was grown from (Table 8), at CIB's expansion of 2.
+
+    Pointwise expansion, 3×3 depthwise, pointwise projection; "IRB-DW" appends a 3×3 depthwise convolution, and CIB
+    prepends another to that. Every convolution is followed by SiLU, as in CIB (our reading).
+    """
+
+    EXPANSION = 2
+
+    def __init__(self, channels: int, append_depthwise: bool) -> None:
+        super().__init__()
+        wide = self.EXPANSION * channels
+        last = [Conv(channels, channels, 3, g=channels)] if append_depthwise else []
+        self.layers = nn.Sequential(
+            Conv(channels, wide, 1), Conv(wide, wide, 3, g=wide), Conv(wide, channels, 1), *last
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.layers(x)
+        return y
+
+
+class LargeKernel(RepVGGDW):
+    """Depthwise convolution of any odd kernel with a 3×3 branch beside it, merged by fusing (Table 11)."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels)
+        self.conv = Conv(channels, channels, kernel, 1, kernel // 2, g=channels, act=False)
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Add the 3×3 branch into the middle of the large kernel; idempotent."""
+        if not hasattr(self, "conv1"):
+            return
+        large, small = (fuse_conv_and_bn(branch.conv, branch.bn) for branch in (self.conv, self.conv1))
+        border = (large.kernel_size[0] - small.kernel_size[0]) // 2
+        large.weight += nn.functional.pad(small.weight, [border] * 4)
+        large.bias += small.bias
+        self.conv = large
+        del self.conv1
+
+
+def transformer(channels: int) -> nn.Module:
+    """Return a whole-width transformer block (Table 13, "Trans."): self-attention and a feed-forward network.
+
+    PSA gives its attention half the channels and half-width queries and keys; here both have all of them. Heads of 64
+    channels, feed-forward expansion 2 and batch norms are PSA's (our reading).
+    """
+    block: nn.Module = PSABlock(channels, attn_ratio=1.0, num_heads=max(channels // 64, 1))
+    return block

@@ -1,0 +1,47 @@
+"""Tables as data: what a cell says, and whether it may be bold; Markdown, LaTeX and the paper print the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Plain text; whoever prints it escapes it."""
+
+    text: str
+    strong: bool = False
+    """Bold: only for differences whose verdict is better or worse."""
+    marks: str = ""
+    """Letters of the notes under the table."""
+
+
+@dataclass(frozen=True)
+class Table:
+    header: tuple[str, ...]
+    align: str
+    """One letter per column: l for names and words, r for numbers."""
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def pick(self, *names: str) -> Table:
+        """Return the named columns, in that order."""
+        places = [self.header.index(name) for name in names]
+        return Table(
+            names, "".join(self.align[i] for i in places), tuple(tuple(row[i] for i in places) for row in self.rows)
+        )
+
+    def beside(self, other: Table) -> Table:
+        """Return the columns of both, row by row."""
+        rows = tuple((*ours, *theirs) for ours, theirs in zip(self.rows, other.rows, strict=True))
+        return Table((*self.header, *other.header), self.align + other.align, rows)
+
+
+def table(header: Sequence[str], align: str, rows: Iterable[Sequence[Cell | str]]) -> Table:
+    """Return a table, plain strings made into cells; a row of another length than the header is a mistake here."""
+    made = tuple(tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in row) for row in rows)
+    if {len(header), *map(len, made)} != {len(align)}:
+        raise ValueError(
+            f"rows of {sorted(set(map(len, made)))} cells under {len(header)} titles, {len(align)} aligned"
+        )
+    return Table(tuple(header), align, made)

@@ -1,0 +1,449 @@
+"""The ledger: every published figure is there, measured without being looked at, and judged by its printed digits."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import re
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+from fake_results import make_plan, write_results
+
+from mnv4bench.errors import SpecError
+from mnv4bench.files import read_json
+from mnv4bench.models import catalog
+from mnv4bench.published import counts as counting
+from mnv4bench.published.checks import Cell, Change, Check, Difference, Flops, Less, Measured, NotHere, OnFront, Ratio
+from mnv4bench.published.counts import Counts
+from mnv4bench.published.facts import FOLDER, Fact, Needs, OtherDevice, Published, load, printed_decimals
+from mnv4bench.published.ledger import OUTCOMES, Beside, Desk, LedgerSummary, Outcome, Row, judge, ledger, summary
+from mnv4bench.published.measures import MEASURES, Detector, Downsampling
+from mnv4bench.report.ledger import write_ledger
+
+
+class Invented(Counts):
+    """Counts by rule: far from any published one, and at once."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("never written"))
+
+    def detector(self, name: str, imgsz: int) -> dict[str, int]:
+        return dict.fromkeys(("params", "train_params", "conv_flops", "layer_flops", "flops"), 10**15 + len(name))
+
+    def classifier(self, name: str, imgsz: int, attention: str, kv_downsampling: bool) -> dict[str, int]:
+        names = ("params", "params_folded", "params_keras", "macs", "macs_weights", "convolutions")
+        return dict.fromkeys(names, 10**15 + len(name))
+
+    def head(self, name: str, imgsz: int) -> dict[str, int]:
+        return {
+            f"{branch} {of}": 10**15 for branch in ("classification", "regression") for of in ("params", "conv_flops")
+        }
+
+
+@pytest.fixture(scope="module")
+def published() -> Published:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def rows(published: Published) -> tuple[Row, ...]:
+    return ledger(published, Invented())
+
+
+def printed_figures() -> Counter[str]:
+    """Count the figures of the YAML files without the package's reader: source → claims and filled cells."""
+    found: Counter[str] = Counter()
+    for path in FOLDER.glob("*.yaml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found.update(claim["source"] for claim in content.get("claims", {}).values())
+        for table in content.get("tables", {}).values():
+            cells = sum(row.get(name) is not None for row in table["rows"] for name in table["columns"])
+            found[table["source"]] += cells
+    return found
+
+
+def test_every_figure_of_every_file_has_exactly_one_row(rows: tuple[Row, ...]) -> None:
+    assert Counter(row.source for row in rows) == printed_figures()
+    assert len({row.id for row in rows}) == len(rows) > 1500
+
+
+def test_every_table_of_both_papers_is_there(published: Published) -> None:
+    tables = {fact.id.split("/")[1] for fact in published.facts.values() if fact.id.startswith("yolov10/table")}
+    assert tables == {f"table{n}" for n in range(1, 16)}
+    places = {fact.place for fact in published.facts.values() if fact.source.startswith("mobilenetv4")}
+    missing = [n for n in range(1, 18) if not any(re.search(rf"\bTable {n}\b", place) for place in places)]
+    assert missing == []
+
+
+def test_every_row_has_a_verdict_and_a_reason(rows: tuple[Row, ...]) -> None:
+    assert [row.id for row in rows if len(row.reason.split()) < 2 or not row.claim] == []
+    assert {row.verdict for row in rows} == set(OUTCOMES) == set(get_args(Outcome))
+
+
+def test_what_was_measured_has_a_basis_and_what_was_not_has_none(rows: tuple[Row, ...]) -> None:
+    assert [row.id for row in rows if (row.measured is None) == bool(row.basis)] == []
+    assert [row.id for row in rows if row.verdict in ("reproduced", "differs") and row.measured is None] == []
+
+
+def test_no_measurement_is_given_the_published_figure() -> None:
+    for check in MEASURES.values():
+        assert list(inspect.signature(check.take).parameters) == ["self", "bench"]
+        assert not {"published", "claim", "fact"} & set(check.model_fields)
+
+
+def leaves(check: Check) -> list[Check]:
+    below = list(check.operands())
+    return [leaf for operand in below for leaf in leaves(operand)] if below else [check]
+
+
+def test_no_figure_is_checked_against_itself(published: Published) -> None:
+    for fact in published.facts.values():
+        if isinstance(fact.test, Check):
+            assert fact.id not in fact.test.figures()
+            tables = {leaf.table for leaf in leaves(fact.test) if isinstance(leaf, OnFront)}
+            assert not any(fact.id.startswith(table + "/") for table in tables)
+
+
+def perturbed(fact: Fact) -> Fact:
+    if isinstance(fact.published, str):
+        return replace(fact, published=fact.published + " and more")
+    return replace(fact, published=3 * float(fact.published or 0) + 7)
+
+
+def test_another_published_figure_changes_the_verdict_and_never_the_measurement(
+    published: Published, rows: tuple[Row, ...]
+) -> None:
+    before = {row.id: row for row in rows}
+    checked = 0
+    for fact in published.facts.values():
+        if not isinstance(fact.test, Check) or fact.quotes is not None or before[fact.id].verdict != "reproduced":
+            continue
+        other = perturbed(fact)
+        desk = Desk(Published(published.sources, {**published.facts, fact.id: other}), Invented())
+        row = judge(other, desk, {})
+        assert (row.verdict, row.measured) == ("differs", before[fact.id].measured), fact.id
+        checked += 1
+    assert checked > 300
+
+
+@pytest.mark.parametrize(
+    ("figure", "decimals", "measured", "same"),
+    [
+        (2.3, 1, 2.26, True),
+        (2.3, 1, 2.36, False),
+        (2.3, 1, 2.25, True),
+        (2.30, 2, 2.306, False),
+        (25, 0, 24.51, True),
+        (25, 0, 24.49, False),
+    ],
+)
+def test_half_a_unit_of_the_last_printed_digit_is_allowed(
+    figure: float, decimals: int, measured: float, same: bool
+) -> None:
+    class Given(Check):
+        def take(self, bench: object) -> Measured:
+            return Measured.exact(measured, "counted here")
+
+    row = judge(one_fact(Given(), figure, decimals), one_desk(Given(), figure, decimals), {})
+    assert row.verdict == ("reproduced" if same else "differs")
+    assert row.tolerance == 0.5 * 10.0**-decimals
+
+
+def one_fact(test: Check | Needs | OtherDevice, published: float, decimals: int, **more: object) -> Fact:
+    return Fact("f/one", "s", "", "a claim", published, "ms", decimals, test, **more)  # type: ignore[arg-type]
+
+
+def one_desk(test: Check | Needs | OtherDevice, published: float, decimals: int) -> Desk:
+    known = load().sources["yolov10"]
+    return Desk(Published({"s": known}, {"f/one": one_fact(test, published, decimals)}), Invented())
+
+
+def test_a_figure_with_no_tolerance_has_to_be_hit() -> None:
+    class Given(Check):
+        def take(self, bench: object) -> Measured:
+            return Measured.exact(9.4, "counted here")
+
+    fact = one_fact(Given(), 9, 0, exact=True)
+    desk = Desk(Published(one_desk(Given(), 9, 0).published.sources, {"f/one": fact}), Invented())
+    assert (fact.tolerance, judge(fact, desk, {}).verdict) == (0.0, "differs")
+
+
+class Fixed:
+    """A bench of three printed figures, each known to half a unit of its last digit."""
+
+    FIGURES = {"a": (10.0, 0.5), "b": (8.0, 0.5), "c": (2.0, 0.05)}
+
+    counts = Invented()
+
+    def figure(self, id: str) -> Measured:
+        value, half = self.FIGURES[id]
+        return Measured(value, value - half, value + half, (id,))
+
+    def column(self, table: str, column: str) -> dict[str, Measured]:
+        accuracy = {"X-1": 70.0, "X-2": 75.0, "X-3": 80.0, "other": 76.0, "slow": 60.0}
+        cost = {"X-1": 1.0, "X-2": 3.0, "X-3": 5.0, "other": 2.0}
+        return {row: Measured.exact(v, table) for row, v in {"accuracy": accuracy, "cost": cost}[column].items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "low", "high"),
+    [
+        (Difference, 2.0, 1.0, 3.0),
+        (Ratio, 1.25, 9.5 / 8.5, 10.5 / 7.5),
+        (Less, -25.0, 100 * (1 - 10.5 / 7.5), 100 * (1 - 9.5 / 8.5)),
+        (Change, 25.0, 100 * (9.5 / 8.5 - 1), 100 * (10.5 / 7.5 - 1)),
+    ],
+)
+def test_arithmetic_on_printed_figures_carries_their_rounding(
+    kind: type[Check], value: float, low: float, high: float
+) -> None:
+    found = kind.model_validate({"of": Cell(id="a"), "to": Cell(id="b")}).take(Fixed())
+    assert (found.value, found.low, found.high) == pytest.approx((value, low, high))
+    assert found.basis == "recomputed from a and b"
+
+
+def test_flops_are_two_for_each_multiply_accumulate() -> None:
+    found = Flops(of=Cell(id="c")).take(Fixed())
+    assert (found.value, found.low, found.high) == pytest.approx((4.0, 3.9, 4.1))
+
+
+def test_a_row_is_on_the_front_unless_another_is_no_worse_in_both_and_better_in_one() -> None:
+    share = OnFront(table="t", family="X", accuracy="accuracy", cost="cost").take(Fixed())
+    assert share.value == pytest.approx(2 / 3)  # X-2 is beaten by "other": 76 > 75 at 2 < 3; "slow" has no cost
+
+
+def test_the_down_sampling_formulas_are_those_of_real_layers() -> None:
+    """YOLOv10, section 3.2, at C = 64 and H = W = 16."""
+    side, c = 16, 64
+    found = {
+        (layer, of): Downsampling.model_validate({"layer": layer, "of": of}).take(Fixed()).value
+        for layer in ("strided", "pointwise", "depthwise")
+        for of in ("macs", "weights")
+    }
+    strided, scdown = catalog.strided_cost(side, side, c), catalog.scdown_cost(side, side, c)
+    area = side * side
+    assert (found["strided", "macs"] * area * c**2, found["strided", "weights"] * c**2) == tuple(strided)
+    macs = found["pointwise", "macs"] * area * c**2 + found["depthwise", "macs"] * area * c
+    assert (macs, found["pointwise", "weights"] * c**2 + found["depthwise", "weights"] * c) == tuple(scdown)
+
+
+def test_the_articles_lost_factor_and_the_missing_residual_are_found(rows: tuple[Row, ...]) -> None:
+    by_id = {row.id.removeprefix("article/"): row for row in rows if row.source == "article"}
+    cost = by_id["article-3-strided-cost"]
+    assert (cost.published, cost.measured, cost.verdict) == (9.0, 4.5, "differs")
+    assert by_id["article-3-scdown-cost-pointwise"].verdict == "reproduced"
+    residual = by_id["article-8-residual"]
+    assert (residual.published, residual.measured, residual.verdict) == (0.0, 10.0, "differs")
+    assert by_id["article-8-residual-as-printed"].verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "measured"),
+    [
+        ("mobilenetv4/detector-hybrid-gain", 1.6, 34.0 - 32.6),
+        ("mobilenetv4/d1-copies", 500, 1000),
+        ("mobilenetv4/d1-d2-d3-gain", 0.6, 84.9 - 84.1),
+        ("mobilenetv4/hybrid-l-macs", 39, 290 / 7.2),
+        ("discrepancies/d1-yolov8-m", 50.6, 50.2),
+        ("discrepancies/d1-gain", 0.5, 51.1 - 50.2),
+        ("other_detectors/yolov10/YOLOv10-N/ap", 39.5, 38.5),
+    ],
+)
+def test_a_known_slip_differs_with_both_numbers(
+    name: str, figure: float, measured: float, rows: tuple[Row, ...]
+) -> None:
+    row = next(row for row in rows if row.id == name)
+    assert (row.published, row.measured) == pytest.approx((figure, measured))
+    assert row.verdict == "differs"
+    assert row.basis.startswith(("recomputed from", "printed in"))
+
+
+def test_the_papers_prose_follows_from_their_tables_but_for_the_known_slips(rows: tuple[Row, ...]) -> None:
+    prose = [
+        row
+        for row in rows
+        if row.source in ("yolov10", "mobilenetv4") and row.id.count("/") == 1 and row.basis.startswith("recomputed")
+    ]
+    wrong = {row.id for row in prose if row.verdict == "differs"}
+    assert len(prose) > 60
+    assert wrong == {
+        f"mobilenetv4/{name}" for name in ("detector-hybrid-gain", "d1-d2-d3-gain", "hybrid-l-macs", "student-macs")
+    }
+
+
+def test_a_time_of_another_device_is_never_a_difference(published: Published) -> None:
+    part = {("psa", "psa", "latency"): Beside(50.0, "Here: 50 times slower.")}
+    timed = [
+        row for row in ledger(published, Invented(), part) if isinstance(published.facts[row.id].test, OtherDevice)
+    ]
+    assert {row.verdict for row in timed} == {"not comparable"}
+    psa = next(row for row in timed if row.id == "yolov10/effect-psa-latency")
+    assert (psa.measured, psa.published) == (50.0, pytest.approx(2.49 / 2.34, abs=5e-4))
+    assert "NVIDIA T4" in psa.reason
+    assert "50 times slower" in psa.reason
+
+
+def test_a_model_that_cannot_be_built_is_not_testable_here(published: Published) -> None:
+    class Absent(Invented):
+        def detector(self, name: str, imgsz: int) -> dict[str, int]:
+            raise NotHere("needs transformers: pip install 'mnv4bench[peers]'")
+
+    fact = published.facts["yolov10/table1/RT-DETR-R18/params_M"]
+    row = judge(fact, Desk(published, Absent()), {})
+    assert (row.verdict, row.measured) == ("not testable here", None)
+    assert "mnv4bench[peers]" in row.reason
+
+
+def test_counts_come_out_at_the_printed_digits_and_are_made_once(
+    tmp_path: Path, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (
+        "yolov10/table1/YOLOv10-N/params_M",
+        "yolov10/table1/YOLOv10-N/flops_G",
+        "timm/counts/MNv4-Conv-S/timm_params",
+    )
+    first = Desk(published, Counts(tmp_path / "counts.json"))
+    found = [judge(published.facts[name], first, {}) for name in names]
+    assert [row.verdict for row in found] == ["reproduced"] * 3
+    assert found[2].measured == 3774024
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("counted twice")
+
+    monkeypatch.setattr(catalog, "counted", refuse)
+    monkeypatch.setattr(counting, "count_classifier", refuse)
+    again = Desk(published, Counts(tmp_path / "counts.json"))
+    assert [judge(published.facts[name], again, {}) for name in names] == found
+    with pytest.raises(AssertionError, match="counted twice"):
+        Detector(model="yolov10n", of="params", imgsz=64).take(again)
+
+
+def broken(folder: Path, file: str, old: str, new: str) -> Path:
+    shutil.copytree(FOLDER, folder / "published", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    path = folder / "published" / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path.parent
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        (
+            "article.yaml",
+            "    unit: ×\n",
+            "    units: ×\n",
+            r"article\.yaml:\d+: claims\.article-1-speed\.units: unknown key",
+        ),
+        (
+            "article.yaml",
+            "measure: ratio,",
+            "measure: ration,",
+            r"article\.yaml:\d+: .*unknown measure 'ration'.*ratio",
+        ),
+        (
+            "article.yaml",
+            "layer: strided,",
+            "layer: stride,",
+            r"article\.yaml:\d+: claims\.article-3-strided-cost.*layer",
+        ),
+        ("article.yaml", "    source: article\n", "    source: papers\n", r"source: unknown name 'papers'.*article"),
+        ("article.yaml", "needs: imagenet", "needs: luck", r"needs: unknown name 'luck'"),
+        (
+            "article.yaml",
+            "check: mobilenetv4/hybrid-l-jft",
+            "check: mobilenetv4/hybrid-l",
+            r"no figure 'mobilenetv4/hybrid-l'",
+        ),
+        (
+            "article.yaml",
+            "check: mobilenetv4/hybrid-l-jft",
+            "check: article/article-5-top1-quoted",
+            r"article-5-top1-quoted: is checked against itself",
+        ),
+        ("yolov10.yaml", "model: YOLOv6-3.0-N,", "modell: x, model: YOLOv6-3.0-N,", r"unknown column 'modell'"),
+        ("yolov10.yaml", "model: YOLOv6-3.0-S,", "model: YOLOv6-3.0-N,", r"row 'YOLOv6-3.0-N' stands twice"),
+        ("timm.yaml", "  timm: {name", "  yolov10: {name", r"sources\.yolov10: another file has a source of this name"),
+    ],
+    ids=["key", "measure", "argument", "source", "need", "figure", "itself", "column", "row twice", "source twice"],
+)
+def test_a_mistake_in_a_file_is_refused_by_file_and_field(
+    file: str, old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=said):
+        load(broken(tmp_path, file, old, new))
+
+
+@pytest.mark.parametrize(("figure", "decimals"), [(1.8, 1), (46, 0), (0.0, 1), (24.51, 2), ("yes", None), (None, None)])
+def test_printed_decimals_are_those_of_the_file(figure: float | str | None, decimals: int | None) -> None:
+    assert printed_decimals(figure) == decimals
+
+
+def test_the_summary_counts_every_row_once(published: Published, rows: tuple[Row, ...]) -> None:
+    found = summary(rows, published.sources)
+    assert found.figures == len(rows) == sum(found.verdicts.values())
+    assert found.figures == sum(source.figures for source in found.sources.values())
+    assert all(source.figures == sum(source.verdicts.values()) > 0 for source in found.sources.values())
+    assert [row.id for row in found.differing] == [row.id for row in rows if row.verdict == "differs"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ledger's files beside fake results of an ablation."""
+    root = tmp_path_factory.mktemp("ledger")
+    plan = make_plan(root)
+    results = root / "results"
+    write_results(plan, results)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnv4bench.report.ledger.Counts", lambda path: Invented())
+        write_ledger(plan, results)
+    return results
+
+
+def test_what_the_ablations_measured_stands_beside_the_claims(written: Path) -> None:
+    with (written / "tables/ledger.csv").open(encoding="utf-8") as stream:
+        found = {row["id"]: row for row in csv.DictReader(stream)}
+    comparison = read_json(written / "compare.json")
+    psa = next(d for d in comparison["differences"] if (d["ablation"], d["arm"]) == ("psa", "psa"))
+    row = found["yolov10/effect-psa-ap"]
+    assert float(row["measured"]) == pytest.approx(100 * psa["mean"])
+    assert (row["published"], row["verdict"]) == ("1.4", "not testable here")
+    latency = read_json(written / "latency/latency.json")
+    timed = next(
+        r for r in latency["rows"] if (r["arm"], r["stage"]) == ("psa/psa", "end_to_end") and r["ratio"] is not None
+    )
+    row = found["yolov10/effect-psa-latency"]
+    assert (float(row["measured"]), row["verdict"]) == (timed["ratio"], "not comparable")
+    assert latency["environment"]["cpu"] in row["reason"]
+    row = found["mobilenetv4/effect-distillation"]  # in top-1, so that our AP is no measurement of it
+    assert (row["measured"], row["verdict"]) == ("", "not testable here")
+    assert "The same part here" in row["reason"]
+    assert "no result for scdown/scdown" in found["yolov10/effect-scdown-ap"]["reason"]
+
+
+def test_the_written_tables_are_well_formed(written: Path) -> None:
+    with (written / "tables/ledger.csv").open(encoding="utf-8") as stream:
+        table = list(csv.DictReader(stream))
+    found = LedgerSummary.model_validate(read_json(written / "tables/ledger.json"))
+    assert len(table) == found.figures
+    assert all(None not in row and None not in row.values() for row in table)
+    width = None
+    for line in (written / "tables/ledger.md").read_text(encoding="utf-8").splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else None
+        assert width is None or cells is None or cells == width, line
+        width = cells
+    tex = (written / "tables/ledger.tex").read_text(encoding="utf-8")
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 2
+    bare = re.sub(r"\\[{}]", "", tex)
+    assert bare.count("{") == bare.count("}")
+    for body in re.findall(r"\\toprule\n(.*?)\\bottomrule", tex, re.DOTALL):
+        lines = [line for line in body.splitlines() if line != r"\midrule"]
+        assert len({len(re.findall(r"(?<!\\)&", line)) for line in lines}) == 1
+        assert all(line.endswith(r"\\") for line in lines)

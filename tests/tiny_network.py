@@ -1,0 +1,49 @@
+"""The smallest network that a runtime can be tried on, and the runtimes that need no GPU; without pytest."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from helpers import SIDE, images
+from torch import Tensor, nn
+
+from mnv4bench.latency.runtimes import RUNTIMES, Deployment, Runtime
+from mnv4bench.spec import Read
+
+CPU = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
+PHOTOS = list(images(4, SIDE).numpy())
+
+
+class Tiny(nn.Module):
+    """The smallest network with all that a detector has: layers, last layers, a decoded distribution, joined outputs.
+
+    One anchor for each 8 × 8 pixels, two classes, read "nms".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.SiLU(), nn.Conv2d(8, 8, 3, 1, 1), nn.SiLU())
+            self.distances = nn.Conv2d(8, 2 * 4, 1)
+            self.classes = nn.Conv2d(8, 2, 1)
+        self.mean = nn.Conv2d(4, 1, 1, bias=False)
+        self.mean.weight.data[:] = torch.arange(4.0).reshape(1, 4, 1, 1)
+        nn.init.normal_(self.classes.weight, std=20, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, None]:
+        features = self.stem(image)
+        count = features.shape[-1] * features.shape[-2]
+        bins = self.distances(features).reshape(1, 2, 4, count).transpose(1, 2).softmax(1)
+        size = 8 * self.mean(bins).reshape(1, 2, count)
+        place = 8 * torch.arange(count).reshape(1, 1, count).expand(1, 2, count) / 2
+        scores = self.classes(features).reshape(1, 2, count).sigmoid()
+        return torch.cat([torch.cat([place, size], 1), scores], 1), None
+
+
+def loaded(name: str, model: nn.Module, read: Read = "nms", threads: int = 1, graph: bool = False) -> Runtime:
+    runtime = RUNTIMES[name]()
+    calibration = PHOTOS if runtime.precision == "int8" else ()
+    runtime.load(Deployment(copy.deepcopy(model), SIDE, threads, read, calibration, graph))
+    return runtime
