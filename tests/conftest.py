@@ -12,6 +12,7 @@ ENVIRONMENT = {
     "YOLO_AUTOINSTALL": "0",
     "HF_HUB_OFFLINE": "1",
     "MPLBACKEND": "Agg",
+    "ORT_DISABLE_TELEMETRY": "1",
     "OMP_NUM_THREADS": "1",
 }
 

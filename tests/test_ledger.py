@@ -34,7 +34,9 @@ class Invented(Counts):
         super().__init__(Path("never written"))
 
     def detector(self, name: str, imgsz: int) -> dict[str, int]:
-        return dict.fromkeys(("params", "train_params", "conv_flops", "layer_flops", "flops"), 10**15 + len(name))
+        return dict.fromkeys(
+            ("params", "train_params", "conv_flops", "layer_flops", "profiled_flops", "flops"), 10**15 + len(name)
+        )
 
     def classifier(self, name: str, imgsz: int, attention: str, kv_downsampling: bool) -> dict[str, int]:
         names = ("params", "params_folded", "params_keras", "macs", "macs_weights", "convolutions")

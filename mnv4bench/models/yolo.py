@@ -54,6 +54,7 @@ if "YOLO_CONFIG_DIR" not in os.environ:
 os.environ.setdefault("YOLO_OFFLINE", "1")
 os.environ.setdefault("YOLO_AUTOINSTALL", "0")
 os.environ.setdefault("YOLO_VERBOSE", "False")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ultralytics' export imports ONNX Runtime, which sends statistics
 
 import cv2
 import numpy as np

@@ -13,8 +13,9 @@ class Detector(Check):
     """A count of a catalogue detector, fused and with the one head that is read; FLOPs are 2 × multiply-accumulates."""
 
     model: str
-    of: Literal["params", "conv_flops", "layer_flops", "flops", "train_params"]
-    """layer_flops are those of convolutions and linear layers, without products of two activations."""
+    of: Literal["params", "conv_flops", "layer_flops", "profiled_flops", "flops", "train_params"]
+    """layer_flops are those of convolutions and linear layers, without products of two activations; profiled_flops adds
+    upsampling, as a profiler of layers does."""
     imgsz: int = 640
     unit: float = 1.0
     """What one unit of the figure stands for: 1e6 where it is printed in millions."""

@@ -1,0 +1,110 @@
+"""`mnv4bench latency`: any models on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers import spread
+
+from mnv4bench import cli, weights
+from mnv4bench.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.files import read_json, write_text
+from mnv4bench.latency import direct
+from mnv4bench.models import detector
+from mnv4bench.plan import LatencySpec
+from mnv4bench.records import Latency
+from mnv4bench.spec import DataSpec, ModelSpec, RunSpec, TrainSpec
+
+TINY = LatencySpec(runtimes=("torch",), images=2, sessions=1, rounds=2, blocks=1, block_ms=1)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for k in range(2):
+        cv2.imwrite(str(folder / f"{k}.png"), generator.integers(0, 255, (64, 64, 3), np.uint8))
+    return folder
+
+
+def make_run(folder: Path, **model: str) -> str:
+    spec = RunSpec(model=ModelSpec(**model), data=DataSpec(imgsz=64), train=TrainSpec(epochs=1))
+    write_text(folder / "spec.json", spec.model_dump_json())
+    built = detector.build(spec.model, 3)
+    spread(built)
+    weights.save(built, folder / "weights.safetensors")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [
+        (["nothing"], "neither a run's folder .* nor an ultralytics checkpoint"),
+        (["missing.pt"], r"missing\.pt: no such checkpoint"),
+        (["yolov10n", "yolov10n"], "each model may be named once"),
+        (["yolov10n:nms"], "is read nms_free; leave out “:nms”"),
+    ],
+)
+def test_models_that_cannot_be_timed_are_refused_by_name(
+    models: list[str], told: str, images: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=told):
+        direct.time_models(models, images, tmp_path / "out", TINY)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no image \(\.jpg"):
+        direct.time_models(["yolov10n"], tmp_path, tmp_path / "out", TINY)
+
+
+def test_a_busy_machine_is_refused_unless_allowed(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "busy_cores", lambda: 99.0)
+    with pytest.raises(Mnv4benchError, match=r"99\.0 cores are at work for others.*--allow-busy"):
+        direct.time_models(["yolov10n"], images, tmp_path / "out", TINY)
+
+
+def test_runs_of_different_sides_need_one_to_be_chosen(images: Path, tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a")
+    second = make_run(tmp_path / "b")
+    spec = read_json(tmp_path / "b" / "spec.json")
+    spec["data"]["imgsz"] = 96
+    write_text(tmp_path / "b" / "spec.json", RunSpec.model_validate(spec).model_dump_json())
+    with pytest.raises(SpecError, match=r"trained at \[64, 96\] pixels: choose one side with --imgsz"):
+        direct.time_models([first, second], images, tmp_path / "out", TINY)
+
+
+@pytest.mark.slow
+def test_the_command_times_runs_and_prints_the_verdict(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, same = make_run(tmp_path / "first"), make_run(tmp_path / "same")
+    other = make_run(tmp_path / "other", p5_block="c2f")
+    out = tmp_path / "out"
+    settings = ["--runtimes", "torch", "--sessions", "1", "--rounds", "2", "--block-ms", "1", "--allow-busy"]
+    cli.main(["latency", first, same, other, f"{first}:nms", "--images", str(images), "--out", str(out), *settings])
+    printed = capsys.readouterr().out
+    assert f"torch: {same} has the same weights as {first}" in printed
+    assert "1 (baseline)" in printed
+    record = Latency.model_validate(read_json(out / "latency.json"))
+    assert (out / "blocks.csv").is_file()
+    verdicts = {row.arm: row.verdict for row in record.rows if row.stage == "end_to_end"}
+    assert set(verdicts) == {first, same, other, f"{first}:nms"}
+    assert (verdicts[first], verdicts[same]) == (None, "identical")
+    assert verdicts[other] is not None
+    assert all(row.baseline == first for row in record.rows if row.arm != first)
+
+
+def test_wrong_settings_are_named_by_their_option(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["latency", "yolov10n", "--images", str(images), "--rounds", "0", "--threads", "x"])
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert "--rounds" in told
+    assert "--threads" in told
