@@ -126,7 +126,7 @@ def test_multiply_accumulates_are_those_of_the_formula(kind: Kind, kv_stride: in
     products = 2 * heads * positions * others * depth
     module = attention(channels, heads, depth, kind=kind, kv_stride=kv_stride)
     counted = macs(module, torch.zeros(1, channels, side, side))
-    assert counted[""] == Macs(conv=projections + reduction, linear=0, matmul=products)
+    assert counted[""] == Macs(conv=projections + reduction, linear=0, matmul=products, upsampled=0)
 
 
 def test_flops_of_a_hybrid_detector_equal_torchs_own_counter() -> None:
