@@ -1,6 +1,6 @@
 """How far the stopwatch can be trusted: one network against copies of itself, on an idle machine and on a busy one.
 
-    python benchmarks/latency_repeatability.py [--rounds 12] [--sessions 3]
+    python benchmarks/latency_repeatability.py [--rounds 24] [--sessions 8]
 
 Three parts, one run:
 - idle: the small detector and copies A′ of it in every CPU runtime, by the protocol of mnv4bench.latency. Wanted: the
@@ -39,11 +39,12 @@ from mnv4bench.latency.candidates import Candidate, Catalogued
 from mnv4bench.latency.machine import BUSY, busy_cores
 from mnv4bench.latency.protocol import Schedule
 from mnv4bench.latency.session import Task, in_new_process
+from mnv4bench.plan import LatencySpec
 
 MODEL = "mnv4-yolov10n"
 SIDE = 160
-COPIES = 7
-"""Per runtime, beside the baseline; with three runtimes 21 comparisons."""
+COPIES = {"idle": 3, "busy": 7}
+"""Per runtime, beside the baseline: few where precision is asked, 21 comparisons where a false verdict is."""
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 FALSE = ("faster", "slower")
 
@@ -71,20 +72,20 @@ def busy_neighbour() -> Iterator[None]:
         process.join()
 
 
-def task(images: tuple[tuple[int, Path], ...], schedule: Schedule, number: int) -> Task:
+def task(images: tuple[tuple[int, Path], ...], schedule: Schedule, number: int, copies: int) -> Task:
     candidates = tuple(
-        Candidate(f"copy {k}" if k else "base", "nms_free", Catalogued(MODEL)) for k in range(COPIES + 1)
+        Candidate(f"copy {k}" if k else "base", "nms_free", Catalogued(MODEL)) for k in range(copies + 1)
     )
     return Task(number, 1, candidates, "base", RUNTIMES, images, SIDE, (), (), schedule, seed=number)
 
 
-def by_protocol(images: tuple[tuple[int, Path], ...], schedule: Schedule, sessions: int) -> dict[str, Any]:
+def by_protocol(images: tuple[tuple[int, Path], ...], schedule: Schedule, sessions: int, copies: int) -> dict[str, Any]:
     """Return every comparison of a copy with its original."""
-    done = [in_new_process(task(images, schedule, number)) for number in range(sessions)]
+    done = [in_new_process(task(images, schedule, number, copies)) for number in range(sessions)]
     blocks = [block for session in done for block in session.blocks]
     arms = [Judged("base", "base", "nms_free", None)]
     # Under another name each copy is a network of its own: nobody tells the analysis that they are the same.
-    arms += [Judged(f"copy {k}", f"copy {k}", "nms_free", "base") for k in range(1, COPIES + 1)]
+    arms += [Judged(f"copy {k}", f"copy {k}", "nms_free", "base") for k in range(1, copies + 1)]
     found = analysis.analyse(blocks, arms, "base")
     return {
         "comparisons": [comparison(row) for row in found.rows if row.verdict],
@@ -121,7 +122,7 @@ def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list
     pixels = [letterbox(path, SIDE).pixels for _, path in images]
     found: dict[str, list[float]] = {}
     for name in RUNTIMES:
-        for _ in range(COPIES + 1):
+        for _ in range(COPIES["busy"] + 1):
             runtime = REGISTRY[name]()
             runtime.load(Deployment(deployed(build(MODEL)), SIDE, 1, "nms_free"))
             for k in range(10):
@@ -135,10 +136,11 @@ def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--sessions", type=int, default=3)
-    parser.add_argument("--blocks", type=int, default=5)
-    parser.add_argument("--block-ms", type=float, default=20.0)
+    default = LatencySpec()
+    parser.add_argument("--rounds", type=int, default=default.rounds)
+    parser.add_argument("--sessions", type=int, default=default.sessions)
+    parser.add_argument("--blocks", type=int, default=default.blocks)
+    parser.add_argument("--block-ms", type=float, default=default.block_ms)
     options = parser.parse_args()
     schedule = Schedule(options.rounds, options.blocks, options.block_ms)
     load = busy_cores()
@@ -155,7 +157,7 @@ def main() -> None:
         images = pictures(Path(folder))
         for name, around in (("idle", nullcontext), ("busy", busy_neighbour)):
             with around():
-                result[name] = by_protocol(images, schedule, options.sessions)
+                result[name] = by_protocol(images, schedule, options.sessions, COPIES[name])
                 result[name]["sequential"] = sequential(images)
             report(name, result[name])
     write_json(Path("results/benchmarks/latency_repeatability.json"), result)

@@ -1,9 +1,9 @@
-"""Training batches: order and augmentation are functions of seed and epoch, and of nothing else."""
+"""Training batches: order, mixture and augmentation are functions of seed and epoch, and of nothing else."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +11,33 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from mnv4bench.data import scenes
 from mnv4bench.files import read_json
+from mnv4bench.mixture import Item, Mixture
 from mnv4bench.models.yolo import CocoDataset
 from mnv4bench.records import Dataset
-from mnv4bench.spec import DataSpec, TrainSpec, derive_seed
+from mnv4bench.spec import AugmentSpec, DataSpec, ImageSet, RunSpec, TrainSpec, derive_seed
 
 
 class Batches:
     """Calling it with an epoch starts that epoch: seeds every random stream and returns the epoch's batches.
 
-    A batch holds img (B, 3, side, side) uint8, cls (n, 1), bboxes (n, 4) relative centre format, batch_idx (n,).
-    The last batch may be smaller. Restarting at an epoch draws what an undisturbed run draws there.
+    A batch holds img (B, 3, side, side) uint8, cls (n, 1), bboxes (n, 4) relative centre format, batch_idx (n,), and
+    labelled (B,) where some images have no ground truth. The last batch may be smaller. Restarting at an epoch draws
+    what an undisturbed run draws there.
     """
 
-    def __init__(self, dataset: CocoDataset, spec: TrainSpec, seed: int) -> None:
-        self.dataset, self.spec, self.seed = dataset, spec, seed
-        self._mosaic_is_on = spec.augment.mosaic > 0
+    def __init__(self, dataset: CocoDataset | Mixture, spec: TrainSpec, seed: int) -> None:
+        if isinstance(dataset, CocoDataset):
+            dataset = Mixture({"mild": dataset}, {"mild": spec.augment}, len(dataset))
+        self.mixture, self.spec, self.seed = dataset, spec, seed
         self._order = _Order(len(dataset))
         self.loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_size=spec.batch,
             sampler=self._order,
             num_workers=spec.workers,
-            collate_fn=dataset.collate_fn,
+            collate_fn=dataset.collate,
             worker_init_fn=_seed_worker,
             generator=(generator := torch.Generator()),
             pin_memory=spec.device == "cuda",
@@ -44,13 +48,8 @@ class Batches:
         return len(self.loader)
 
     def __call__(self, epoch: int) -> Iterable[dict[str, Any]]:
-        augment = self.spec.augment
-        if self._mosaic_is_on and epoch >= self.spec.epochs - augment.close_mosaic:
-            self.dataset.without_mosaic()
-            self._mosaic_is_on = False
-        self._order.permutation = np.random.Generator(
-            np.random.PCG64(derive_seed("order", self.seed, epoch))
-        ).permutation(len(self.dataset))
+        self.mixture.enter(epoch, self.spec.epochs)
+        self._order.items = self.mixture.order(self.seed, epoch)
         stream = derive_seed("augmentation", self.seed, epoch)
         random.seed(stream)
         np.random.seed(stream)  # ultralytics' augmentations draw from the global generators
@@ -59,21 +58,54 @@ class Batches:
         return self.loader
 
 
-class _Order(Sampler[int]):
+class _Order(Sampler[Item]):
     def __init__(self, count: int) -> None:
-        self.permutation = np.arange(count)
+        self.count = count
+        self.items: list[Item] = []
 
     def __len__(self) -> int:
-        return len(self.permutation)
+        return self.count
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.permutation.tolist())
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
 
 
 def _seed_worker(_: int) -> None:
     seed = torch.initial_seed() % 2**32
     random.seed(seed)
     np.random.seed(seed)
+
+
+def training_mixture(dataset: Dataset, folder: Path, spec: RunSpec) -> Mixture:
+    """Return what a run is trained on; unlabelled images are drawn where they are missing.
+
+    Args:
+        folder: where dataset.json lies.
+    """
+    sets: dict[ImageSet, CocoDataset] = {}
+    augment: dict[ImageSet, AugmentSpec] = {}
+    for name in spec.mixture.sets:
+        augment[name] = spec.mixture.heavy if name == "heavy" else spec.train.augment
+        if name == "unlabelled":
+            files = scenes.unlabelled(spec.data, spec.mixture.unlabelled, folder)
+            sets[name] = unlabelled_set(files, dataset.classes, spec.data.imgsz, augment[name])
+        else:
+            train = spec.train.model_copy(update={"augment": augment[name]})
+            sets[name] = training_set(dataset, folder, spec.data, train)
+    return Mixture(sets, augment, dataset.train.count)
+
+
+def unlabelled_set(files: Sequence[Path], classes: Sequence[str], side: int, augment: AugmentSpec) -> CocoDataset:
+    """Return the augmenting data set of square images without ground truth."""
+    return CocoDataset(
+        files=files,
+        sizes=np.full((len(files), 2), side),
+        boxes=[np.empty((0, 4))] * len(files),
+        labels=[np.empty(0)] * len(files),
+        names=dict(enumerate(classes)),
+        imgsz=side,
+        augment=augment,
+    )
 
 
 def training_set(dataset: Dataset, folder: Path, data: DataSpec, train: TrainSpec) -> CocoDataset:

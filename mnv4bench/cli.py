@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv4bench.errors import Mnv4benchError
-from mnv4bench.plan import ABLATIONS, PRESETS, Plan, latency_spec, load
+from mnv4bench.plan import ABLATIONS, PRESETS, AblationSpec, Plan, latency_spec, load
 from mnv4bench.steps import STEPS, Context
+from mnv4bench.yamlfile import YamlFile
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     latency.add_argument("--imgsz", type=int, metavar="N", help="side in pixels (default: the runs' own, else 640)")
     latency.add_argument("--runtimes", metavar="A,B", help="by default torch, onnxruntime and openvino")
     latency.add_argument("--threads", metavar="N,M", help="thread counts, or “all” (default: 1)")
-    latency.add_argument("--sessions", type=int, metavar="N", help="fresh processes (default: 3)")
-    latency.add_argument("--rounds", type=int, metavar="N", help="turns of each model in a session (default: 12)")
-    latency.add_argument("--block-ms", type=float, metavar="MS", help="shortest timed block (default: 100)")
+    latency.add_argument("--sessions", type=int, metavar="N", help="fresh processes (default: 8)")
+    latency.add_argument("--rounds", type=int, metavar="N", help="turns of each model in a session (default: 24)")
+    latency.add_argument("--block-ms", type=float, metavar="MS", help="shortest timed block (default: 20)")
     latency.add_argument("--allow-busy", action="store_true", help="measure although the machine is at work")
     latency.add_argument(
         "--out", type=Path, default=Path("results/latency"), metavar="DIR", help="raw blocks and record"
@@ -65,7 +66,15 @@ def _parser() -> argparse.ArgumentParser:
 
     ledger = commands.add_parser("ledger", help="check the published figures of papers and article, one by one")
     ledger.add_argument("--preset", default="quick", help="whose results stand beside the claims (default: quick)")
+    ledger.add_argument(
+        "--time",
+        action="store_true",
+        help="first time the networks that claims on time are about: a quarter of an hour",
+    )
     ledger.set_defaults(command=_ledger, only=None, seeds=None)
+
+    docs = commands.add_parser("docs", help="write docs/ablations.md and the generated passages of README and docs/")
+    docs.set_defaults(command=_docs)
 
     step = commands.add_parser("step", help="do one step of the workflow (the Snakefile's rules call this)")
     _which(step)
@@ -118,6 +127,11 @@ def _check(options: argparse.Namespace) -> None:
                 load(preset, only)
             except Mnv4benchError as error:
                 problems.extend(str(error).splitlines())
+    for name in ablations:
+        try:
+            _check_figures(ABLATIONS / f"{name}.yaml")
+        except Mnv4benchError as error:
+            problems.extend(str(error).splitlines())
     if problems:
         raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
     print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
@@ -125,6 +139,13 @@ def _check(options: argparse.Namespace) -> None:
         from mnv4bench.data import check_folder
 
         print(check_folder(options.folder))
+
+
+def _check_figures(path: Path) -> None:
+    from mnv4bench.published.cited import check_cited
+
+    file = YamlFile(path)
+    check_cited(file, file.parse(AblationSpec))
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -152,10 +173,22 @@ def _ledger(options: argparse.Namespace) -> None:
     from mnv4bench.report.ledger import write_ledger
 
     plan = _load(options)
+    if options.time:
+        context = Context(plan, _results(plan))
+        if not (context.data / "dataset.json").exists():
+            STEPS["data"](context)
+        STEPS["claims"](context)
     found = write_ledger(plan, _results(plan))
     for source in found.sources.values():
         print(f"{source.name:22} {', '.join(f'{n} {verdict}' for verdict, n in source.verdicts.items() if n)}")
     print(f"{found.figures} figures in {_results(plan) / 'tables' / 'ledger.csv'}")
+
+
+def _docs(options: argparse.Namespace) -> None:
+    from mnv4bench.report import generated
+
+    for path in generated.refresh():
+        print(path)
 
 
 def _step(options: argparse.Namespace) -> None:

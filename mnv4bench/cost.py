@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from mnv4bench.counting import activations, deployed, macs, parameters
+from mnv4bench.counting import Macs, activations, deployed, macs, parameters
 from mnv4bench.files import write_json
 from mnv4bench.models import detector
+from mnv4bench.models.peers import PeerDetector
 from mnv4bench.models.yolo import Detector
 from mnv4bench.plan import Plan
-from mnv4bench.records import Cost, CostRow
+from mnv4bench.records import Cost, CostRow, PartCost
 
 __all__ = ["count", "deployed", "parameters", "write_cost"]
 
@@ -20,14 +22,33 @@ def count(model: Detector, imgsz: int) -> CostRow:
     """Count one image of `imgsz` × `imgsz` pixels; FLOPs are 2 × multiply-accumulates, as both papers print them."""
     fused = deployed(model)
     image = torch.zeros(1, 3, imgsz, imgsz)
-    whole = macs(fused, image)[""]
+    counted = macs(fused, image)
+    whole = counted[""]
     return CostRow(
         params=parameters(fused),
         flops=2 * whole.total,
         conv_flops=2 * whole.conv,
         activations=activations(fused, image),
         train_params=parameters(model),
+        parts=_parts(fused, counted),
     )
+
+
+def _parts(fused: Detector, counted: Mapping[str, Macs]) -> dict[str, PartCost]:
+    """Return the cost of every part that has weights."""
+    found: dict[str, PartCost] = {}
+    for index, (name, layer) in enumerate(zip(_names(fused), fused.model, strict=True)):
+        here, before = counted[f"model.{index}"], found.get(name, PartCost(params=0, flops=0))
+        found[name] = PartCost(params=before.params + parameters(layer), flops=before.flops + 2 * here.total)
+    return {name: cost for name, cost in found.items() if cost.params}
+
+
+def _names(model: Detector) -> list[str]:
+    """Return the part that each layer counts to: our detector's own, or a peer's backbone, neck or head by place."""
+    if not isinstance(model, PeerDetector):
+        return list(model.parts)
+    backbone = len(model.yaml["backbone"])
+    return ["backbone"] * backbone + ["neck"] * (len(model.parts) - backbone - 1) + ["head"]
 
 
 def write_cost(plan: Plan, classes: int, path: Path) -> None:

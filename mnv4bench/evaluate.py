@@ -13,12 +13,13 @@ import torch
 from mnv4bench import coco_eval, matches, weights
 from mnv4bench.files import read_json, write_json, write_text
 from mnv4bench.images import Letterboxed, letterbox
+from mnv4bench.model_spec import Read
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.nms import read_nms, read_top
 from mnv4bench.process import set_up_process
 from mnv4bench.records import Dataset, Metrics, Reading, Status
-from mnv4bench.spec import Read, RunSpec
+from mnv4bench.spec import RunSpec
 
 CONFIDENCE = 0.001
 NMS_IOU = 0.7

@@ -13,9 +13,11 @@ from torch import Tensor
 from mnv4bench import weights
 from mnv4bench.errors import PairingError
 from mnv4bench.files import read_json, write_json
-from mnv4bench.spec import RunSpec
+from mnv4bench.spec import MixtureSpec, RunSpec
 
 FILE = "pairing.json"
+ALIKE = MixtureSpec()
+"""The mixture of arms that are not about the images."""
 
 
 def key(spec: RunSpec) -> str:
@@ -24,8 +26,13 @@ def key(spec: RunSpec) -> str:
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 
-def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, str]:
+def fingerprint(
+    state: Mapping[str, Tensor], batch: Mapping[str, Tensor], mixture: MixtureSpec = ALIKE
+) -> dict[str, str]:
     """Return digests of a first batch and of every group of initial tensors.
+
+    Arms with other mixtures of images have other batches by design: the batch's key carries its mixture, so that it is
+    compared among equal ones, and initial values among all.
 
     A group is a part's direct child ("p5_out.cv1"), or one of a list's ("backbone.blocks.3"); its key carries its
     shapes, so that groups are compared only where the architectures agree.
@@ -38,8 +45,10 @@ def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dic
     for name, tensors in groups.items():
         shapes = "|".join(f"{key}{tuple(value.shape)}" for key, value in sorted(tensors.items()))
         prints[f"{name}:{hashlib.sha256(shapes.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
-    first = {name: batch[name] for name in ("img", "cls", "bboxes", "batch_idx")}
-    return {"first batch": weights.digest(first)[:16], **prints}
+    kind = "" if mixture == ALIKE else f" of {mixture.model_dump_json(exclude_defaults=True)}"
+    names = ("img", "cls", "bboxes", "batch_idx", "labelled")
+    first = {name: batch[name] for name in names if name in batch}
+    return {f"first batch{kind}": weights.digest(first)[:16], **prints}
 
 
 def prove(run: str, spec: RunSpec, prints: Mapping[str, str], runs: Path) -> None:

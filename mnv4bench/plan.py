@@ -10,29 +10,27 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mnv4bench.errors import SpecError
-from mnv4bench.spec import (
-    PARTS_OF,
-    DataSpec,
-    DistillSpec,
-    ModelSpec,
-    PartName,
-    Read,
-    RunSpec,
-    Spec,
-    TrainSpec,
-    default_read,
-    readings,
-)
+from mnv4bench.model_spec import ModelSpec, PartName, Read, Spec, contested, default_read, readings
+from mnv4bench.spec import DataSpec, LossSpec, MixtureSpec, RunSpec, TrainSpec
 from mnv4bench.yamlfile import YamlFile, nearest
 
 ABLATIONS = Path("ablations")
 PRESETS = Path("config")
+ARM_FIELDS = ("model", "train", "loss", "distill", "mixture")
+"""What the arms of an ablation may override."""
 
 
 class TrunkSpec(Spec):
     """The run that all arms start from, and the parts that start fresh in every arm."""
 
     fresh: tuple[PartName, ...]
+    train: dict[str, Any] = {}
+    """Overrides of the preset's `train`."""
+
+
+class ScratchSpec(Spec):
+    """How ablations are trained that start from scratch although the preset has a trunk."""
+
     train: dict[str, Any] = {}
     """Overrides of the preset's `train`."""
 
@@ -54,16 +52,20 @@ class LatencySpec(Spec):
     threads: tuple[int | Literal["all"], ...] = (1,)
     """Thread counts, each with sessions of its own; tables and verdicts are about the first."""
     images: int = Field(32, ge=1)
-    sessions: int = Field(3, ge=1)
-    """Fresh processes."""
-    rounds: int = Field(12, ge=1)
+    sessions: int = Field(8, ge=1)
+    """Fresh processes; from five on, their scatter makes the interval. Where networks lie in memory differs between
+    processes by more than rounds differ within one, so sessions are worth more than rounds."""
+    rounds: int = Field(24, ge=1)
     """In each session; every arm has one turn in each."""
-    blocks: int = Field(5, ge=1)
+    blocks: int = Field(3, ge=1)
     """Timed blocks in each turn; the fastest counts."""
-    block_ms: float = Field(100.0, gt=0)
-    """A timed block repeats the arm's images until it lasts at least this long."""
+    block_ms: float = Field(20.0, gt=0)
+    """A timed block repeats the arm's images until it lasts at least this long. Short turns and many of them: what
+    disturbs a machine for a second then meets an arm and its baseline alike."""
     calibration: int = Field(64, ge=1)
     """Training images that int8 runtimes are calibrated with."""
+    claims: bool = False
+    """Also time the networks that published claims on time are about, at 640 pixels; takes a quarter of an hour."""
 
 
 def latency_spec(given: Mapping[str, Any]) -> LatencySpec:
@@ -89,9 +91,12 @@ class Preset(Spec):
     data: DataSpec
     train: TrainSpec
     trunk: TrunkSpec | None = None
+    scratch: ScratchSpec = ScratchSpec()
     teacher: TeacherSpec = TeacherSpec()
     seeds: tuple[int, ...] = Field(..., min_length=1)
     ablations: tuple[str, ...] = Field(..., min_length=1)
+    arms: Literal["core", "all"] = "core"
+    """Which arms of an ablation are run: those that it names as its core, or all."""
     latency: LatencySpec = LatencySpec()
     bootstrap: int = Field(2000, ge=100)
     """Image resamples behind the intervals."""
@@ -104,26 +109,58 @@ class Preset(Spec):
         return values
 
 
+Quantity = Literal["AP", "top1", "params_M", "flops_G", "macs_G", "latency_ms"]
+
+
+class PublishedSpec(Spec):
+    """What the source prints of the same parts; set beside the result and never used in computing it."""
+
+    place: str
+    """Publication, table and model, for the reader."""
+    figures: dict[str, dict[Quantity, str]] = {}
+    """Arm → quantity → id of a figure in mnv4bench/published, so that no number is typed twice."""
+    note: str | None = None
+    """What else a reader has to know to compare."""
+
+
 class AblationSpec(Spec):
     """ablations/<name>.yaml: one question, and the arms that answer it."""
 
     title: str
     question: str
-    published: dict[str, Any] = {}
-    """What the source claims, with its place; printed beside the result and never used in computing it."""
+    about: str = ""
+    """What the part is and what differs here from the source; for docs/ablations.md."""
+    published: PublishedSpec | None = None
+    start: Literal["trunk", "scratch"] = "trunk"
+    """trunk: from the preset's trunk where it has one; scratch: from random weights, by the preset's `scratch`."""
+    fresh: tuple[PartName, ...] | None = None
+    """The parts that start from random weights in this ablation's arms, in place of those that the preset names."""
+    common: dict[str, Any] = {}
+    """Overrides of every arm, which an arm's own win over."""
     baseline: str
     arms: dict[str, dict[str, Any]] = Field(..., min_length=2)
     """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read."""
+    core: tuple[str, ...] = ()
+    """The arms that presets with `arms: core` run, the baseline among them; all where none is named."""
     primary: str = "AP"
     smallest_effect: float = Field(..., gt=0)
     """The difference of the primary metric (0–1) below which nobody would care."""
 
     @model_validator(mode="after")
-    def _baseline_is_an_arm(self) -> AblationSpec:
+    def _consistent(self) -> AblationSpec:
         if self.baseline not in self.arms:
             raise ValueError(f"baseline {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
         if self.primary != "AP":
             raise ValueError("primary: allowed: AP")
+        if self.start == "scratch" and self.fresh is not None:
+            raise ValueError("fresh: from scratch everything is fresh; drop `fresh` or `start: scratch`")
+        if self.core and self.baseline not in self.core:
+            raise ValueError(f"core: the baseline {self.baseline!r} must be among them")
+        figures = self.published.figures if self.published else {}
+        for place, named in (("core", self.core), ("published.figures", figures)):
+            for arm in named:
+                if arm not in self.arms:
+                    raise ValueError(f"{place}: {arm!r} is not an arm; {nearest(arm, list(self.arms))}")
         return self
 
 
@@ -177,16 +214,26 @@ def run_name(spec: RunSpec, role: str) -> str:
     return f"{role}-{spec.digest()[:12]}-s{spec.seed}"
 
 
-def slug(model: ModelSpec, distill: DistillSpec) -> str:
-    """Name a model by what differs from the default detector."""
-    default = ModelSpec()
-    words = [
-        f"{value}" if isinstance(value, str) else f"{key}-{value}".lower()
-        for key, value in model
-        if value != getattr(default, key) and not (key == "large_kernel" and model.p5_block == "c2f")
-    ]
-    words = ["no_attention" if word == "none" else word for word in words]
-    return "+".join([*(words or ["default"]), *(["distilled"] if distill.wanted else [])])
+def slug(run: RunSpec) -> str:
+    """Name a run by what differs from the default detector's; the digest tells apart what these words do not."""
+    model, default = run.model, ModelSpec()
+    implied = {"head"} if model.peer else {"block_stages", "kernel"} if model.block == "c2f" else set()
+    words = [_word(key, value) for key, value in model if value != getattr(default, key) and key not in implied]
+    if run.loss.weights != "sum":
+        words.append(run.loss.weights)
+    if (run.loss.alpha, run.loss.beta) != (LossSpec().alpha, LossSpec().beta):
+        words.append(f"matching_{run.loss.alpha:g}_{run.loss.beta:g}")
+    if run.mixture != MixtureSpec():
+        words.append("from_" + "_".join(run.mixture.sets))
+    return "+".join([*(words or ["default"]), *(["distilled"] if run.distill.wanted else [])])
+
+
+def _word(key: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return "at_" + "_".join(value)
+    if value in ("none", False):
+        return f"no_{key}"
+    return value if isinstance(value, str) else f"{key}_{value}"
 
 
 def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int | None = None) -> Plan:
@@ -237,20 +284,30 @@ def _resolve(preset: str, config: YamlFile, spec: Preset, files: Mapping[str, Ya
 
     def teacher() -> str:
         model = _override(config, spec.model, spec.teacher.model, ("teacher", "model"))
+        if model.peer is not None:
+            raise config.error(("teacher", "model"), f"students learn from our own detector, not from {model.peer}")
         train = _override(config, spec.train, spec.teacher.train, ("teacher", "train"))
         start = trunk if spec.teacher.from_trunk else None
         return add(RunSpec(model=model, data=spec.data, train=train, start=start), "teacher")
 
+    scratch = _override(config, spec.train, spec.scratch.train, ("scratch", "train"))
     ablations, arms = {}, []
     for name, file in files.items():
         ablation = ablations[name] = file.parse(AblationSpec)
+        base = RunSpec(model=spec.model, data=spec.data, train=spec.train)
+        if ablation.start == "scratch":
+            base = base.model_copy(update={"train": scratch})
+        elif trunk:
+            base = base.model_copy(update={"start": trunk, "fresh": ablation.fresh or fresh})
+        base = _override(file, base, ablation.common, ("common",), allowed=ARM_FIELDS)
         seen: dict[tuple[str, Read], str] = {}
         for arm_name, overrides in ablation.arms.items():
+            if spec.arms == "core" and ablation.core and arm_name not in ablation.core:
+                continue
             place = ("arms", arm_name)
             fields = dict(overrides)
             read = fields.pop("read", None)
-            base = RunSpec(model=spec.model, data=spec.data, train=spec.train, start=trunk, fresh=fresh or ())
-            run = _override(file, base, fields, place, allowed=("model", "train", "distill"))
+            run = _override(file, base, fields, place, allowed=ARM_FIELDS)
             if run.distill.wanted:
                 run = run.model_copy(update={"teacher": teacher()})
             possible = readings(run.model)
@@ -260,16 +317,16 @@ def _resolve(preset: str, config: YamlFile, spec: Preset, files: Mapping[str, Ya
                 raise file.error(
                     (*place, "read"), f"a {run.model.head} head cannot be read {read!r}; allowed: {', '.join(possible)}"
                 )
-            if fresh is not None:
-                _check_fresh(file, place, spec.model, run.model, fresh)
+            if run.start:
+                _check_fresh(file, place, spec.model, run.model, run.fresh)
             key = (run.canonical(), read)
             if key in seen:
                 raise file.error(place, f"resolves to the same run as arm {seen[key]!r}; change a field or drop one")
             seen[key] = arm_name
-            seeded = {
-                seed: add(run.model_copy(update={"seed": seed}), slug(run.model, run.distill)) for seed in spec.seeds
-            }
+            seeded = {seed: add(run.model_copy(update={"seed": seed}), slug(run)) for seed in spec.seeds}
             arms.append(Arm(name, arm_name, read, run.model, seeded))
+    if trunk and not any(run.start == trunk for run in runs.values()):
+        del runs[trunk]
     return Plan(preset, spec, ablations, tuple(arms), runs)
 
 
@@ -277,16 +334,13 @@ def _check_fresh(
     file: YamlFile, place: tuple[str, ...], trunk: ModelSpec, model: ModelSpec, fresh: tuple[str, ...]
 ) -> None:
     """Refuse an arm that contests a part which the others would load ready-trained."""
-    for key, value in model:
-        if value == getattr(trunk, key):
-            continue
-        parts = PARTS_OF.get(key)
+    for key, parts in contested(trunk, model):
         if parts is None or not set(parts) <= set(fresh):
             named = " and ".join(parts) if parts else "the whole network"
             raise file.error(
                 (*place, f"model.{key}"),
                 f"decides {named}, which this preset loads from its trunk, so the arms would not start alike; "
-                "add it to the preset's trunk.fresh, or use a preset without trunk",
+                "name the parts in this file's `fresh` or the preset's trunk.fresh, or write `start: scratch`",
             )
 
 
@@ -315,5 +369,6 @@ def _override(
         for problem in error.errors():
             dotted = ".".join(str(key) for key in problem["loc"])
             message = str(problem["msg"]).removeprefix("Value error, ")
-            lines.append(str(file.error((*place, dotted), f"{message} (got {problem['input']!r})")))
+            got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+            lines.append(str(file.error((*place, dotted), message + got)))
         raise SpecError("\n".join(lines)) from error

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from mnv4bench.spec import Read
+from mnv4bench.model_spec import Read
 
 State = Literal["done", "diverged", "out_of_memory", "failed"]
 
@@ -132,6 +132,13 @@ class Metrics(Record):
     """Detections below this score are not kept."""
 
 
+class PartCost(Record):
+    """A part's share of what is deployed; FLOPs are 2 × multiply-accumulates."""
+
+    params: int
+    flops: int
+
+
 class CostRow(Record):
     """What is deployed: fused, with the one head that is read."""
 
@@ -144,6 +151,8 @@ class CostRow(Record):
     """Output elements of all convolutions and matrix products."""
     train_params: int
     """Of the training form, with every head and unfused."""
+    parts: dict[str, PartCost] = {}
+    """Every part with weights (model_spec.PartName), or a peer's backbone, neck and head. Empty in older files."""
 
 
 class Cost(Record):

@@ -8,90 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-PROTOCOL = 1
-"""Version of what specs mean. Raise it when code changes what an unchanged spec trains: every run gets a new name."""
+from mnv4bench.model_spec import ModelSpec, Spec
 
-Read = Literal["nms", "nms_free"]
-"""How detections are read: non-maximum suppression over a one-to-many head, or a one-to-one head's top scores."""
-
-
-class Spec(BaseModel):
-    """A frozen record that refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Backbone = Literal[
-    "mnv4_conv_small",
-    "mnv4_conv_small_as_printed",
-    "mnv4_conv_medium",
-    "mnv4_conv_large",
-    "mnv4_hybrid_medium",
-    "mnv4_hybrid_large",
-]
-"""Names of mnv4bench.models.variants.VARIANTS."""
-
-TAPS: dict[Backbone, tuple[int, ...]] = {
-    "mnv4_conv_small": (128, 960),
-    "mnv4_conv_small_as_printed": (128, 960, 1280),
-    "mnv4_conv_medium": (256, 960),
-    "mnv4_conv_large": (512, 960),
-    "mnv4_hybrid_medium": (256, 960),
-    "mnv4_hybrid_large": (512, 960),
-}
-"""Backbone → the channel counts that its stages and convolutions of stride 32 end in."""
-
-
-class ModelSpec(Spec):
-    """The detector: a MobileNetV4 backbone with YOLOv10's neck and head (arXiv 2404.10518, 2405.14458)."""
-
-    backbone: Backbone = "mnv4_conv_small"
-    scale: Literal["n", "s"] = "n"
-    p5_tap: int = 960
-    """Channels of the backbone's stride-32 output: its last stage, or a 1×1 convolution after it; one of its TAPS."""
-    attention: Literal["none", "psa"] = "psa"
-    downsample: Literal["conv", "scdown"] = "scdown"
-    """The neck's P4 → P5 down-sampling."""
-    p5_block: Literal["c2f", "c2fcib"] = "c2fcib"
-    large_kernel: bool = True
-    """7×7 depthwise kernel inside CIB (YOLOv10, section 3.3); without meaning, and so False, where there is no CIB."""
-    head: Literal["one_to_many", "one_to_one", "dual"] = "dual"
-
-    @field_validator("p5_tap")
-    @classmethod
-    def _tap_of_the_backbone(cls, value: int, info: ValidationInfo) -> int:
-        backbone = info.data.get("backbone")  # an unknown one is missing here, and reported by itself
-        if backbone is not None and value not in TAPS[backbone]:
-            *others, last = TAPS[backbone]
-            raise ValueError(f"Input should be {', '.join(map(str, others))} or {last} with backbone {backbone}")
-        return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_kernel_without_cib(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("p5_block") == "c2f":
-            return {**data, "large_kernel": False}
-        return data
-
-
-PartName = Literal[
-    "backbone", "sppf", "attention", "p4_mid", "p3_out", "p4_down", "p4_out", "p5_down", "p5_out", "head"
-]
-"""The parts of the network that hold weights (mnv4bench.models.detector)."""
-
-PARTS_OF: dict[str, tuple[PartName, ...]] = {
-    "attention": ("attention",),
-    "downsample": ("p5_down",),
-    "p5_block": ("p5_out",),
-    "large_kernel": ("p5_out",),
-    "head": ("head",),
-    "p5_tap": ("backbone", "sppf"),
-}
-"""ModelSpec field → the parts of the network (mnv4bench.models.detector) it decides; a field not here decides all."""
+PROTOCOL = 2
+"""Version of what specs mean. Raise it when code changes what an unchanged spec trains, defaults of old fields
+included: every run gets a new name. A new field whose default trains what was trained before needs no new version."""
 
 
 class DataSpec(Spec):
@@ -160,6 +85,21 @@ class TrainSpec(Spec):
         return self
 
 
+class LossSpec(Spec):
+    """How a dual head's one-to-one branch is matched, and how its two branches are weighed (YOLOv10, section 3.1).
+
+    The one-to-many branch ranks anchors by score^0.5 × IoU^6.
+    """
+
+    alpha: float = Field(0.5, gt=0)
+    """Exponent of the score in the one-to-one branch's matching metric."""
+    beta: float = Field(6.0, gt=0)
+    """Exponent of the IoU there."""
+    weights: Literal["sum", "decaying"] = "sum"
+    """sum: YOLOv10's; decaying: the one-to-many term's weight falls from 0.8 to 0.1 over the epochs, the one-to-one
+    term's rises from 0.2 to 0.9 (ultralytics' E2ELoss, the weights alone)."""
+
+
 class DistillSpec(Spec):
     """Gains of the terms that compare the student with its teacher; all zero is no distillation."""
 
@@ -167,10 +107,46 @@ class DistillSpec(Spec):
     """Binary cross-entropy to the teacher's class probabilities, over all anchors."""
     boxes: float = Field(0.0, ge=0)
     """Kullback-Leibler divergence to the teacher's distance distributions (arXiv 2102.12252)."""
+    features: float = Field(0.0, ge=0)
+    """Squared difference of the features that the head reads, through a trained projector, weighted by the teacher's
+    confidence (as ultralytics distils)."""
 
     @property
     def wanted(self) -> bool:
-        return self.logits > 0 or self.boxes > 0
+        return self.logits > 0 or self.boxes > 0 or self.features > 0
+
+
+ImageSet = Literal["mild", "heavy", "unlabelled"]
+"""The training images under `train.augment`, the same under heavier augmentation, and images of the same kind without
+ground truth: D1, D2 and D3 of MobileNetV4, section 8."""
+
+
+class MixtureSpec(Spec):
+    """What training images are drawn from (MobileNetV4, section 8: dynamic data-set mixing)."""
+
+    sets: tuple[ImageSet, ...] = Field(("mild",), min_length=1)
+    """Each image of an epoch is drawn from one of these, with equal chance."""
+    heavy: AugmentSpec = AugmentSpec(mixup=0.5, scale=0.5, translate=0.1, hsv_h=0.015, hsv_s=0.7, hsv_v=0.4)
+    """Augmentation of the heavy set."""
+    unlabelled: int = Field(2400, ge=1)
+    """Number of images in the unlabelled set, which are augmented like the mild one's; scenes draws as many."""
+
+    @field_validator("sets")
+    @classmethod
+    def _each_once(cls, value: tuple[ImageSet, ...]) -> tuple[ImageSet, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each set may stand once: they are drawn from with equal chance")
+        return tuple(name for name in get_args(ImageSet) if name in value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, data: Any) -> Any:
+        """Leave the settings of a set that is not drawn from at their defaults, so that equal mixtures are equal."""
+        if not isinstance(data, dict):
+            return data
+        sets = data.get("sets", ("mild",))
+        unused = {"heavy", "unlabelled"} - set(sets) if isinstance(sets, list | tuple) else set()
+        return {key: value for key, value in data.items() if key not in unused}
 
 
 class RunSpec(Spec):
@@ -179,7 +155,9 @@ class RunSpec(Spec):
     model: ModelSpec = ModelSpec()
     data: DataSpec = DataSpec()
     train: TrainSpec
+    loss: LossSpec = LossSpec()
     distill: DistillSpec = DistillSpec()
+    mixture: MixtureSpec = MixtureSpec()
     seed: int = Field(0, ge=0)
     start: str | None = None
     """Run whose weights are loaded into every part that `fresh` does not name; None trains from scratch."""
@@ -187,28 +165,40 @@ class RunSpec(Spec):
     """Parts of the network (names of mnv4bench.models.detector) that start from the seed although `start` is given."""
     teacher: str | None = None
 
+    @field_validator("loss", "distill")
+    @classmethod
+    def _a_peer_keeps_its_loss(cls, value: Any, info: ValidationInfo) -> Any:
+        model = info.data.get("model")  # an impossible one is missing here, and reported by itself
+        if model is not None and model.peer is not None and value != type(value)():
+            raise ValueError(f"the peer {model.peer} keeps its own loss; drop these fields or the peer")
+        return value
+
+    @field_validator("mixture")
+    @classmethod
+    def _unlabelled_images_exist_and_teach(cls, value: MixtureSpec, info: ValidationInfo) -> MixtureSpec:
+        data, distill = info.data.get("data"), info.data.get("distill")
+        if "unlabelled" in value.sets and data is not None and distill is not None:
+            if data.name != "scenes":
+                raise ValueError(
+                    f"{data.name} has no unlabelled images, which only scenes can draw; "
+                    "drop `unlabelled` from mixture.sets or the arm"
+                )
+            if not distill.wanted:
+                raise ValueError("unlabelled images teach nothing without a teacher; add gains of distill.*")
+        return value
+
     def canonical(self) -> str:
-        """Return the one JSON text of this spec: keys sorted, no spaces, all defaults spelled out."""
-        return json.dumps({"protocol": PROTOCOL, **self.model_dump(mode="json")}, sort_keys=True, separators=(",", ":"))
+        """Return the one JSON text of this spec: keys sorted, no spaces, only what differs from the defaults.
+
+        So a field that is added later leaves the digests of all specs that do not use it, and what was trained before
+        stays valid.
+        """
+        content = {"protocol": PROTOCOL, **self.model_dump(mode="json", exclude_defaults=True)}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> str:
         """Return the hexadecimal SHA-256 of the canonical text."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()
-
-
-def default_read(model: ModelSpec) -> Read:
-    """Return how a model is read unless an arm says otherwise: NMS only where a one-to-many head stands alone."""
-    return "nms" if model.head == "one_to_many" else "nms_free"
-
-
-def readings(model: ModelSpec) -> tuple[Read, ...]:
-    """Return every way in which one forward pass of `model` can be read."""
-    of_head: dict[str, tuple[Read, ...]] = {
-        "one_to_many": ("nms",),
-        "one_to_one": ("nms_free",),
-        "dual": ("nms_free", "nms"),
-    }
-    return of_head[model.head]
 
 
 def derive_seed(*names: object) -> int:

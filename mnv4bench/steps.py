@@ -48,9 +48,11 @@ def data(context: Context) -> None:
 
 
 def train(context: Context) -> None:
+    """Train and score a run in one process, which has loaded its libraries and its images once."""
     from mnv4bench.train import train
 
     train(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
+    evaluate(context)
 
 
 def evaluate(context: Context) -> None:
@@ -102,6 +104,15 @@ def ledger(context: Context) -> None:
     write_ledger(context.plan, context.results)
 
 
+def claims(context: Context) -> None:
+    from mnv4bench.latency import first_images
+    from mnv4bench.published.times import measure
+    from mnv4bench.report.ledger import CLAIMED_TIMES
+
+    dataset = Dataset.model_validate(read_json(context.data / "dataset.json"))
+    measure(first_images(dataset, context.data, "val", 8), context.results / CLAIMED_TIMES)
+
+
 def complete(context: Context) -> None:
     """Write complete.txt.
 
@@ -117,12 +128,12 @@ def complete(context: Context) -> None:
         raise Mnv4benchError(
             "tables, figures and paper are made, but these runs did not end well and are marked there:\n"
             + "\n".join(wrong)
-            + f"\nTo try one again, delete its status.json in {context.runs} and start the workflow once more."
+            + f"\nTo try one again, delete its status.json and metrics.json in {context.runs}, and start once more."
         )
     write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
 
 
 STEPS: dict[str, Callable[[Context], None]] = {
     step.__name__: step
-    for step in (data, train, evaluate, cost, latency, compare, tables, figures, ledger, paper, complete)
+    for step in (data, train, evaluate, cost, latency, claims, compare, tables, figures, ledger, paper, complete)
 }

@@ -12,33 +12,42 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from mnv4bench import pairing, weights
-from mnv4bench.batches import Batches, training_set
-from mnv4bench.distill import Distillation
+from mnv4bench.batches import Batches, training_mixture
+from mnv4bench.distill import Distillation, make_projectors
 from mnv4bench.environment import environment
 from mnv4bench.errors import Diverged, Mnv4benchError, SpecError
 from mnv4bench.files import read_json, replacing, write_json, write_text
 from mnv4bench.locks import exclusive
+from mnv4bench.mixture import with_ground_truth
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector, ModelEMA, hyperparameters
 from mnv4bench.process import set_up_process
 from mnv4bench.records import Dataset, State, Status
 from mnv4bench.schedule import rates
-from mnv4bench.spec import RunSpec, TrainSpec, derive_seed
+from mnv4bench.spec import LossSpec, RunSpec, TrainSpec, derive_seed
 
 CLIP = 10.0
 """Largest norm of the gradient (ultralytics' value)."""
 CURVE = ("epoch", "step", "lr", "box_loss", "cls_loss", "dfl_loss", "distill_loss")
 CHECKPOINT = "checkpoint.pt"
 
-Extra = Callable[[Mapping[str, Any], Tensor], Tensor]
-"""A loss term besides the model's own: (predictions, images) → scalar, scaled by the batch size."""
+
+class Extra(Protocol):
+    """A loss term besides the model's own."""
+
+    projectors: nn.ModuleList
+    """What the term trains for itself; no part of the model."""
+
+    def __call__(self, student: Mapping[str, Any], images: Tensor) -> Tensor:
+        """Return a scalar, scaled by the batch size, for a model's predictions on images."""
 
 
 class Trainer:
@@ -48,10 +57,13 @@ class Trainer:
     its DetectionTrainer.
     """
 
-    def __init__(self, model: Detector, spec: TrainSpec, extra: Extra | None = None) -> None:
+    def __init__(
+        self, model: Detector, spec: TrainSpec, extra: Extra | None = None, loss: LossSpec | None = None
+    ) -> None:
         self.model, self.spec, self.extra = model, spec, extra
-        self.criterion = model.init_criterion()
-        self.optimizer = make_optimizer(model, spec)
+        self.projectors = extra.projectors if extra else nn.ModuleList()
+        self.criterion = model.init_criterion(loss, spec.epochs)
+        self.optimizer = make_optimizer(model, spec, self.projectors)
         self.ema = ModelEMA(model, decay=spec.ema_decay, tau=spec.ema_tau)
         self.amp = spec.precision == "amp"
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp)
@@ -85,6 +97,7 @@ class Trainer:
         if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
             raise Diverged(f"weights are not finite after epoch {self.epoch + 1}")
         self.epoch += 1
+        self.criterion.epoch = self.epoch
         means = (total / steps).tolist()
         row = dict(zip(CURVE, [self.epoch, self.step, lr, *means], strict=True))
         self.curve.append(row)
@@ -100,7 +113,7 @@ class Trainer:
         with torch.autocast("cuda", enabled=self.amp):
             images = batch["img"] = batch["img"].float() / 255
             predictions = self.model(images)
-            losses, items = self.criterion(predictions, batch)
+            losses, items = self._supervised(predictions, batch)
             loss = losses.sum()
             distilled = self.extra(predictions, images) if self.extra else torch.zeros((), device=device)
             if self.extra:
@@ -108,12 +121,24 @@ class Trainer:
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=CLIP)
+        if self.projectors:
+            # Apart: a common norm would let the projectors' gradient shorten the student's step, in this arm alone.
+            nn.utils.clip_grad_norm_(self.projectors.parameters(), max_norm=CLIP)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
         per_image = distilled.detach() / images.shape[0]
         return torch.stack([*(value.detach().float() for value in items.values()), per_image.float()])
+
+    def _supervised(self, predictions: Any, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the model's own loss, over the images that have ground truth."""
+        if "labelled" not in batch:
+            return self.criterion(predictions, batch)
+        if chosen := with_ground_truth(predictions, batch):
+            return self.criterion(*chosen)
+        nothing = batch["img"].new_zeros(3)
+        return nothing, dict(zip(CURVE[3:6], nothing, strict=True))
 
     def _set_rates(self, steps: int) -> float:
         now = rates(self.spec, self.step, steps)
@@ -126,6 +151,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
+            "projectors": self.projectors.state_dict(),
             "ema": self.ema.ema.state_dict(),
             "updates": self.ema.updates,
             "optimizer": self.optimizer.state_dict(),
@@ -139,19 +165,21 @@ class Trainer:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        self.projectors.load_state_dict(state["projectors"])
         self.ema.ema.load_state_dict(state["ema"])
         self.ema.updates = state["updates"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.step = state["epoch"], state["step"]
+        self.epoch = self.criterion.epoch = state["epoch"]
+        self.step = state["step"]
         self.curve, self.images, self.seconds = list(state["curve"]), state["images"], state["seconds"]
 
 
-def make_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, spec: TrainSpec, projectors: nn.ModuleList | None = None) -> torch.optim.Optimizer:
     """Return AdamW or Nesterov SGD; weight decay acts on weights alone, not on biases and normalisation."""
     norms = tuple(kind for name, kind in vars(nn).items() if "Norm" in name)
     roles: dict[str, list[nn.Parameter]] = {"bias": [], "weight": [], "norm": []}
-    for module in model.modules():
+    for module in chain(model.modules(), projectors.modules() if projectors else ()):
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
                 role = "bias" if name == "bias" else "norm" if isinstance(module, norms) else "weight"
@@ -244,16 +272,17 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     """Build the trainer at its first epoch, prove the pairing, and move on to the checkpoint's epoch."""
     dataset = Dataset.model_validate(read_json(data / "dataset.json"))
     classes = len(dataset.classes)
-    batches = Batches(training_set(dataset, data, spec.data, spec.train), spec.train, derive_seed("run", spec.seed))
+    batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed))
     model = detector.build(spec.model, classes, seed=spec.seed)
     model.names = dict(enumerate(dataset.classes))
     if spec.start:
         weights.load_parts(model, weights.read(runs / spec.start / "weights.safetensors"), spec.fresh)
-    pairing.prove(run, spec, pairing.fingerprint(model.part_state(), next(iter(batches(0)))), runs)
+    prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec.mixture)
+    pairing.prove(run, spec, prints, runs)
     model.args = hyperparameters()
     model = model.to(spec.train.device, memory_format=torch.channels_last)
     extra = _distillation(spec, classes, runs, model) if spec.teacher else None
-    trainer = Trainer(model, spec.train, extra)
+    trainer = Trainer(model, spec.train, extra, spec.loss)
     checkpoint = runs / run / CHECKPOINT
     if checkpoint.exists():
         trainer.load_state(torch.load(checkpoint, map_location=spec.train.device, weights_only=True))
@@ -267,7 +296,11 @@ def _distillation(spec: RunSpec, classes: int, runs: Path, student: Detector) ->
     teacher = detector.build(teacher_spec.model, classes)
     weights.load(teacher, folder / "weights.safetensors")
     teacher = teacher.to(spec.train.device, memory_format=torch.channels_last)
-    return Distillation(teacher, spec.distill, student.args.cls, student.args.dfl, student.head.assignment)
+    projectors = None
+    if spec.distill.features:
+        projectors = make_projectors(student.head_channels, teacher.head_channels, spec.seed)
+        projectors = projectors.to(spec.train.device)
+    return Distillation(teacher, spec.distill, student.args.cls, student.args.dfl, student.head.assignment, projectors)
 
 
 class _Reporter:

@@ -6,12 +6,14 @@ import json
 import math
 from pathlib import Path
 from statistics import fmean
+from typing import get_args
 
 import numpy as np
 from PIL import Image
 
 from mnv4bench import plan as planning
 from mnv4bench.files import write_json, write_text
+from mnv4bench.model_spec import PartName, readings
 from mnv4bench.plan import Arm, Plan
 from mnv4bench.records import (
     Cost,
@@ -23,6 +25,7 @@ from mnv4bench.records import (
     LatencyRow,
     LatencySession,
     Metrics,
+    PartCost,
     QuantisedAP,
     Reading,
     Scores,
@@ -30,7 +33,7 @@ from mnv4bench.records import (
     Status,
 )
 from mnv4bench.report.compare import Comparison, Difference, SliceDifference
-from mnv4bench.spec import derive_seed, readings
+from mnv4bench.spec import derive_seed
 
 SLICES = ("plain", "small", "crowd", "large", "context")
 CLASSES = ("disc", "bar")
@@ -51,7 +54,20 @@ ABLATIONS = {
     "psa": """\
 title: Attention_{psa} & none
 question: Does it pay, at 100 % certainty?
-published: {paper: yolov10, table: 10, row: "+PSA", AP: +1.4, params_M: +1.0, flops_G: +0.8, latency_ms: +0.15}
+published:
+  place: invented_100%, Table & 5
+  figures:
+    none:
+      AP: yolov10/table5/S +cls/ap_val
+      params_M: yolov10/table5/S +cls/params_M
+      flops_G: yolov10/table5/S +cls/flops_G
+      latency_ms: yolov10/table5/S +cls/latency_ms
+    psa:
+      AP: yolov10/table5/S +downs/ap_val
+      params_M: yolov10/table5/S +downs/params_M
+      flops_G: yolov10/table5/S +downs/flops_G
+      latency_ms: yolov10/table5/S +downs/latency_ms
+  note: in another network
 baseline: none
 arms: {none: {model.attention: none}, psa: {model.attention: psa}}
 smallest_effect: 0.005
@@ -59,6 +75,10 @@ smallest_effect: 0.005
     "nms_free": """\
 title: NMS and NMS-free
 question: What does reading the one-to-one head cost?
+published:
+  place: Table 3
+  figures:
+    dual_nms_free: {AP: yolov10/table3/dual/ap, latency_ms: yolov10/table3/dual/latency_ms}
 baseline: one_to_many
 arms:
   one_to_many: {model.head: one_to_many, read: nms}
@@ -69,9 +89,13 @@ smallest_effect: 0.005
     "distillation": """\
 title: Distillation
 question: Does a teacher help?
-published: {paper: mobilenetv4, table: 9, row: MNv4-Conv-S, top1: +1.7}
+published:
+  place: MobileNetV4, Table 9
+  figures:
+    none: {top1: mobilenetv4/table9/MNv4-Conv-S/in1k_only}
+    outputs: {top1: mobilenetv4/table9/MNv4-Conv-S/our_distill}
 baseline: none
-arms: {none: {}, distilled: {distill.logits: 1.0}}
+arms: {none: {}, outputs: {distill.logits: 1.0}}
 smallest_effect: 0.005
 """,
 }
@@ -123,8 +147,7 @@ def write_results(
     write_data(results / "data" / "fake", slices)
     for run in plan.runs:
         write_run(plan, results, run, ends.get(run, ("done", "")), environment, slices)
-    labels = [arm.label for arm in plan.arms]
-    costs = {label: cost_row(label) for label in labels}
+    costs = {arm.label: cost_row(arm) for arm in plan.arms}
     write_json(results / "cost.json", Cost(imgsz=64, classes=2, arms=costs))
     write_json(results / "latency/latency.json", latency(plan, environment))
     write_json(results / "compare.json", comparison(plan, ends, slices))
@@ -222,9 +245,20 @@ def detections(run: str, read: str) -> list[dict[str, object]]:
     ]
 
 
-def cost_row(label: str) -> CostRow:
-    params = 4_000_000 + int(100_000 * noise(label))
-    return CostRow(params=params, flops=10**9, conv_flops=9 * 10**8, activations=10**6, train_params=params + 10**5)
+def cost_row(arm: Arm) -> CostRow:
+    """Counts that follow the model; a peer's network has three parts."""
+    names = ("backbone", "neck", "head") if arm.model.peer else get_args(PartName)
+    model = arm.model.model_dump_json(exclude={"head"})
+    parts = {
+        name: PartCost(params=size, flops=300 * size)
+        for place, name in enumerate(names)
+        for size in [int(2_500_000 / (place + 1) * (1 + 0.1 * noise(name, model)))]
+    }
+    params, flops = (sum(getattr(part, field) for part in parts.values()) for field in ("params", "flops"))
+    conv = flops - 10**6 * len(arm.model.attention)
+    return CostRow(
+        params=params, flops=flops, conv_flops=conv, activations=10**6, train_params=params + 10**5, parts=parts
+    )
 
 
 def latency(plan: Plan, environment: Environment) -> Latency:

@@ -14,12 +14,12 @@ from mnv4bench import torchvision_ops
 from mnv4bench.cost import count
 from mnv4bench.counting import Macs, deployed, macs, parameters
 from mnv4bench.errors import SpecError
+from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.models.attention import Attention, AttentionBlock, AttentionRow, Kind
 from mnv4bench.models.blocks import Style
 from mnv4bench.models.mobilenetv4 import backbone
 from mnv4bench.models.variants import VARIANTS, variant
-from mnv4bench.spec import ModelSpec
 
 KINDS: tuple[Kind, ...] = ("mqa", "mhsa")
 

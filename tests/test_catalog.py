@@ -17,8 +17,8 @@ from mnv4bench import tracing
 from mnv4bench.counting import deployed, macs, parameters
 from mnv4bench.errors import Mnv4benchError, SpecError
 from mnv4bench.latency.outputs import disagreement
+from mnv4bench.model_spec import Read
 from mnv4bench.models import alternatives, build, catalog, ladder, yolo
-from mnv4bench.spec import Read
 
 # Counts
 

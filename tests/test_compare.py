@@ -13,11 +13,12 @@ from mnv4bench import plan as planning
 from mnv4bench.errors import DataError
 from mnv4bench.files import read_json
 from mnv4bench.matches import AREAS, IOU_THRESHOLDS, MatchRecords
+from mnv4bench.model_spec import readings
 from mnv4bench.plan import Arm, Plan
 from mnv4bench.records import Environment, Metrics, Reading, Scores, Status
 from mnv4bench.report import compare
 from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.spec import derive_seed, readings
+from mnv4bench.spec import derive_seed
 
 IMAGES = 40
 PRESET = """\
@@ -30,7 +31,7 @@ bootstrap: 100
 """
 ABLATIONS = {
     "attention": "baseline: psa\narms: {psa: {model.attention: psa}, none: {model.attention: none}}",
-    "block": "baseline: cib\narms: {cib: {model.p5_block: c2fcib}, c2f: {model.p5_block: c2f}}",
+    "block": "baseline: cib\narms: {cib: {model.block: c2fcib}, c2f: {model.block: c2f}}",
     "reading": "baseline: nms\narms: {nms: {read: nms}, nms_free: {read: nms_free}}",
     "scale": "baseline: n\narms: {n: {model.scale: n}, s: {model.scale: s}}",
     "again": "baseline: with\narms: {with: {model.attention: psa}, without: {model.attention: none}}",
@@ -60,7 +61,7 @@ def effects(none: float = 0.0, c2f: float = 0.0, wobble: float = 0.05) -> Score:
     """AP 0.3, plus what the network's parts bring, which wobbles from seed to seed by a share of itself."""
 
     def score(arm: Arm, seed: int) -> float:
-        effect = none * (arm.model.attention == "none") + c2f * (arm.model.p5_block == "c2f")
+        effect = none * (arm.model.attention == "none") + c2f * (arm.model.block == "c2f")
         return 0.3 + effect * (1 + wobble * (-1) ** seed)
 
     return score

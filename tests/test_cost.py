@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnv4bench.cost import count, deployed
+from mnv4bench.model_spec import ModelSpec, PartName, Read
 from mnv4bench.models import build, detector
-from mnv4bench.spec import ModelSpec, Read
 
 
 @pytest.mark.parametrize("read", ["nms", "nms_free"])
@@ -42,3 +44,27 @@ def test_only_the_branch_that_is_read_is_deployed() -> None:
     assert nms_free.params == nms.params == single.params < nms.train_params
     assert count(model, 128).train_params == sum(p.numel() for p in model.parameters())
     assert model.head.one2one_cv2 is not None  # counting leaves the model as it was
+
+
+@pytest.mark.parametrize("spec", [ModelSpec(), ModelSpec(peer="yolov8n")], ids=["ours", "peer"])
+def test_the_parts_add_up_to_the_whole(spec: ModelSpec) -> None:
+    row = count(detector.build(spec, 3), 128)
+    assert sum(part.params for part in row.parts.values()) == row.params
+    assert sum(part.flops for part in row.parts.values()) == row.flops
+
+
+def test_parts_are_named_as_the_network_is() -> None:
+    """SCDown against a convolution differs in p5_down alone; what a peer is made of is told by position."""
+    conv, scdown = (count(detector.build(ModelSpec(downsample=way), 3), 128) for way in ("conv", "scdown"))  # type: ignore[arg-type]
+    assert list(conv.parts) == list(get_args(PartName))
+    differing = {name for name, part in conv.parts.items() if part != scdown.parts[name]}
+    assert differing == {"p5_down"}
+    assert conv.parts["p5_down"].params == 9 * 128**2 + 128
+    assert conv.parts["p5_down"].flops == 2 * 9 * 128**2 * (128 // 32) ** 2
+    peer = count(detector.build(ModelSpec(peer="yolov8n"), 3), 128)
+    assert list(peer.parts) == ["backbone", "neck", "head"]
+    # The detection head reads three maps of 64, 128 and 256 channels at 16, 8 and 4 positions a side.
+    assert peer.parts["head"].flops == 2 * sum(
+        side**2 * (9 * c * (64 + 64) + 9 * 64 * 64 + 9 * 64 * 64 + 64 * 64 + 64 * 3)
+        for c, side in ((64, 16), (128, 8), (256, 4))
+    ) + 2 * 16 * 4 * (16**2 + 8**2 + 4**2)

@@ -1,20 +1,24 @@
-"""Distillation by hand: its two terms, what is zero when student equals teacher, and whom its gradient reaches."""
+"""Distillation by hand: its three terms, what is zero when student equals teacher, and whom its gradient reaches."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import batch_of, images, spread
+from helpers import batch_of, images, spread, tiny_dataset, tiny_run
 from torch import Tensor, nn
+from ultralytics.nn.distill_model import DistillationModel
 
-from mnv4bench.distill import Distillation
+from mnv4bench.distill import Distillation, make_projectors
+from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector
-from mnv4bench.spec import DistillSpec, ModelSpec, TrainSpec
-from mnv4bench.train import Trainer
+from mnv4bench.spec import DistillSpec, TrainSpec
+from mnv4bench.train import CHECKPOINT, Trainer, train
 
 BOTH = DistillSpec(logits=1.0, boxes=1.0)
 
@@ -130,3 +134,167 @@ def test_the_term_alone_reaches_every_part_of_the_student() -> None:
         if parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
     }
     assert reached >= {"backbone", "sppf", "attention", "p3_out", "p4_out", "p5_out", "head"}
+
+
+# Features
+
+FEATURES = DistillSpec(features=6.0)
+
+
+def projectors(student: Detector, teacher: Detector, seed: int = 0) -> nn.ModuleList:
+    return make_projectors(student.head_channels, teacher.head_channels, seed)
+
+
+def with_features(feats: list[Tensor], scores: Tensor) -> dict[str, Any]:
+    return {"feats": feats, "scores": scores, "boxes": torch.zeros(len(scores), 8, scores.shape[2])}
+
+
+def test_feature_term_is_the_squared_difference_per_channel_weighted_by_the_teachers_confidence() -> None:
+    # One level of one row with two positions, and one of a single position; two channels; nothing to project.
+    student = with_features([torch.zeros(1, 2, 1, 2), torch.zeros(1, 2, 1, 1)], torch.zeros(1, 2, 3))
+    scores = torch.tensor([[[math.log(3), -9.0, 0.0], [0.0, -math.log(3), -1.0]]])  # highest: 3/4, 1/4 and 1/2
+    teacher = with_features([torch.tensor([[[[2.0, 1.0]], [[4.0, 3.0]]]]), torch.full((1, 2, 1, 1), 3.0)], scores)
+    first = (0.75 * (2**2 + 4**2) / 2 + 0.25 * (1**2 + 3**2) / 2) / (0.75 + 0.25)
+    second = (3**2 + 3**2) / 2
+    same = nn.ModuleList([nn.Identity(), nn.Identity()])
+    distillation = Distillation(Fixed(teacher), FEATURES, 0.5, 1.5, "one_to_many", same)  # type: ignore[arg-type]
+    assert float(distillation(student, torch.zeros(3, 3, 32, 32))) == pytest.approx(3 * 6 * (first + second))
+
+
+def test_feature_term_is_ultralytics_own_with_both_branches_logits_averaged() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sides, channels = ((4, 6), (2, 3), (1, 2)), (3, 5, 7)
+    anchors = sum(high * wide for high, wide in sides)
+
+    def maps() -> list[Tensor]:
+        shapes = zip(channels, sides, strict=True)
+        return [torch.randn(2, count, *side, generator=generator) for count, side in shapes]
+
+    mine, theirs = maps(), maps()
+    many, one = (torch.randn(2, 4, anchors, generator=generator) for _ in range(2))
+    teacher = {"one2many": with_features(theirs, many), "one2one": with_features(theirs, one)}
+    student = {"one2many": with_features(mine, many), "one2one": with_features(mine, one)}
+    sizes = [high * wide for high, wide in sides]
+    scores = tuple(part.sigmoid().amax(1, keepdim=True) for part in ((many + one) / 2).split(sizes, dim=-1))
+    wanted = sum(
+        DistillationModel.loss_sl2(None, ours, other, level, scores)
+        for level, (ours, other) in enumerate(zip(mine, theirs, strict=True))
+    )
+    same = nn.ModuleList([nn.Identity()] * 3)
+    found = Distillation(Fixed(teacher), FEATURES, 0.5, 1.5, "dual", same)(  # type: ignore[arg-type]
+        student, torch.zeros(2, 3, 32, 32)
+    )
+    torch.testing.assert_close(found, 2 * 6 * wanted)
+
+
+@pytest.mark.parametrize("head", ["dual", "one_to_many", "one_to_one"])
+def test_the_feature_term_reaches_projectors_and_all_that_the_head_reads_but_not_the_head(head: str) -> None:
+    student, teacher = network(0, head=head).train(), network(1, scale="s")
+    between = projectors(student, teacher)
+    distillation = Distillation(teacher, FEATURES, 0.5, 1.5, head, between)
+    distillation(student(images(2)), images(2)).backward()
+    reached = {
+        student._part_name(name).split(".")[0]
+        for name, parameter in student.named_parameters()
+        if parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
+    }
+    assert reached >= {"backbone", "sppf", "attention", "p3_out", "p4_out", "p5_out"}
+    assert "head" not in reached
+    assert all(bool(parameter.grad.abs().sum() > 0) for parameter in between.parameters())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_projectors_are_drawn_by_the_runs_seed_and_leave_the_callers_random_state() -> None:
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    one, again, other = (make_projectors((4, 8), (6, 5), seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.rand(3), wanted)
+    assert [tuple(level[0].weight.shape[:2]) for level in one] == [(6, 4), (5, 8)]
+    assert [tuple(level[2].weight.shape[:2]) for level in one] == [(6, 6), (5, 5)]
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def feature_trainer(optimizer: str = "adamw") -> Trainer:
+    student, teacher = network(0), network(1)
+    distillation = Distillation(teacher, FEATURES, 0.5, 1.5, "dual", projectors(student, teacher))
+    return Trainer(student, TrainSpec(epochs=1, lr=1e-3, optimizer=optimizer), distillation)  # type: ignore[arg-type]
+
+
+def one_step(trainer: Trainer) -> None:
+    batch = batch_of([[0.5, 0.5, 0.5, 0.5]], [1], side=64)
+    trainer.model.train()
+    trainer.step_on({**batch, "img": (batch["img"] * 255).to(torch.uint8).repeat(2, 1, 1, 1)})
+
+
+def test_projectors_are_trained_and_checkpointed_and_no_part_of_the_weights() -> None:
+    trainer = feature_trainer()
+    start = [parameter.clone() for parameter in trainer.projectors.parameters()]
+    one_step(trainer)
+    assert not any(torch.equal(a, b) for a, b in zip(start, trainer.projectors.parameters(), strict=True))
+    decayed = {id(p) for group in trainer.optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert {name for name, p in trainer.projectors.named_parameters() if id(p) in decayed} == {
+        f"{level}.{layer}.weight" for level in range(3) for layer in (0, 2)
+    }
+    assert trainer.model.part_state().keys() == network(0).part_state().keys()
+    assert trainer.ema.ema.state_dict().keys() == network(0).state_dict().keys()
+    again = feature_trainer()
+    again.load_state(trainer.state())
+    assert all(
+        torch.equal(a, b) for a, b in zip(trainer.projectors.parameters(), again.projectors.parameters(), strict=True)
+    )
+
+
+def test_a_projectors_gradient_does_not_shorten_the_students_step_and_is_clipped_itself() -> None:
+    quiet, loud = (feature_trainer("sgd") for _ in range(2))
+    start = [parameter.detach().clone() for parameter in loud.projectors.parameters()]
+    for parameter in loud.projectors.parameters():
+        parameter.register_hook(lambda gradient: gradient * 1e6)
+    for trainer in (quiet, loud):
+        one_step(trainer)
+    assert all(torch.equal(a, b) for a, b in zip(quiet.model.parameters(), loud.model.parameters(), strict=True))
+    moved = sum(
+        float((now.detach() - before).square().sum())
+        for now, before in zip(loud.projectors.parameters(), start, strict=True)
+    )
+    # Nesterov's first step is (1 + momentum) times rate and gradient; decay adds next to nothing.
+    assert math.sqrt(moved) == pytest.approx(1.9 * 1e-3 * 10, rel=0.02)
+
+
+class Interruption(BaseException):
+    """What Ctrl-C is: no Exception, so nothing catches it."""
+
+
+@pytest.fixture
+def process_settings() -> Iterator[None]:
+    """Put back what training sets for its whole process."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("process_settings")
+def test_a_run_with_projectors_that_stops_within_an_epoch_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, runs = tiny_dataset(tmp_path / "data"), tmp_path / "runs"
+    assert train("teacher", tiny_run(1), data, runs).state == "done"
+    spec = tiny_run(2, distill=DistillSpec(logits=1.0, features=6.0), teacher="teacher")
+    assert train("undisturbed", spec, data, runs).state == "done"
+    step_on = Trainer.step_on
+
+    def dying(self: Trainer, batch: dict[str, Any]) -> Tensor:
+        if self.step == 3:
+            raise Interruption
+        return step_on(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step_on", dying)
+        with pytest.raises(Interruption):
+            train("stopped", spec, data, runs)
+    assert (runs / "stopped" / CHECKPOINT).exists()
+    assert train("stopped", spec, data, runs).state == "done"
+    for name in ("weights.safetensors", "curve.csv", "pairing.json"):
+        assert (runs / "stopped" / name).read_bytes() == (runs / "undisturbed" / name).read_bytes()

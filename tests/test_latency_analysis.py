@@ -575,13 +575,14 @@ def test_equal_arms_are_told_apart_in_at_most_one_of_twenty_traces(machine: str)
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.03, "slower"), (1 / 1.03, "faster")])
-def test_three_percent_are_found_under_delays_of_five(ratio: float, verdict: str) -> None:
-    verdicts = Counter(row.verdict for row in on("delays of 5 %", ratio, 100))
-    assert verdicts[verdict] >= 90, verdicts
+@pytest.mark.parametrize(("machine", "least"), [("delays of 5 %", 90), ("offsets of 0.5 %", 80)])
+def test_three_percent_are_found_under_delays_of_five(machine: str, least: int, ratio: float, verdict: str) -> None:
+    verdicts = Counter(row.verdict for row in on(machine, ratio, 100))
+    assert verdicts[verdict] >= least, verdicts
 
 
-@pytest.mark.parametrize("machine", ["delays of 5 %", "gaussian noise of 2 %", "bursts"])
-def test_interval_holds_the_true_ratio_where_sessions_have_nothing_of_their_own(machine: str) -> None:
+@pytest.mark.parametrize("machine", ["delays of 5 %", "gaussian noise of 2 %", "bursts", "offsets of 0.5 %"])
+def test_interval_holds_the_true_ratio(machine: str) -> None:
     held = [row.ratio_low <= 1 <= row.ratio_high for row in on(machine, 1.0) if row.ratio_low and row.ratio_high]
     assert np.mean(held) >= 0.92
 
@@ -590,7 +591,7 @@ def test_sessions_that_differ_by_two_percent_raise_the_resolution_instead_of_fin
     machine = traces.times(traces.exponential(0.02), traces.offsets(0.02))
     rows = [judged(simulate(machine, 1.0, seed)) for seed in range(60)]
     assert sum(row.verdict in ("faster", "slower") for row in rows) <= 3
-    assert np.median([row.resolution for row in rows if row.resolution]) > 0.04
+    assert np.median([row.resolution for row in rows if row.resolution]) > 0.025
 
 
 @pytest.mark.parametrize(
@@ -608,10 +609,10 @@ def test_what_slows_all_arms_alike_leaves_verdict_and_ratio_alone(disturbance: t
 def test_session_in_which_the_machine_turned_slower_is_left_out() -> None:
     trace = simulate(traces.exponential(0.02), 1.05, by_session={1: traces.step(0.3)})
     found = analysed(trace)
-    assert [bool(found.sessions[number].contaminated) for number in range(3)] == [False, True, False]
-    assert (row(found, ARM).verdict, len(row(found, ARM).ratio_sessions)) == ("slower", 2)
+    assert [bool(found.sessions[number].contaminated) for number in range(8)] == [False, True] + [False] * 6
+    assert (row(found, ARM).verdict, len(row(found, ARM).ratio_sessions)) == ("slower", 7)
     everywhere = judged(simulate(traces.times(traces.exponential(0.02), traces.step(0.3)), 1.05))
-    assert (everywhere.verdict, len(everywhere.ratio_sessions)) == ("suppressed", 3)
+    assert (everywhere.verdict, len(everywhere.ratio_sessions)) == ("suppressed", 8)
 
 
 def test_turns_at_one_of_two_speeds_are_unstable_or_the_same() -> None:

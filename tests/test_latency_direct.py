@@ -13,10 +13,12 @@ from mnv4bench import cli, weights
 from mnv4bench.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.files import read_json, write_text
 from mnv4bench.latency import direct
+from mnv4bench.latency.forward import time_forward
+from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.plan import LatencySpec
 from mnv4bench.records import Latency
-from mnv4bench.spec import DataSpec, ModelSpec, RunSpec, TrainSpec
+from mnv4bench.spec import DataSpec, RunSpec, TrainSpec
 
 TINY = LatencySpec(runtimes=("torch",), images=2, sessions=1, rounds=2, blocks=1, block_ms=1)
 
@@ -85,7 +87,7 @@ def test_the_command_times_runs_and_prints_the_verdict(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, same = make_run(tmp_path / "first"), make_run(tmp_path / "same")
-    other = make_run(tmp_path / "other", p5_block="c2f")
+    other = make_run(tmp_path / "other", block="c2f")
     out = tmp_path / "out"
     settings = ["--runtimes", "torch", "--sessions", "1", "--rounds", "2", "--block-ms", "1", "--allow-busy"]
     cli.main(["latency", first, same, other, f"{first}:nms", "--images", str(images), "--out", str(out), *settings])
@@ -108,3 +110,15 @@ def test_wrong_settings_are_named_by_their_option(images: Path, capsys: pytest.C
     told = capsys.readouterr().err
     assert "--rounds" in told
     assert "--threads" in told
+
+
+@pytest.mark.slow
+def test_forward_passes_are_each_set_against_their_own_baseline(images: Path, tmp_path: Path) -> None:
+    baselines = {"yolov8n": None, "yolov10n": "yolov8n", "yolov10s+cls": None, "yolov10s+downs": "yolov10s+cls"}
+    files = tuple(enumerate(sorted(images.glob("*.png"))))
+    record = time_forward(baselines, files, 64, TINY, tmp_path / "claims.json")
+    assert {row.arm: row.baseline for row in record.rows} == baselines
+    assert {row.stage for row in record.rows} == {"forward"}
+    assert {row.arm for row in record.rows if row.ratio} == {"yolov10n", "yolov10s+downs"}
+    assert Latency.model_validate(read_json(tmp_path / "claims.json")) == record
+    assert (tmp_path / "claims.csv").is_file()

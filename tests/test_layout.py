@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("files", "verdicts"),
     ("yamlfile",),
+    ("model_spec",),
     ("spec",),
     ("records",),
     ("plan",),
@@ -26,7 +27,8 @@ LAYERS = (
     ("coco_eval", "nms", "resampling", "stats", "tracing"),
     ("counting", "torchvision_ops"),
     ("data", "models"),
-    ("batches", "distill", "process", "weights"),
+    ("distill", "mixture", "process", "weights"),
+    ("batches",),
     ("pairing",),
     ("cost",),
     ("evaluate", "train"),
@@ -44,7 +46,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 RESERVED = {"ultralytics": ("models/yolo.py",)}
 """Libraries whose internals stay behind one door."""
 
-QUICK = ("errors", "files", "yamlfile", "spec", "records", "plan", "steps", "cli", "data")
+QUICK = ("errors", "files", "yamlfile", "model_spec", "spec", "records", "plan", "steps", "cli", "data")
 """What the workflow and the command line import at every start: without torch, which takes seconds."""
 
 

@@ -9,12 +9,13 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
 from fake_results import make_plan, write_results
 
+from mnv4bench.environment import environment
 from mnv4bench.errors import SpecError
 from mnv4bench.files import read_json
 from mnv4bench.models import catalog
@@ -24,6 +25,9 @@ from mnv4bench.published.counts import Counts
 from mnv4bench.published.facts import FOLDER, Fact, Needs, OtherDevice, Published, load, printed_decimals
 from mnv4bench.published.ledger import OUTCOMES, Beside, Desk, LedgerSummary, Outcome, Row, judge, ledger, summary
 from mnv4bench.published.measures import MEASURES, Detector, Downsampling
+from mnv4bench.published.schema import Timed
+from mnv4bench.published.times import in_words, networks
+from mnv4bench.records import Latency, LatencyRow, LatencySession
 from mnv4bench.report.ledger import write_ledger
 
 
@@ -449,3 +453,76 @@ def test_the_written_tables_are_well_formed(written: Path) -> None:
         lines = [line for line in body.splitlines() if line != r"\midrule"]
         assert len({len(re.findall(r"(?<!\\)&", line)) for line in lines}) == 1
         assert all(line.endswith(r"\\") for line in lines)
+
+
+# Claims on time
+
+
+def timed_here(**ratios: float) -> Latency:
+    """A record in which networks of the catalogue have these ratios over what they are timed over."""
+    row = {"threads": 1, "stage": "forward", "blocks": 1, "p50_ms": 1.0, "min_ms": 1.0, "p90_ms": None, "spread": 0.0}
+    rows = [
+        LatencyRow(
+            **row,
+            runtime=runtime,
+            arm=arm,
+            baseline="x",
+            ratio=ratio,
+            ratio_low=ratio,
+            ratio_high=ratio,
+            verdict="same",
+        )
+        for runtime in ("onnxruntime", "openvino")
+        for arm, ratio in ratios.items()
+    ]
+    session = LatencySession(number=0, threads=1, seconds=1.0, busy_before=0.0)
+    return Latency(
+        reference="x", images=1, rounds=1, blocks=1, block_ms=1.0, comparable=True, sessions=(session,),
+        rows=tuple(rows), fingerprint="", environment=environment(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "value"), [("ratio", 0.8), ("speedup", 1.25), ("less_percent", 20.0)])
+def test_a_ratio_of_times_takes_the_claims_form(form: Any, value: float) -> None:
+    found, sentence = in_words(Timed(model="a", over="b", form=form), timed_here(a=0.8))
+    assert found == pytest.approx(value)
+    assert all(word in sentence for word in ("onnxruntime", "openvino", environment().cpu))
+
+
+def test_the_time_that_a_part_adds_is_compared_with_what_another_adds() -> None:
+    timed = Timed(model="mqa", over="mhsa", beyond="none")
+    assert in_words(timed, timed_here(mqa=1.1, mhsa=1.4))[0] == pytest.approx(75.0)
+    assert in_words(timed, timed_here(mqa=1.1, mhsa=0.9))[0] is None  # nothing that is added, nothing to compare
+
+
+def test_what_was_not_timed_is_not_made_up(published: Published) -> None:
+    value, sentence = in_words(Timed(model="a", over="b"), timed_here(c=1.0))
+    assert value is None
+    assert "could not be timed" in sentence
+    untimed = [row for row in ledger(published, Invented()) if "were not timed here yet" in row.reason]
+    assert {row.verdict for row in untimed} == {"not comparable"}
+    assert all(row.measured is None for row in untimed)
+    assert {row.id for row in untimed} == {fact.id for fact in published.facts.values() if fact.timed}
+
+
+def test_claims_on_time_get_a_measured_ratio_and_no_verdict(published: Published) -> None:
+    times = timed_here(**{name: 0.5 for name, over in networks(published).items() if over})
+    rows = {row.id: row for row in ledger(published, Invented(), times=times)}
+    speed = rows["article/article-1-speed-here"]
+    assert (speed.verdict, speed.measured, speed.basis) == ("not comparable", 2.0, "forward passes timed here")
+    assert "NVIDIA T4" in speed.reason
+    assert environment().cpu in speed.reason
+
+
+def test_every_network_that_a_claim_wants_timed_is_in_the_catalogue(published: Published) -> None:
+    wanted = networks(published)
+    assert set(wanted) <= set(catalog.names())
+    assert {"yolov10s", "yolov10b", "yolov10s+downs", "mnv4-hybrid-m+mqa"} <= set(wanted)
+    assert all(over in wanted for over in wanted.values() if over)
+
+
+def test_a_network_is_timed_over_one_other_alone(published: Published) -> None:
+    name = next(fact.id for fact in published.facts.values() if fact.timed)
+    twice = replace(published.facts[name], timed=Timed(model="yolov10s", over="yolov8s"))
+    with pytest.raises(SpecError, match="yolov10s is timed over yolov8s, and elsewhere over rtdetr-r18"):
+        networks(Published(published.sources, {**published.facts, "again": twice}))

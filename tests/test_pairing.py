@@ -13,15 +13,16 @@ from mnv4bench import pairing
 from mnv4bench.batches import Batches, training_set
 from mnv4bench.errors import PairingError
 from mnv4bench.files import read_json, write_json
+from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.records import Dataset
-from mnv4bench.spec import DistillSpec, ModelSpec, RunSpec, derive_seed
+from mnv4bench.spec import DistillSpec, RunSpec, derive_seed
 
 ARMS = {
     "default": ModelSpec(),
     "conv": ModelSpec(downsample="conv"),
-    "c2f": ModelSpec(p5_block="c2f"),
-    "small_kernel": ModelSpec(large_kernel=False),
+    "c2f": ModelSpec(block="c2f"),
+    "small_kernel": ModelSpec(kernel=3),
     "no_attention": ModelSpec(attention="none"),
     "one_to_many": ModelSpec(head="one_to_many"),
     "one_to_one": ModelSpec(head="one_to_one"),

@@ -14,9 +14,10 @@ from ultralytics.utils import torch_utils
 from ultralytics.utils.torch_utils import init_seeds
 
 from mnv4bench import torchvision_ops
+from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector
-from mnv4bench.spec import ModelSpec, TrainSpec
+from mnv4bench.spec import TrainSpec
 from mnv4bench.train import Trainer, fit
 
 EPOCHS, BATCH = 2, 4

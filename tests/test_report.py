@@ -55,7 +55,7 @@ def healthy(made: tuple[Plan, Path], tmp_path: Path) -> tuple[Plan, Path]:
 
 @pytest.fixture
 def wounded(made: tuple[Plan, Path], tmp_path: Path) -> tuple[Plan, Path]:
-    """Seed 1 of psa/psa diverged, every run of distillation/distilled ran out of memory."""
+    """Seed 1 of psa/psa diverged, every run of distillation/outputs ran out of memory."""
     plan, root = made
     return plan, Path(shutil.copytree(root / "wounded", tmp_path / "results"))
 
@@ -111,12 +111,12 @@ def test_failed_runs_are_cells_with_their_reason_and_the_other_seeds_count(wound
     assert rows["psa/psa"]["states"] == "0:done 1:diverged 2:done"
     assert rows["psa/psa"]["AP_seed1"] == ""
     assert rows["psa/psa"]["seeds_compared"] == "2"
-    assert rows["distillation/distilled"]["AP"] == ""
-    assert "cannot allocate 2 GiB" in rows["distillation/distilled"]["reasons"]
+    assert rows["distillation/outputs"]["AP"] == ""
+    assert "cannot allocate 2 GiB" in rows["distillation/outputs"]["reasons"]
     text = (results / "tables/ablations.md").read_text()
     assert re.search(r"\| psa <sup>a b</sup> .*\| 0\.\d+ diverged 0\.\d+ \|", text)
-    assert re.search(r"\| distilled <sup>b c</sup> \| NMS-free \| out of memory \| – \| – \|", text)
-    assert "| distillation | distilled − none | – | – | identical network |" in text
+    assert re.search(r"\| outputs <sup>b c</sup> \| NMS-free \| out of memory \| – \| – \|", text)
+    assert "| distillation | outputs − none | – | – | identical network |" in text
     assert r"Seed 1 diverged: the loss is not finite at step 120 (box\_loss)." in text
     assert "Seeds 0, 1 and 2 out of memory: cannot allocate 2 GiB." in text
     assert "Difference over seeds 0 and 2 alone." in text
@@ -143,12 +143,15 @@ def test_published_claim_stands_beside_the_measured_change_in_its_units(healthy:
     plan, results = healthy
     write_tables(plan, results)
     text = (results / "tables/ablations.md").read_text()
-    claim = "row “+PSA”: +1.4 AP points, +1.00 M parameters, +0.80 GFLOPs, +0.15 ms."
-    assert f"Published: YOLOv10 (arXiv 2405.14458), Table 10, {claim}" in text
+    # Table 5 prints 44.2, 9.9, 23.5, 2.39 and 44.4, 8.0, 22.2, 2.36.
+    claim = "psa − none: +0.2 AP points, −1.9 M parameters, −1.3 GFLOPs, −0.03 ms."
+    assert f"Published (invented\\_100%, Table & 5): {claim}" in text
     row = read_csv(results / "tables/ablations.csv")["psa/psa"]
     points_of_100 = words.number(100 * float(row["difference_mean"]), 2, sign=True)
     assert f"Measured here, psa − none: {points_of_100} AP points," in text
-    assert "ImageNet top-1 is not measured here" in text
+    assert "Note: in another network." in text
+    assert "AP points (ImageNet top-1 is not measured here)." in text
+    assert "Published (Table 3): dual\\_nms\\_free: 44.3 AP, 2.44 ms." in text
 
 
 def test_latex_rows_have_as_many_cells_as_columns_and_nothing_unescaped(wounded: tuple[Plan, Path]) -> None:
@@ -485,7 +488,7 @@ def test_errors_are_means_over_seeds_and_paired_differences(wounded: tuple[Plan,
     assert float(rows["psa", "psa", "duplicates_per_object"]["difference"]) == pytest.approx(np.mean(deltas))
     assert float(rows["psa", "none", "missed"]["count"]) == pytest.approx(np.mean([e.counts["missed"] for e in none]))
     assert rows["psa", "none", "missed"]["difference"] == ""
-    assert {row["value"] for row in rows.values() if row["arm"] == "distilled"} == {""}
+    assert {row["value"] for row in rows.values() if row["arm"] == "outputs"} == {""}
     assert "Exploratory: neither interval nor test." in (results / "tables/errors.md").read_text()
 
 
@@ -520,7 +523,7 @@ def test_abstract_counts_each_comparison_under_one_verdict(wounded: tuple[Plan, 
     with_difference(results, difference(0.006, 0.02, verdict="untestable"))
     text = " ".join(findings.abstract(collect(plan, results)))
     assert "untestable for psa/psa" in text
-    assert "There is nothing to judge for distillation/distilled." in text
+    assert "There is nothing to judge for distillation/outputs." in text
     assert "End to end in openvino, no arm was shown to be faster or slower than its baseline." in text
 
 
@@ -549,7 +552,7 @@ def test_arms_that_are_the_same_runs_are_one_point(healthy: tuple[Plan, Path]) -
 
 def test_front_keeps_the_points_that_nothing_beats() -> None:
     def point(ms: float, ap: float) -> Point:
-        return Point(f"{ms}", "#000000", False, (ms, ms, ms), (ap, ap, ap))
+        return Point(f"{ms}", "#000000", False, False, (ms, ms, ms), (ap, ap, ap))
 
     drawn = [point(1, 0.2), point(2, 0.1), point(2, 0.3), point(2, 0.25), point(3, 0.3), point(4, 0.4)]
     assert [p.label for p in front(drawn)] == ["1", "2", "4"]
@@ -591,7 +594,7 @@ def test_figures_and_paper_are_the_same_bytes_from_the_same_results(wounded: tup
     assert {path.name for path in made} >= {
         *(
             f"{name}.{kind}"
-            for name in ("effects", "pareto", "curves", "slices", "detections")
+            for name in ("effects", "cost", "pareto", "curves", "slices", "detections")
             for kind in ("png", "pdf")
         ),
         "mnv4bench.pdf",

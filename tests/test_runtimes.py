@@ -27,9 +27,9 @@ from mnv4bench.errors import DataError, Mnv4benchError
 from mnv4bench.latency import imports, int8, outputs
 from mnv4bench.latency.export import OPSET, append_nms, export
 from mnv4bench.latency.runtimes import RUNTIMES, Deployment, OnnxRuntime, OnnxRuntimeCuda, TensorRT, settings
+from mnv4bench.model_spec import ModelSpec, Read
 from mnv4bench.models import detector
 from mnv4bench.nms import read_nms
-from mnv4bench.spec import ModelSpec, Read
 
 FLOAT = CPU[:3]
 IN_GRAPH = CPU[1:]

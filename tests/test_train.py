@@ -24,10 +24,11 @@ from mnv4bench import weights
 from mnv4bench.batches import Batches, training_set
 from mnv4bench.errors import SpecError
 from mnv4bench.files import read_json, write_json
+from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.records import Dataset, Status
 from mnv4bench.schedule import rates
-from mnv4bench.spec import AugmentSpec, DistillSpec, ModelSpec, RunSpec
+from mnv4bench.spec import AugmentSpec, DistillSpec, RunSpec
 from mnv4bench.train import CURVE, Trainer, is_out_of_memory, train
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ from helpers import SIDE, images
 from torch import Tensor, nn
 
 from mnv4bench.latency.runtimes import RUNTIMES, Deployment, Runtime
-from mnv4bench.spec import Read
+from mnv4bench.model_spec import Read
 
 CPU = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
 PHOTOS = list(images(4, SIDE).numpy())

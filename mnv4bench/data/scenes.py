@@ -6,6 +6,7 @@ Every picture belongs to one slice, in turn, and each slice stresses one mechani
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mnv4bench.data.parts import Part, Source
 from mnv4bench.data.png import encode_png
 from mnv4bench.data.slices import CLASSES, COMPOSE, start
 from mnv4bench.files import replacing
+from mnv4bench.locks import exclusive
 from mnv4bench.spec import DataSpec
 
 SLICES = tuple(COMPOSE)
@@ -56,23 +58,39 @@ def source(spec: DataSpec, folder: Path) -> Source:
     return Source(train, val, slices=SLICES)
 
 
-def _write(spec: DataSpec, split: str, count: int, folder: Path) -> list[tuple[str, list[Box]]]:
+def unlabelled(spec: DataSpec, count: int, folder: Path) -> list[Path]:
+    """Return `count` pictures of a third split, without their boxes.
+
+    Those that are not in `folder`/images/unlabelled/ yet are drawn. They are no part of the prepared data set, whose
+    record and name stay the same.
+    """
+    place = folder / "images" / "unlabelled"
+    with exclusive(place / ".lock"):
+        _write(spec, "unlabelled", [index for index in range(count) if not (place / _file(index)).exists()], place)
+    return [place / _file(index) for index in range(count)]
+
+
+def _file(index: int) -> str:
+    return f"{index:06d}.png"
+
+
+def _write(spec: DataSpec, split: str, indices: Iterable[int], folder: Path) -> list[tuple[str, list[Box]]]:
     def write(index: int) -> tuple[str, list[Box]]:
         pixels, boxes = scene(spec.seed, split, index, spec.imgsz)
-        name = f"{index:06d}.png"
+        name = _file(index)
         with replacing(folder / name) as temporary:
             temporary.write_bytes(encode_png(pixels))
         return name, boxes
 
     # Drawing is quick; threads wait together for the disk to confirm each file.
     with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(write, range(count)))
+        return list(pool.map(write, indices))
 
 
 def _draw(spec: DataSpec, split: str, count: int, folder: Path) -> Part:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for index, (name, boxes) in enumerate(_write(spec, split, count, folder)):
+    for index, (name, boxes) in enumerate(_write(spec, split, range(count), folder)):
         record = {"id": index + 1, "file_name": name, "width": spec.imgsz, "height": spec.imgsz}
         images.append({**record, "slice": slice_of(index)})
         for label, *box in boxes:

@@ -29,9 +29,10 @@ from mnv4bench.latency.machine import BUSY, fingerprint
 from mnv4bench.latency.protocol import Schedule
 from mnv4bench.latency.runtimes import RUNTIMES
 from mnv4bench.latency.session import Session, Task, in_new_process
+from mnv4bench.model_spec import default_read
 from mnv4bench.plan import Arm, LatencySpec, Plan
 from mnv4bench.records import Dataset, Latency, LatencySession, Metrics, QuantisedAP, Status
-from mnv4bench.spec import default_read, derive_seed
+from mnv4bench.spec import derive_seed
 from mnv4bench.yamlfile import nearest
 
 GPU_RUNTIMES = ("torch_cuda", "onnxruntime_cuda", "tensorrt")

@@ -13,7 +13,7 @@ from mnv4bench.evaluate import CONFIDENCE, MAX_DETECTIONS, read_rows, rows_of
 from mnv4bench.images import letterbox
 from mnv4bench.latency.outputs import Output, corners
 from mnv4bench.latency.runtimes import Runtime
-from mnv4bench.spec import Read
+from mnv4bench.model_spec import Read
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mnv4bench.errors import DataError
 from mnv4bench.files import read_json
 from mnv4bench.latency.outputs import CONFIDENCE, NMS_IOU, TOLERANCE
-from mnv4bench.spec import Read
+from mnv4bench.model_spec import Read
 
 ROUNDING = 0.011
 """Pixels by which a stored coordinate may differ from the computed one: position and size are rounded to 0.01."""

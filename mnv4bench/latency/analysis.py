@@ -19,8 +19,8 @@ from mnv4bench.latency.cell import Cell, Pair, differ
 from mnv4bench.latency.estimates import Estimate, percentile
 from mnv4bench.latency.turns import Key, Timed, gather, log_ratios
 from mnv4bench.latency.verdict import judge
+from mnv4bench.model_spec import Read
 from mnv4bench.records import LatencyRow, Stage
-from mnv4bench.spec import Read
 from mnv4bench.stats import holm
 
 CANARY = "canary"

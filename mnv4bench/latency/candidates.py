@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from mnv4bench.spec import ModelSpec, Read
+from mnv4bench.model_spec import ModelSpec, Read
 
 
 class Source(Protocol):

@@ -18,9 +18,10 @@ from mnv4bench.latency.candidates import Candidate, Catalogued, Checkpoint, Run
 from mnv4bench.latency.machine import BUSY, busy_cores
 from mnv4bench.latency.protocol import Schedule
 from mnv4bench.latency.session import Session, Task, in_new_process
+from mnv4bench.model_spec import Read, default_read, readings
 from mnv4bench.plan import LatencySpec
 from mnv4bench.records import Latency, LatencyRow
-from mnv4bench.spec import Read, RunSpec, default_read, derive_seed, readings
+from mnv4bench.spec import RunSpec, derive_seed
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SIDE = 640
@@ -109,7 +110,7 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
     if read not in readings(spec.model):
         raise SpecError(f"{label}: its {spec.model.head} head is read {' or '.join(readings(spec.model))}")
     path = folder / "weights.safetensors"
-    last = re.compile(r"head\.(one2one_)?cv3\.0\.2\.bias")
+    last = re.compile(r"\w+\.(one2one_)?cv3\.0\.2\.bias")  # of the head, whose part has another name in a peer
     classes = next(len(value) for name, value in weights.read(path).items() if last.fullmatch(name))
     return Named(Candidate(label, read, Run(spec.model, classes, read, path)), spec.data.imgsz)
 

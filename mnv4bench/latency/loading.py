@@ -55,25 +55,37 @@ def load_all(task: Task) -> Loaded:
     if not images:
         raise DataError("no image to time on; the validation split needs one")
     calibration = [letterbox(path, task.imgsz).pixels for path in task.calibration]
-    for candidate in task.candidates:
+    for candidate, label in in_random_order(task):
         model = candidate.source.load()
         network = deployed(model)
-        loaded.digests[candidate.label] = weights.digest(network.state_dict())
+        if label != COPY:
+            loaded.digests[label] = weights.digest(network.state_dict())
         expected = raw_output(model, images[0].pixels)
         for name in usable:
             make = _Maker(task, candidate, network, name, images, calibration)
             try:
                 runtime = make.runtime()
-                subjects = [make.subject(candidate.label, runtime, expected)]
-                if candidate.label == task.reference:
-                    subjects.append(make.subject(COPY, make.runtime(), expected))
-                if make.precision == "int8" and task.score is not None and candidate.source.trained:
+                loaded.subjects.append(make.subject(label, runtime, expected))
+                if make.precision == "int8" and task.score and candidate.source.trained and label != COPY:
                     ap = average_precision(runtime, candidate.read, task.score)
-                    loaded.int8_ap[candidate.label, name] = ap
-                loaded.subjects.extend(subjects)
+                    loaded.int8_ap[label, name] = ap
             except Exception as error:  # a runtime may raise anything; the others are still worth timing
-                loaded.failed[candidate.label, name] = in_one_line(error)
+                if label != COPY:  # whose original fails for the same reason
+                    loaded.failed[label, name] = in_one_line(error)
     return loaded
+
+
+def in_random_order(task: Task) -> list[tuple[Candidate, str]]:
+    """Return every candidate with its label, and the reference once more as the copy, in an order drawn per session.
+
+    Where a network lies in memory makes it a little faster or slower throughout its process, and follows from what was
+    loaded before it. In one fixed order that would favour the same arm in every session, and the sessions would agree
+    on a difference that no arm has.
+    """
+    reference = [(one, COPY) for one in task.candidates if one.label == task.reference]
+    entries = [*((one, one.label) for one in task.candidates), *reference]
+    order = np.random.Generator(np.random.PCG64(task.seed)).permutation(len(entries))
+    return [entries[index] for index in order]
 
 
 @torch.inference_mode()

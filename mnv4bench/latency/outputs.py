@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mnv4bench.model_spec import Read
 from mnv4bench.nms import read_nms
-from mnv4bench.spec import Read
 
 Image = NDArray[np.float32]
 """(3, side, side) RGB in 0–1."""

@@ -24,7 +24,7 @@ from mnv4bench.latency import imports
 from mnv4bench.latency.export import export
 from mnv4bench.latency.int8 import quantise_onnx, quantise_openvino
 from mnv4bench.latency.outputs import Image, Output
-from mnv4bench.spec import Read
+from mnv4bench.model_spec import Read
 
 Precision = Literal["float32", "int8"]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mnv4bench.models.attention import AttentionBlock, AttentionRow
+from mnv4bench.models.blocks import Style
 from mnv4bench.models.yolo import Conv, PSABlock, RepVGGDW, fuse_conv_and_bn
 
 
@@ -78,3 +80,9 @@ def transformer(channels: int) -> nn.Module:
     """
     block: nn.Module = PSABlock(channels, attn_ratio=1.0, num_heads=max(channels // 64, 1))
     return block
+
+
+def mobile_mqa(channels: int) -> nn.Module:
+    """Return MobileNetV4's attention block in the place of PSA: Mobile MQA with heads of 64 channels (arXiv 2404.10518,
+    section 4), on all channels and without a feed-forward network, which its authors leave to the blocks around it."""
+    return AttentionBlock(channels, AttentionRow(channels, max(channels // 64, 1), 64), Style())

@@ -32,10 +32,11 @@ from mnv4bench import counting, spec, tracing
 from mnv4bench.counting import deployed, macs, parameters
 from mnv4bench.errors import SpecError
 from mnv4bench.files import sha256
-from mnv4bench.models import CATALOGUE, detector, ladder, rtdetr, yolov9
+from mnv4bench.model_spec import Read, default_read
+from mnv4bench.models import CATALOGUE, detector, ladder, peers, rtdetr, yolov9
 from mnv4bench.models.formulas import LayerCost, scdown_cost, strided_cost
-from mnv4bench.models.yolo import Detect, DetectionModel, network, released
-from mnv4bench.spec import Read, default_read, derive_seed
+from mnv4bench.models.yolo import Detect, DetectionModel, network
+from mnv4bench.spec import derive_seed
 
 __all__ = [
     "BranchCost",
@@ -206,11 +207,11 @@ def _entry(name: str) -> Entry:
 @cache
 def _entries() -> dict[str, Entry]:
     return {
-        **_ultralytics("yolov8", "v8/yolov8.yaml", "nsmlx", "nms"),
+        **_ultralytics("yolov8", "nsmlx", "nms"),
         **{f"yolov9{scale}": Entry("nms", partial(yolov9.build, scale)) for scale in "tsmce"},
-        **_ultralytics("yolov10", "v10/yolov10{scale}.yaml", "nsmblx", "nms_free"),
-        **_ultralytics("yolo11", "11/yolo11.yaml", "nsmlx", "nms"),
-        **_ultralytics("yolo26", "26/yolo26.yaml", "nsmlx", "nms_free"),
+        **_ultralytics("yolov10", "nsmblx", "nms_free"),
+        **_ultralytics("yolo11", "nsmlx", "nms"),
+        **_ultralytics("yolo26", "nsmlx", "nms_free"),
         "rtdetr-r18": Entry(rtdetr.RTDetr.read, rtdetr.build),
         **{name: Entry(default_read(model), partial(detector.build, model)) for name, model in CATALOGUE.items()},
         **{
@@ -220,8 +221,8 @@ def _entries() -> dict[str, Entry]:
     }
 
 
-def _ultralytics(family: str, file: str, scales: str, read: Read) -> dict[str, Entry]:
+def _ultralytics(family: str, scales: str, read: Read) -> dict[str, Entry]:
     def build(scale: str, classes: int) -> DetectionModel:
-        return network(released(file.format(scale=scale), scale), classes)
+        return network(peers.definition(family, scale), classes)
 
     return {f"{family}{scale}": Entry(read, partial(build, scale)) for scale in scales}

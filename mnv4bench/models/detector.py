@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
-from mnv4bench.models import yolo
-from mnv4bench.models.mobilenetv4 import backbone, make_divisible
-from mnv4bench.spec import ModelSpec, Read, default_read, derive_seed
+from mnv4bench.model_spec import ModelSpec, Read, Stage, default_read
+from mnv4bench.models import alternatives, peers, stages, yolo
+from mnv4bench.models.attention import Kind
+from mnv4bench.models.mobilenetv4 import MobileNetV4, backbone, make_divisible
+from mnv4bench.models.yolov10 import YOLOv10Backbone
+from mnv4bench.spec import derive_seed
 
 SCALES = {"n": (0.33, 0.25, 1024), "s": (0.33, 0.50, 1024)}
 """Depth multiple, width multiple, widest layer before scaling (ultralytics' compound scaling)."""
@@ -39,18 +43,32 @@ def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
     repeats = max(round(3 * depth), 1)
     c3, c4, c5 = wide(256), wide(512), wide(1024)
     with torch.device("meta"):  # for its channels alone: draws no values
-        _, b3, b4, b5 = backbone(spec.backbone, spec.p5_tap).channels
+        _, b3, b4, b5 = trunk(spec).channels
 
-    attention = {"psa": lambda: yolo.PSA(c5, c5), "none": None}[spec.attention]
+    def stage(name: Stage, inputs: tuple[str, ...], in_channels: int, out_channels: int) -> Part:
+        block = spec.block if name in spec.block_stages else "c2f"
+        kernel = spec.kernel if name == "p5_out" else 3
+        return Part(
+            name, inputs, lambda: stages.build(block, in_channels, out_channels, repeats, kernel, spec.reparameterised)
+        )
+
+    attention = {
+        "none": None,
+        "psa": lambda: yolo.PSA(c5, c5),
+        "psa2": lambda: yolo.C2PSA(c5, c5, 2),
+        "transformer": lambda: alternatives.transformer(c5),
+        "mqa": lambda: alternatives.mobile_mqa(c5),
+    }[spec.attention]
     p5 = "attention" if attention else "sppf"
-    down = {"scdown": lambda: yolo.SCDown(c4, c4, 3, 2), "conv": lambda: yolo.Conv(c4, c4, 3, 2)}[spec.downsample]
-    block = {
-        "c2f": lambda: yolo.C2f(c4 + c5, c5, repeats),
-        "c2fcib": lambda: yolo.C2fCIB(c4 + c5, c5, repeats, shortcut=True, lk=spec.large_kernel),
-    }[spec.p5_block]
+    down = {
+        "conv": lambda: yolo.Conv(c4, c4, 3, 2),
+        "scdown": lambda: yolo.SCDown(c4, c4, 3, 2),
+        "dw_first": lambda: alternatives.DepthwiseFirstDown(c4, c4),
+    }[spec.downsample]
+    full = spec.class_branch == "full"
 
     return [
-        Part("backbone", (), lambda: backbone(spec.backbone, spec.p5_tap)),
+        Part("backbone", (), lambda: trunk(spec)),
         Part("p3", ("backbone",), lambda: Level(1)),
         Part("p4", ("backbone",), lambda: Level(2)),
         Part("p5", ("backbone",), lambda: Level(3)),
@@ -58,18 +76,28 @@ def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
         *([Part("attention", ("sppf",), attention)] if attention else []),
         Part("p4_up", (p5,), Upsample),
         Part("p4_cat", ("p4_up", "p4"), yolo.Concat),
-        Part("p4_mid", ("p4_cat",), lambda: yolo.C2f(c5 + b4, c4, repeats)),
+        stage("p4_mid", ("p4_cat",), c5 + b4, c4),
         Part("p3_up", ("p4_mid",), Upsample),
         Part("p3_cat", ("p3_up", "p3"), yolo.Concat),
-        Part("p3_out", ("p3_cat",), lambda: yolo.C2f(c4 + b3, c3, repeats)),
+        stage("p3_out", ("p3_cat",), c4 + b3, c3),
         Part("p4_down", ("p3_out",), lambda: yolo.Conv(c3, c3, 3, 2)),
         Part("p4_cat_out", ("p4_down", "p4_mid"), yolo.Concat),
-        Part("p4_out", ("p4_cat_out",), lambda: yolo.C2f(c3 + c4, c4, repeats)),
+        stage("p4_out", ("p4_cat_out",), c3 + c4, c4),
         Part("p5_down", ("p4_out",), down),
         Part("p5_cat", ("p5_down", p5), yolo.Concat),
-        Part("p5_out", ("p5_cat",), block),
-        Part("head", ("p3_out", "p4_out", "p5_out"), lambda: yolo.Head(classes, spec.head, read, (c3, c4, c5))),
+        stage("p5_out", ("p5_cat",), c4 + c5, c5),
+        Part("head", ("p3_out", "p4_out", "p5_out"), lambda: yolo.Head(classes, spec.head, read, (c3, c4, c5), full)),
     ]
+
+
+def trunk(spec: ModelSpec) -> MobileNetV4 | YOLOv10Backbone:
+    """Return the backbone: images (B, 3, H, W) → its maps at strides 4, 8, 16 and 32, whose `channels` it names."""
+    if spec.backbone == "yolov10":
+        return YOLOv10Backbone(spec.scale)
+    kind: Kind | Literal["none"] = "mqa" if spec.mobile_attention == "as_published" else spec.mobile_attention
+    return backbone(
+        spec.backbone, spec.p5_tap, kind, kv_downsampling=spec.mobile_attention == "as_published", uib=spec.uib
+    )
 
 
 class Level(nn.Module):
@@ -88,12 +116,14 @@ def Upsample() -> nn.Module:  # noqa: N802 - reads as the layer that it makes
 
 
 def build(spec: ModelSpec, classes: int, *, seed: int = 0, read: Read | None = None) -> yolo.Detector:
-    """Return the detector of a spec, its weights drawn from `seed`.
+    """Return the detector of a spec, a peer where it names one, its weights drawn from `seed`.
 
     Every part draws from a stream of its own, named by seed and part: models that share a part share its initial
     values, whatever else they hold. The caller's random state is left as it was.
     """
     read = read or default_read(spec)
+    if spec.peer is not None:
+        return peers.build(spec.peer, classes, seed=seed, read=read)
     built: dict[str, nn.Module] = {}
     layers = parts(spec, classes, read)
     with torch.random.fork_rng(devices=[]):
@@ -101,4 +131,4 @@ def build(spec: ModelSpec, classes: int, *, seed: int = 0, read: Read | None = N
             torch.manual_seed(derive_seed("initial values", seed, part.name))
             built[part.name] = part.build()
     wiring = {part.name: part.inputs for part in layers}
-    return yolo.Detector(built, wiring, classes, description=spec.model_dump(mode="json"))
+    return yolo.Composed(built, wiring, classes, description=spec.model_dump(mode="json"))

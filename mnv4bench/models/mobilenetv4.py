@@ -6,13 +6,15 @@ The tables are in variants.py; the rows and the blocks that they build in blocks
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
 
 from mnv4bench.errors import SpecError
 from mnv4bench.models.attention import Kind
-from mnv4bench.models.blocks import Row, make_divisible
+from mnv4bench.models.blocks import ConvRow, Row, make_divisible
+from mnv4bench.models.uib import Form, uniform
 from mnv4bench.models.variants import Variant, variant
 from mnv4bench.models.yolo import Conv
 
@@ -82,10 +84,17 @@ class Classifier(nn.Module):
 
 
 def backbone(
-    name: str, p5_tap: int, attention: Kind | Literal["none"] = "mqa", kv_downsampling: bool = True
+    name: str,
+    p5_tap: int,
+    attention: Kind | Literal["none"] = "mqa",
+    kv_downsampling: bool = True,
+    uib: Form = "mixed",
 ) -> MobileNetV4:
-    """Build a trunk by name; see `variants.variant` for the choices of attention."""
-    return MobileNetV4(variant(name, attention, kv_downsampling), p5_tap)
+    """Build a trunk by name; see `variants.variant` for the choices of attention, `uib.uniform` for those of blocks."""
+    chosen = uniform(variant(name, attention, kv_downsampling), uib)
+    if chosen.rows[-1].channels == FEATURES:  # the classifier's last convolution can be tapped too, before its pooling
+        chosen = replace(chosen, rows=(*chosen.rows, ConvRow(1, HEAD_CHANNELS)))
+    return MobileNetV4(chosen, p5_tap)
 
 
 def classifier(

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mnv4bench import torchvision_ops
 from mnv4bench.errors import Mnv4benchError
-from mnv4bench.spec import Read
+from mnv4bench.model_spec import Read
 
 BACKBONE: dict[str, Any] = {
     "embedding_size": 64,

@@ -14,18 +14,20 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from mnv4bench import torchvision_ops
 from mnv4bench.errors import Mnv4benchError, SpecError
-from mnv4bench.spec import AugmentSpec, Read
+from mnv4bench.model_spec import Read
+from mnv4bench.spec import AugmentSpec, LossSpec
 
 FONT = "Arial.ttf"
 """What ultralytics draws labels with, and looks for on the network where it finds none of that name."""
@@ -67,7 +69,7 @@ from ultralytics.nn.modules.block import PSABlock, RepVGGDW
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import DEFAULT_CFG_DICT, ROOT, USER_CONFIG_DIR, YAML
 from ultralytics.utils.events import events
-from ultralytics.utils.loss import v8DetectionLoss
+from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.torch_utils import ModelEMA, fuse_conv_and_bn, initialize_weights
 
 torchvision_ops.declare()
@@ -79,11 +81,13 @@ __all__ = [
     "C2f",
     "C2fCIB",
     "CocoDataset",
+    "Composed",
     "Concat",
     "Conv",
     "Detect",
     "DetectionModel",
     "Detector",
+    "E2ELoss",
     "Head",
     "ModelEMA",
     "PSABlock",
@@ -100,6 +104,8 @@ class Head(v10Detect):
     """YOLOv10's decoupled head with its light classification branch (section 3.2), for either or both assignments.
 
     Args:
+        full_class_branch: two full 3×3 convolutions in the classification branch, as in YOLOv8, in place of depthwise
+            separable ones.
         assignment: one_to_many and one_to_one hold one branch; dual holds both, the one-to-one branch fed by features
             through which no gradient flows back.
         read: how `eval` output is read. "nms_free": (B, 300, 6) rows of x1, y1, x2, y2, score, class in pixels;
@@ -111,9 +117,17 @@ class Head(v10Detect):
 
     legacy = False  # ultralytics keeps this per class and other models in the process may set it
 
-    def __init__(self, classes: int, assignment: str, read: Read, channels: Sequence[int]) -> None:
+    def __init__(
+        self, classes: int, assignment: str, read: Read, channels: Sequence[int], full_class_branch: bool = False
+    ) -> None:
         _check_read(assignment, read)
         super().__init__(classes, tuple(channels))
+        if full_class_branch:
+            wide = max(channels[0], min(classes, 100))
+            self.cv3 = nn.ModuleList(
+                nn.Sequential(Conv(c, wide, 3), Conv(wide, wide, 3), nn.Conv2d(wide, classes, 1)) for c in channels
+            )
+            self.one2one_cv3 = deepcopy(self.cv3)
         self.assignment = assignment
         self.read = read
         if assignment != "dual":
@@ -137,38 +151,141 @@ def _check_read(assignment: str, read: str) -> None:
         raise SpecError(f"a {assignment} head cannot be read {read!r}; allowed: {', '.join(READS[assignment])}")
 
 
-class DetectionLoss:
-    """The loss of a head: one term per branch, added with equal weight (YOLOv10, section 3.1).
+class Criterion(Protocol):
+    """The loss that a detector is trained with."""
 
-    A one-to-many branch is assigned the 10 best anchors of each object, a one-to-one branch the best, both ranked by
-    score^0.5 × IoU^6. Called with predictions and a batch, it returns the terms (box, class, distance) times the batch
-    size, and the same as a mapping of detached values.
+    epoch: int
+    """Epochs that are over; whoever trains keeps it up to date."""
+
+    def __call__(self, preds: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return three terms (box, class, distance) times the batch size, and three detached values in that order."""
+
+
+class DetectionLoss:
+    """The loss of a head: one term per branch, by default added with equal weight (YOLOv10, section 3.1).
+
+    A one-to-many branch is assigned the 10 best anchors of each object, ranked by score^0.5 × IoU^6, a one-to-one
+    branch the best by the exponents of `spec`. Called with predictions and a batch, it returns the terms (box, class,
+    distance) times the batch size, and the same as a mapping of detached values.
     """
 
-    def __init__(self, model: Detector) -> None:
-        assignment = model.head.assignment
-        anchors = {"one_to_many": (10,), "one_to_one": (1,), "dual": (10, 1)}[assignment]
-        branches = ("one2many", "one2one") if assignment == "dual" else (None,)
-        self.terms = [(branch, v8DetectionLoss(model, tal_topk=k)) for branch, k in zip(branches, anchors, strict=True)]
-        self.updates = 0
+    def __init__(self, model: Detector, spec: LossSpec, epochs: int) -> None:
+        """Make the terms.
+
+        Args:
+            epochs: of the whole training, over which decaying weights change.
+        """
+        self.spec, self.epochs = spec, epochs
+        self.epoch = 0
+        assignment = model.assignment
+        self.terms: dict[str | None, v8DetectionLoss] = {}
+        if assignment != "one_to_one":
+            self.terms["one2many" if assignment == "dual" else None] = v8DetectionLoss(model, tal_topk=10)
+        if assignment != "one_to_many":
+            one_to_one = v8DetectionLoss(model, tal_topk=1)
+            one_to_one.assigner.alpha, one_to_one.assigner.beta = spec.alpha, spec.beta
+            self.terms["one2one" if assignment == "dual" else None] = one_to_one
 
     def __call__(self, preds: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         preds = preds[1] if isinstance(preds, tuple) else preds  # eval mode returns detections first
-        results = [loss(preds[branch] if branch else preds, batch) for branch, loss in self.terms]
-        total = sum(loss for loss, _ in results)
-        items = {name: sum(values[name] for _, values in results) for name in results[0][1]}
+        results = [
+            (self.weight(branch), *term(preds[branch] if branch else preds, batch))
+            for branch, term in self.terms.items()
+        ]
+        total = sum(weight * loss for weight, loss, _ in results)
+        items = {name: sum(weight * values[name] for weight, _, values in results) for name in results[0][2]}
         return total, items
 
+    def weight(self, branch: str | None) -> float:
+        """Return a branch's weight in this epoch."""
+        if branch is None or self.spec.weights == "sum":
+            return 1.0
+        one_to_many = 0.8 - 0.7 * min(self.epoch / max(self.epochs - 1, 1), 1.0)
+        return one_to_many if branch == "one2many" else 1.0 - one_to_many
+
     def update(self) -> None:
-        """ultralytics' trainer calls this after each epoch; these weights do not change."""
-        self.updates += 1
+        """Move on to the next epoch; ultralytics' trainer calls this after each one."""
+        self.epoch += 1
 
 
 class Detector(DetectionModel):
-    """An ultralytics DetectionModel wired from named parts.
+    """An ultralytics DetectionModel of named parts: all that training, scoring, counting and timing ask of a network.
 
-    `parts` names the layers in order; `part_state` and `load_part_state` use those names as prefixes of tensor names.
+    - Its tensors: `parts` names the layers in order; `part_state` and `load_part_state` use those names as prefixes.
+    - Training: `init_criterion` gives its loss; `args` are ultralytics' settings, `names` the classes.
+    - Reading: `read` is one of those that `assignment` allows; `branches` decodes what `head` returns.
+    - Deployment: `fuse`.
     """
+
+    parts: tuple[str, ...]
+    assignment: str
+    """Which branches the head holds: one_to_many, one_to_one, or dual."""
+
+    @property
+    def head(self) -> Detect:
+        return self.model[-1]
+
+    @property
+    def head_channels(self) -> tuple[int, ...]:
+        """Channels of the feature maps that the head reads, P3 to P5; without meaning once it is fused."""
+        return tuple(branch[0].conv.in_channels for branch in self.head.cv2)
+
+    @property
+    def read(self) -> Read:
+        """How detections are read; assign "nms" to a dual model to use its one-to-many branch."""
+        return "nms_free" if self.head.end2end else "nms"
+
+    @read.setter
+    def read(self, value: Read) -> None:
+        _check_read(self.assignment, value)
+        if value != self.read and self.is_fused():
+            raise SpecError(f"this model was fused for {self.read!r}, which removed its other branch: set read first")
+        self._read_by(value)
+
+    def _read_by(self, value: Read) -> None:
+        self.head.end2end = value == "nms_free"
+
+    @property
+    def end2end(self) -> bool:
+        return bool(self.head.end2end)
+
+    @end2end.setter
+    def end2end(self, value: bool) -> None:
+        """Ignore what ultralytics' predictor, validator and exporter ask for: `read` decides."""
+
+    def fuse(self, verbose: bool = False, imgsz: int = 640) -> Detector:
+        """Fold batch norms and remove the branch that is not read, in place; cannot be undone.
+
+        ultralytics calls it before it predicts, validates or exports.
+        """
+        torchvision_ops.provide()
+        super().fuse(verbose=verbose, imgsz=imgsz)
+        return self
+
+    def init_criterion(self, spec: LossSpec | None = None, epochs: int | None = None) -> Criterion:
+        """Return the model's loss; ultralytics calls this without arguments.
+
+        Args:
+            epochs: of the whole training, over which weights may change; by default those that `args` name.
+        """
+        return DetectionLoss(self, spec or LossSpec(), epochs or self.args.epochs)
+
+    def part_state(self) -> dict[str, Tensor]:
+        """Return the state dict with part names in place of layer numbers: "p5_out.cv1.conv.weight"."""
+        return {self._part_name(key): value for key, value in self.state_dict().items()}
+
+    def load_part_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load what `part_state` returned, whole and exactly."""
+        names = {self._part_name(key): key for key in self.state_dict()}
+        self.load_state_dict({names.get(name, name): value for name, value in state.items()}, strict=True)
+
+    def _part_name(self, key: str) -> str:
+        _, index, rest = key.split(".", 2)
+        return f"{self.parts[int(index)]}.{rest}"
+
+
+class Composed(Detector):
+    """A detector wired from our own parts, which end in a Head."""
 
     def __init__(
         self,
@@ -198,6 +315,7 @@ class Detector(DetectionModel):
             self.save.extend(sources)
         self.save = sorted(set(self.save))
         self.model = nn.Sequential(*layers.values())
+        self.assignment = self.head.assignment
         self.names = {index: str(index) for index in range(classes)}
         self.yaml = {"nc": classes, "channels": 3, "mnv4bench": dict(description)}
         # Exported files are named after it; there is no such file.
@@ -224,58 +342,8 @@ class Detector(DetectionModel):
         for norm, eps in chosen:  # the backbone's own
             norm.eps = eps
 
-    @property
-    def head(self) -> Head:
-        head = self.model[-1]
-        assert isinstance(head, Head)
-        return head
-
-    @property
-    def read(self) -> Read:
-        """How detections are read; assign "nms" to a dual model to use its one-to-many branch."""
-        return self.head.read
-
-    @read.setter
-    def read(self, value: Read) -> None:
-        _check_read(self.head.assignment, value)
-        if value != self.head.read and self.is_fused():
-            raise SpecError(
-                f"this model was fused for {self.head.read!r}, which removed its other branch: set read first"
-            )
+    def _read_by(self, value: Read) -> None:
         self.head.read = value
-
-    @property
-    def end2end(self) -> bool:
-        return self.head.end2end
-
-    @end2end.setter
-    def end2end(self, value: bool) -> None:
-        """See Head.end2end."""
-
-    def fuse(self, verbose: bool = False, imgsz: int = 640) -> Detector:
-        """Fold batch norms and remove the branch that is not read, in place; cannot be undone.
-
-        ultralytics calls it before it predicts, validates or exports.
-        """
-        torchvision_ops.provide()
-        super().fuse(verbose=verbose, imgsz=imgsz)
-        return self
-
-    def init_criterion(self) -> DetectionLoss:
-        return DetectionLoss(self)
-
-    def part_state(self) -> dict[str, Tensor]:
-        """Return the state dict with part names in place of layer numbers: "p5_out.cv1.conv.weight"."""
-        return {self._part_name(key): value for key, value in self.state_dict().items()}
-
-    def load_part_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load what `part_state` returned, whole and exactly."""
-        names = {self._part_name(key): key for key in self.state_dict()}
-        self.load_state_dict({names.get(name, name): value for name, value in state.items()}, strict=True)
-
-    def _part_name(self, key: str) -> str:
-        _, index, rest = key.split(".", 2)
-        return f"{self.parts[int(index)]}.{rest}"
 
 
 class _WrappedYOLO(YOLO):
@@ -327,19 +395,28 @@ def released(file: str, scale: str) -> dict[str, Any]:
 
 def network(definition: Mapping[str, Any], classes: int) -> DetectionModel:
     """Build a network from rows in ultralytics' form, read NMS-free where it has a one-to-one head."""
-    # Kept per class and set by whatever was built last: it shapes the next head, or draws other initial values.
-    legacy, Detect.legacy = Detect.legacy, False
-    try:
+    with own_head_form():
         model = DetectionModel({**definition, "nc": classes}, verbose=False)
-    finally:
-        Detect.legacy = legacy
     model.task = "detect"
-    if _has_one_to_one(model.model[-1]):
+    if has_one_to_one(model.model[-1]):
         model.end2end = True
     return model
 
 
-def _has_one_to_one(head: nn.Module) -> bool:
+@contextmanager
+def own_head_form() -> Iterator[None]:
+    """Keep what is built within from shaping the heads that are built after it, and be shaped by none before.
+
+    ultralytics keeps a head's form per class, as whatever was built last sets it.
+    """
+    legacy, Detect.legacy = Detect.legacy, False
+    try:
+        yield
+    finally:
+        Detect.legacy = legacy
+
+
+def has_one_to_one(head: nn.Module) -> bool:
     return getattr(head, "one2one_cv2", None) is not None
 
 
@@ -368,7 +445,7 @@ def load_checkpoint(path: Path) -> tuple[DetectionModel, Read, tuple[str, ...]]:
     names = tuple(str(known[index]) for index in sorted(known))
     if isinstance(model, Detector):
         return model, model.read, names
-    model.end2end = _has_one_to_one(head)
+    model.end2end = has_one_to_one(head)
     return model, "nms_free" if model.end2end else "nms", names
 
 
@@ -396,7 +473,7 @@ def branches(model: Detector, images: Tensor) -> dict[Read, tuple[Tensor, Tensor
     """
     _, preds = model(images)
     head = model.head
-    raw = {"nms": preds["one2many"], "nms_free": preds["one2one"]} if "one2one" in preds else {head.read: preds}
+    raw = {"nms": preds["one2many"], "nms_free": preds["one2one"]} if "one2one" in preds else {model.read: preds}
     decoded: dict[Read, tuple[Tensor, Tensor]] = {}
     xyxy, head.xyxy = head.xyxy, True
     try:

@@ -10,7 +10,7 @@ from typing import Any
 from mnv4bench.errors import SpecError
 from mnv4bench.published.checks import Check
 from mnv4bench.published.measures import parse
-from mnv4bench.published.schema import Claim, Column, Figure, Part, Publications, Relation, Source, Table, Tested
+from mnv4bench.published.schema import Claim, Column, Figure, Part, Publications, Relation, Source, Table, Tested, Timed
 from mnv4bench.yamlfile import YamlFile, nearest
 
 FOLDER = Path(__file__).parent
@@ -51,6 +51,7 @@ class Fact:
     remark: str = ""
     beside: Mapping[str, Check] = field(default_factory=dict)
     part: Part | None = None
+    timed: Timed | None = None
 
     @property
     def tolerance(self) -> float | None:
@@ -166,6 +167,7 @@ class _Reader:
             remark=claim.remark,
             beside=self._beside(claim, place, {}),
             part=claim.part,
+            timed=claim.timed,
         )
 
     def _test(self, tested: Tested, place: tuple[str, ...], row: Mapping[str, Any]) -> Check | Needs | OtherDevice:

@@ -12,7 +12,8 @@ from mnv4bench.published.checks import Cell, Check, Measured, NotHere
 from mnv4bench.published.checks import Counter as Counts
 from mnv4bench.published.facts import Fact, Needs, OtherDevice, Published
 from mnv4bench.published.schema import Source
-from mnv4bench.records import Record
+from mnv4bench.published.times import in_words
+from mnv4bench.records import Latency, Record
 
 Outcome = Literal["reproduced", "differs", "not testable here", "not comparable"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -114,17 +115,20 @@ class Desk:
         return replace(quoted, value=round(quoted.value, decimals))
 
 
-def ledger(published: Published, counts: Counts, parts: Parts | None = None) -> tuple[Row, ...]:
+def ledger(
+    published: Published, counts: Counts, parts: Parts | None = None, times: Latency | None = None
+) -> tuple[Row, ...]:
     """Return a row for each published figure, in the order of the files.
 
     Args:
         parts: what this project's ablations measured of the same parts.
+        times: of the networks that claims on time are about (`times.networks`); None where they were not timed.
     """
     desk = Desk(published, counts)
-    return tuple(judge(fact, desk, parts or {}) for fact in published.facts.values())
+    return tuple(judge(fact, desk, parts or {}, times) for fact in published.facts.values())
 
 
-def judge(fact: Fact, desk: Desk, parts: Parts) -> Row:
+def judge(fact: Fact, desk: Desk, parts: Parts, times: Latency | None = None) -> Row:
     """Return a figure's row. What is measured is measured before the published figure is looked at."""
     measured: Measured | None = None
     reason = ""
@@ -141,10 +145,10 @@ def judge(fact: Fact, desk: Desk, parts: Parts) -> Row:
         return _row(fact, published, measured.value, verdict, _basis(fact, measured), reason)
     if isinstance(fact.test, Check):
         return _row(fact, published, None, "not testable here", "", reason)
-    return _untested(fact, fact.test, published, parts)
+    return _untested(fact, fact.test, published, parts, times)
 
 
-def _untested(fact: Fact, test: Needs | OtherDevice, published: Measured, parts: Parts) -> Row:
+def _untested(fact: Fact, test: Needs | OtherDevice, published: Measured, parts: Parts, times: Latency | None) -> Row:
     part = fact.part and parts.get((fact.part.ablation, fact.part.arm, fact.part.quantity))
     value = part.value if fact.part and part and fact.unit == UNITS[fact.part.quantity] else None
     basis = "" if value is None else "same part, measured here"
@@ -156,6 +160,13 @@ def _untested(fact: Fact, test: Needs | OtherDevice, published: Measured, parts:
     if fact.part:
         missing = f"This preset has no result for {fact.part.ablation}/{fact.part.arm} yet."
         reason = f"{reason} {part.sentence if part else missing}"
+    if fact.timed and times is None:
+        reason += " Its networks were not timed here yet: `mnv4bench ledger --time` does."
+    elif fact.timed and times is not None:
+        measured, sentence = in_words(fact.timed, times)
+        reason = f"{reason} {sentence}"
+        if value is None and measured is not None:
+            value, basis = measured, "forward passes timed here"
     return _row(fact, published, value, verdict, basis, reason)
 
 

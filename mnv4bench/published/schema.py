@@ -33,6 +33,26 @@ class Part(Record):
     quantity: Literal["AP", "latency"]
 
 
+class Timed(Record):
+    """Networks of the catalogue whose forward passes, timed here, say the same as a claim on time."""
+
+    model: str
+    over: str
+    beyond: str | None = None
+    """A network that both are an addition to: the figure is by how many per cent the time that `model` adds is less
+    than what `over` adds."""
+    form: Literal["ratio", "speedup", "less_percent"] = "ratio"
+    """The time of `model` over that of `over`; its inverse; by how many per cent it is less."""
+
+    @property
+    def unit(self) -> str:
+        return " %" if self.beyond or self.form == "less_percent" else " ×"
+
+    @property
+    def decimals(self) -> int:
+        return 1 if self.unit == " %" else 3
+
+
 class Tested(Record):
     """How a figure is tested: exactly one of `check`, `needs` and `device` is given."""
 
@@ -105,6 +125,7 @@ class Claim(Tested):
     """Printed decimals; by default those of the figure as it stands in the file."""
     relation: Relation = "equals"
     part: Part | None = None
+    timed: Timed | None = None
 
     @model_validator(mode="after")
     def _one_figure(self) -> Claim:

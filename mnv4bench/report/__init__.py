@@ -18,7 +18,7 @@ def write_tables(plan: Plan, results: Path) -> None:
 
 
 def write_figures(plan: Plan, results: Path) -> None:
-    """Write figures/{effects,pareto,curves,slices,detections}.{png,pdf}."""
+    """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf}."""
     from mnv4bench.report import figures
 
     figures.write_figures(plan, results)

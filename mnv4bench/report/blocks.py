@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mnv4bench.report import claims, words
 from mnv4bench.report import verdict_words as say
-from mnv4bench.report import words
 from mnv4bench.report.cells import Cell, Table, table
 from mnv4bench.report.collect import ArmResult, Results
 
@@ -26,7 +26,7 @@ class Block:
     notes: tuple[tuple[str, str], ...]
     """Letter and sentence; the letters stand at the arms' names."""
     claims: tuple[str, ...]
-    """The published claim and what was measured beside it; empty where the ablation names none."""
+    """What the source prints and what was measured beside it; empty where the ablation names no source."""
 
 
 def block(results: Results, name: str) -> Block:
@@ -50,7 +50,7 @@ def block(results: Results, name: str) -> Block:
         cost=_cost(results, arms, names),
         scores=_scores(arms, names, decimals),
         notes=tuple((letter, words.capital(note)) for note, letter in letters.items()),
-        claims=_claims(results, name),
+        claims=claims.sentences(spec, arms),
     )
 
 
@@ -61,19 +61,6 @@ def _letters(arms: Sequence[ArmResult], planned: int) -> dict[str, str]:
 
 def _letter(position: int) -> str:
     return chr(ord("a") + position) if position < 26 else f"a{position - 25}"
-
-
-def _claims(results: Results, name: str) -> tuple[str, ...]:
-    published, arms = results.plan.ablations[name].published, results.ablations[name]
-    claim = words.published_claim(published)
-    if claim is None:
-        return ()
-    baseline = next(arm for arm in arms if arm.is_baseline)
-    beside = [
-        f"Measured here, {arm.arm.name} − {baseline.arm.name}: {words.measured_beside(published, arm, baseline)}."
-        for arm in words.claimed_arms(published, arms)
-    ]
-    return (f"Published: {claim}.", *beside)
 
 
 def _accuracy(results: Results, arms: Sequence[ArmResult], names: Sequence[Cell], decimals: int) -> Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,12 @@ def table(header: Sequence[str], align: str, rows: Iterable[Sequence[Cell | str]
             f"rows of {sorted(set(map(len, made)))} cells under {len(header)} titles, {len(align)} aligned"
         )
     return Table(tuple(header), align, made)
+
+
+def printable(content: Table) -> dict[str, Any]:
+    """Return the table as paper/main.typ sets it."""
+    return {
+        "header": list(content.header),
+        "align": list(content.align),
+        "rows": [[asdict(cell) for cell in row] for row in content.rows],
+    }

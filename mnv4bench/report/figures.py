@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,14 +16,19 @@ from mnv4bench.report import words
 from mnv4bench.report.collect import ArmResult, Results, collect, read_curve
 from mnv4bench.report.forest import forest
 from mnv4bench.report.pareto import pareto
+from mnv4bench.report.parts import cost
 from mnv4bench.report.sheet import sheet
 from mnv4bench.report.style import FAINT, WIDTH, arm_colours, figure, look, save
 
+MANY, TALLEST = 8, 9.2
+"""Panels that stand in two columns; inches of all rows together."""
+CRAMPED = 4.5
+"""Points of the type in the legends of more panels than that."""
 SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
 def write_figures(plan: Plan, results: Path, dataset: Path | None = None) -> None:
-    """Write figures/{effects,pareto,curves,slices,detections}.{png,pdf} under `results`.
+    """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf} under `results`.
 
     Raises:
         Mnv4benchError: a result file is missing or wrong.
@@ -34,20 +40,35 @@ def write_figures(plan: Plan, results: Path, dataset: Path | None = None) -> Non
             save(draw(found), folder, name)
 
 
-def _grid(panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    columns = min(2, panels)
+def _grid(results: Results, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a panel per ablation with its title; many stand in three columns, so that a page holds them.
+
+    Args:
+        height: inches of a row, less where there are many.
+    """
+    panels = len(results.ablations)
+    columns = 3 if _crowded(results) else min(2, panels)
     rows = ceil(panels / columns)
-    made = figure(WIDTH, height * rows)
+    made = figure(WIDTH, min(height * rows, max(height, TALLEST)))
     axes = [made.add_subplot(rows, columns, position + 1) for position in range(panels)]
+    for axis, name in zip(axes, results.ablations, strict=True):
+        title = words.wrapped(results.plan.ablations[name].title, 88 // columns)
+        axis.set_title(title, loc="left", fontsize=8 if columns < 3 else 6.5)
+        axis.tick_params(labelsize=7 if columns < 3 else 5.5)
+        axis.xaxis.label.set_fontsize(7.5 if columns < 3 else 6)
+        axis.yaxis.label.set_fontsize(7.5 if columns < 3 else 6)
     return made, axes
+
+
+def _crowded(results: Results) -> bool:
+    return len(results.ablations) > MANY
 
 
 def curves(results: Results) -> Figure:
     """Return training loss over epochs, one panel per ablation: seeds thin, their mean thick, distillation dotted."""
-    made, axes = _grid(len(results.ablations), 2.0)
-    for axis, (name, arms) in zip(axes, results.ablations.items(), strict=True):
+    made, axes = _grid(results, 2.0)
+    for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _curve_panel(axis, results, arms)
-        axis.set_title(words.wrapped(results.plan.ablations[name].title, 44), loc="left")
         axis.set_xlabel("epoch")
         axis.set_ylabel("training loss")
     return made
@@ -64,9 +85,15 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         _curve(axis, results, group, colours[group[0].arm.name])
     done = [read_curve(results.folder, result.run)["loss"] for arm in arms for result in arm.done]
     # A diverging loss must not squeeze the others flat.
-    axis.set_ylim(0, 1.05 * max(max(loss) for loss in done) if done else None)
+    highest = max(max(loss) for loss in done) if done else None
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(loc="best")
+    if not _crowded(results):
+        axis.set_ylim(0, highest and 1.05 * highest)
+        axis.legend(loc="best")
+        return
+    # Room above the curves for the legend's rows.
+    axis.set_ylim(0, highest and (1.05 + 0.13 * ceil(len(axis.get_legend_handles_labels()[1]) / 2)) * highest)
+    axis.legend(loc="upper right", ncols=2, fontsize=CRAMPED, labelspacing=0.2, handlelength=1, borderaxespad=0)
 
 
 def _curve(axis: Axes, results: Results, group: list[ArmResult], colour: str) -> None:
@@ -78,14 +105,24 @@ def _curve(axis: Axes, results: Results, group: list[ArmResult], colour: str) ->
     ]
     for seed in [*whole, *parts]:
         axis.plot(seed["epoch"], seed["loss"], color=colour, linewidth=0.5, alpha=0.45)
-    label = "\n".join(f"{arm.arm.name}: {'AP ' * bool(arm.done)}{words.mean_cell(arm, 3)}" for arm in group)
+    label = "\n".join(_named(results, arm) for arm in group)
     if not whole:
         axis.plot([], [], color=colour, label=label)
         return
     axis.plot(whole[0]["epoch"], _mean(whole, "loss"), color=colour, linewidth=1.6, label=label)
     if any(value > 0 for seed in whole for value in seed["distill_loss"]):
         mean = _mean(whole, "distill_loss")
-        axis.plot(whole[0]["epoch"], mean, color=colour, linewidth=1.2, linestyle=":", label="its distillation term")
+        # One entry for all arms: the colour says whose it is.
+        first = "distillation term" not in axis.get_legend_handles_labels()[1]
+        style: dict[str, Any] = {"label": "distillation term"} if first else {}
+        axis.plot(whole[0]["epoch"], mean, color=colour, linewidth=1.2, linestyle=":", **style)
+
+
+def _named(results: Results, arm: ArmResult) -> str:
+    """Name an arm's curve, with its AP where there is room, or how its runs ended."""
+    if _crowded(results) and arm.done:
+        return arm.arm.name
+    return f"{arm.arm.name}: {'AP ' * bool(arm.done)}{words.mean_cell(arm, 3)}"
 
 
 def _mean(seeds: list[dict[str, list[float]]], column: str) -> list[float]:
@@ -94,10 +131,9 @@ def _mean(seeds: list[dict[str, list[float]]], column: str) -> list[float]:
 
 def slices(results: Results) -> Figure:
     """Return AP per slice, one panel per ablation, seeds as dots; per object size where the data has no slices."""
-    made, axes = _grid(len(results.ablations), 1.9)
-    for axis, (name, arms) in zip(axes, results.ablations.items(), strict=True):
+    made, axes = _grid(results, 1.9)
+    for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _slice_panel(axis, results, arms)
-        axis.set_title(words.wrapped(results.plan.ablations[name].title, 44), loc="left")
         axis.set_ylabel("AP")
     return made
 
@@ -121,15 +157,25 @@ def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         axis.bar(0, 0, 0, color=colours[arm.arm.name], alpha=0.55, label=arm.arm.name)
     axis.set_xticks(range(len(parts)), [SIZES.get(part, part) for part in parts])
     axis.set_xlim(-0.6, len(parts) - 0.4)
-    axis.set_ylim(0, axis.get_ylim()[1] * 1.22)
+    columns = min(3, len(arms))
+    # Room above the bars for each of the legend's rows.
+    axis.set_ylim(0, axis.get_ylim()[1] * (1.05 + 0.17 * ceil(len(arms) / columns)))
     axis.tick_params(axis="x", length=0)
     axis.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.5)
     axis.set_axisbelow(True)
-    axis.legend(loc="upper left", ncols=len(arms), handlelength=1, columnspacing=1, borderaxespad=0)
+    axis.legend(
+        loc="upper left",
+        ncols=columns,
+        fontsize=CRAMPED if _crowded(results) else None,
+        handlelength=1,
+        columnspacing=1,
+        borderaxespad=0,
+        labelspacing=0.2,
+    )
 
 
 def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
     return arm.scores(part) if part in SIZES else arm.scores("AP", part)
 
 
-DRAWN = {"effects": forest, "pareto": pareto, "curves": curves, "slices": slices, "detections": sheet}
+DRAWN = {"effects": forest, "cost": cost, "pareto": pareto, "curves": curves, "slices": slices, "detections": sheet}

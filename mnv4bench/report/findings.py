@@ -29,8 +29,10 @@ def abstract(results: Results) -> list[str]:
     ]
     if seeds == 1:
         sentences.append("With one seed the intervals hold image noise only and cannot speak for another training.")
-    if results.plan.preset.trunk is not None:
-        sentences.append("All arms share a trained trunk: these are marginal effects in an already trained network.")
+    scratch = len(words.from_scratch(results.plan))
+    if results.plan.preset.trunk is not None and scratch < len(results.ablations):
+        some = f"But for {words.count(scratch, 'ablation')} trained from scratch, all arms" if scratch else "All arms"
+        sentences.append(f"{some} share a trained trunk: these are marginal effects in an already trained network.")
     return sentences
 
 

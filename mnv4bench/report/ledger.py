@@ -19,6 +19,9 @@ from mnv4bench.report.latex import escape
 from mnv4bench.report.raw import to_csv
 from mnv4bench.report.runs import read_record
 
+CLAIMED_TIMES = Path("latency") / "claims.json"
+"""Under a preset's results: times of the networks that published claims on time are about."""
+
 HOW_TO_READ = (
     "“reproduced”: what was counted or recomputed lies within half a unit of the last printed digit, the rounding of "
     "the figures that it is computed from included. “differs”: it does not.",
@@ -33,14 +36,16 @@ HOW_TO_READ = (
 def write_ledger(plan: Plan, results: Path) -> LedgerSummary:
     """Write tables/ledger.{csv,md,tex,json} under `results`; counts of models are kept in counts.json beside them.
 
-    compare.json and latency/latency.json are read where they exist.
+    compare.json, latency/latency.json and latency/claims.json are read where they exist.
 
     Raises:
         Mnv4benchError: a file of the package's published figures, or a result file, is not valid.
     """
     results = Path(results)
     published = load()
-    rows = ledger(published, Counts(results / "counts.json"), parts(plan, results))
+    claims = results / CLAIMED_TIMES
+    times = read_record(claims, Latency) if claims.exists() else None
+    rows = ledger(published, Counts(results / "counts.json"), parts(plan, results), times)
     found = summary(rows, published.sources)
     folder = results / "tables"
     write_text(folder / "ledger.csv", to_csv([row.model_dump() for row in rows], tuple(Row.model_fields)))
@@ -149,6 +154,11 @@ def rows_table(rows: Iterable[Row], found: LedgerSummary) -> Table:
 
 def _where(row: Row, found: LedgerSummary) -> str:
     return ", ".join(filter(None, (found.sources[row.source].name, row.place)))
+
+
+def figure_in_words(row: Row) -> tuple[str, str]:
+    """Return the published figure, and what was obtained, with their unit."""
+    return _figure(row.published, row), _obtained(row)
 
 
 def _obtained(row: Row) -> str:

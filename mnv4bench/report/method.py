@@ -51,8 +51,7 @@ def _classes(names: tuple[str, ...]) -> str:
 def training(results: Results) -> list[str]:
     """Return the protocol and the recipe."""
     preset = results.plan.preset
-    sentences = [words.protocol(results.plan), f"Every arm was trained for {_recipe(preset.train)}."]
-    sentences += _before(results)
+    sentences = [words.protocol(results.plan), *_recipes(results), *_before(results)]
     augment = [f"{name} {words.plain(value)}" for name, value in preset.train.augment if value]
     sentences.append(f"Augmentation: {', '.join(augment) or 'none'}.")
     hours = sum(status.seconds for status in results.statuses.values()) / 3600
@@ -80,6 +79,21 @@ def _before(results: Results) -> list[str]:
         epochs = words.count(runs[name].train.epochs, "epoch")
         sentences.append(f"The teacher of distilled arms was trained for {epochs}, {origin}.")
     return sentences
+
+
+def _recipes(results: Results) -> list[str]:
+    """Return how the arms were trained, a sentence per recipe, the most common first."""
+    users: dict[str, dict[str, int]] = {}
+    for arm in results.arms:
+        recipe = _recipe(results.plan.runs[next(iter(arm.arm.runs.values()))].train)
+        of_recipe = users.setdefault(recipe, {})
+        of_recipe[arm.arm.ablation] = of_recipe.get(arm.arm.ablation, 0) + 1
+    first, *others = sorted(users, key=lambda recipe: -sum(users[recipe].values()))
+    who = "The other arms were" if others else "Every arm was"
+    return [
+        *(f"The arms of {words.join(users[recipe])} were trained for {recipe}." for recipe in others),
+        f"{who} trained for {first}.",
+    ]
 
 
 def _recipe(train: TrainSpec) -> str:
@@ -163,8 +177,10 @@ def _contaminated(dirty: int, sessions: int) -> str:
 def limits(results: Results) -> list[str]:
     """Return what these numbers cannot say."""
     preset = results.plan.preset
+    scales = {arm.arm.model.scale for arm in results.arms}
+    sizes = "one detector size" if len(scales) == 1 else "one detector size but for the arms that ask about size"
     sentences = [
-        f"One data set, {results.data.record.name}, at {preset.data.imgsz} pixels, and one detector size.",
+        f"One data set, {results.data.record.name}, at {preset.data.imgsz} pixels, and {sizes}.",
         "YOLOv10 was trained on COCO at 640 pixels and timed on a T4 GPU with TensorRT FP16, MobileNetV4 on ImageNet "
         "and timed on phones; a published number is set beside a measured one for orientation, not as a reproduction.",
         "Times hold for the machine named below; between machines only ratios to a baseline should be compared.",

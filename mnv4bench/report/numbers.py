@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mnv4bench.files import write_json
-from mnv4bench.report import error_types, findings, method, speed, words
+from mnv4bench.report import error_types, findings, forest, method, pareto, speed, words
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report.blocks import Block, block, columns, verdicts
-from mnv4bench.report.cells import Table
-from mnv4bench.report.collect import Results
-from mnv4bench.report.pareto import same_arms
+from mnv4bench.report.cells import Table, printable
+from mnv4bench.report.checked import checked
+from mnv4bench.report.collect import Results, distinct
 from mnv4bench.report.raw import raw_rows
-from mnv4bench.report.sheet import RULE, RULE_WITHOUT_SLICES, THRESHOLD
+from mnv4bench.report.sheet import RULE, RULE_WITHOUT_SLICES, THRESHOLD, shown
 
 
 def write_numbers(results: Results) -> Path:
@@ -30,6 +29,7 @@ def numbers(results: Results) -> dict[str, Any]:
     return {
         "preset": plan.preset_name,
         "title": plan.preset.title,
+        "ledger": checked(results.folder),
         "abstract": findings.abstract(results),
         "data": method.data(results),
         "training": method.training(results),
@@ -42,10 +42,10 @@ def numbers(results: Results) -> dict[str, Any]:
         "machine": method.machine(results),
         "model": _model(results),
         "ablations": [_ablation(results, name) for name in results.ablations],
-        "verdicts": _printable(verdicts(results)),
+        "verdicts": printable(verdicts(results)),
         "table": _table(results),
         "errors": _errors(results),
-        "quantised": _printable(speed.quantised(results)),
+        "quantised": printable(speed.quantised(results)),
         "seeds": _seeds(results),
         "slices": _slices(results),
         "captions": captions(results),
@@ -54,17 +54,17 @@ def numbers(results: Results) -> dict[str, Any]:
 
 
 def _model(results: Results) -> dict[str, str]:
-    return {name: str(value) for name, value in results.plan.preset.model}
+    return {name: words.setting(value) for name, value in results.plan.preset.model}
 
 
 def _ablation(results: Results, name: str) -> dict[str, Any]:
     spec = results.plan.ablations[name]
     arms = [
         {
-            "name": arm,
-            "changes": words.join(f"{key} = {value}" for key, value in overrides.items()) or "the default detector",
+            "name": arm.arm.name,
+            "changes": words.settings(spec.common | spec.arms[arm.arm.name]) or "the default detector",
         }
-        for arm, overrides in spec.arms.items()
+        for arm in results.ablations[name]
     ]
     b = block(results, name)
     return {
@@ -83,19 +83,10 @@ def _pairs(legend: dict[str, str]) -> list[list[str]]:
     return [list(item) for item in legend.items()]
 
 
-def _printable(table: Table) -> dict[str, Any]:
-    """The table as main.typ sets it."""
-    return {
-        "header": list(table.header),
-        "align": list(table.align),
-        "rows": [[asdict(cell) for cell in row] for row in table.rows],
-    }
-
-
 def _table(results: Results) -> dict[str, Any]:
     """Every arm's scores, noise, cost and times; the differences stand in the table of verdicts."""
     made = [
-        _printable(_everything(results, b)) | {"title": b.title, "notes": [list(note) for note in b.notes]}
+        printable(_everything(results, b)) | {"title": b.title, "notes": [list(note) for note in b.notes]}
         for b in (block(results, name) for name in results.ablations)
     ]
     return {"header": made[0]["header"], "align": made[0]["align"], "blocks": made, "foot": list(columns(results))}
@@ -110,7 +101,7 @@ def _everything(results: Results, b: Block) -> Table:
 
 def _errors(results: Results) -> dict[str, Any]:
     """Empty rows where the metrics hold no error types."""
-    table = _printable(error_types.changes(results))
+    table = printable(error_types.changes(results))
     return {
         **table,
         "rows": table["rows"] if error_types.recorded(results) else [],
@@ -144,22 +135,50 @@ def _slices(results: Results) -> dict[str, Any]:
 
 def captions(results: Results) -> dict[str, str]:
     """Return each figure's caption."""
-    seeds = len(results.plan.preset.seeds)
-    shared = same_arms(results)
-    same = f" The same runs under several names are one black point: {'; '.join(shared)}." if shared else ""
-    bars = "Vertical bars span the seeds; horizontal" if seeds > 1 else "There is one seed; horizontal"
+    seeds = results.plan.preset.seeds
     parts = "diagnostic slice" if results.data.slices else "object size"
+    groups = distinct(results.arms)
+    left_out = " Of so many arms, the first baselines and peers are shown." if len(shown(groups)) < len(groups) else ""
     return {
-        "effects": f"Differences in AP with their {words.percent(results.comparison.level)} intervals; ticks are "
-        "seeds, the grey band is ± the smallest effect declared to matter. Filled and bold: better or worse; all else "
-        "is open.",
-        "pareto": f"AP against end-to-end latency. {bars} bars are the interval of the latency ratio to the ablation's "
-        f"baseline, in milliseconds of that baseline. Squares are baselines, the dashed line is the front.{same}",
+        "effects": _effects(results),
+        "cost": "Where parameters and FLOPs sit: the networks as deployed, by part. Arms whose networks cost the same "
+        "in every part share a bar, which has the first one's name. A peer is divided by position into backbone, neck "
+        "and head.",
+        "pareto": _pareto(results),
         "curves": "Training loss (box, class and distribution terms) over epochs"
-        + (": seeds thin, their mean thick" if seeds > 1 else "")
+        + (": seeds thin, their mean thick" if len(seeds) > 1 else "")
         + ". The loss of a dual head is the sum of two heads', so its level is not to be compared with one head's.",
         "slices": f"AP per {parts}; bars are means, dots are seeds, lines span them. Exploratory.",
-        "detections": f"Detections of seed {results.plan.preset.seeds[0]} with a score of at least "
-        f"{words.plain(THRESHOLD)}, labelled with the number of the class and the score. Images were chosen by rule: "
-        f"{RULE if results.data.slices else RULE_WITHOUT_SLICES}.",
+        "detections": f"Detections of seed {seeds[0]} with a score of at least {words.plain(THRESHOLD)}, labelled with "
+        "the number of the class and the score. Images were chosen by rule: "
+        f"{RULE if results.data.slices else RULE_WITHOUT_SLICES}.{left_out}",
     }
+
+
+def _effects(results: Results) -> str:
+    drawn = forest.panels(results)
+    sentences = [
+        f"Differences in AP with their {words.percent(results.comparison.level)} intervals; ticks are seeds, the grey "
+        "band is ± the smallest effect declared to matter. Filled and bold: better or worse; all else is open.",
+        "Open diamonds and triangles: what the source prints of the same part, in another network and on other data."
+        if any(line.published for panel in drawn for line in panel.lines)
+        else "",
+        "Every ablation has a scale of its own." if len(forest.columns(drawn)) > 1 else "",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _pareto(results: Results) -> str:
+    shared = pareto.same_arms(results)
+    found = [pareto.points(results, runtime) for runtime in results.timed]
+    seeds = "Vertical bars span the seeds" if len(results.plan.preset.seeds) > 1 else "There is one seed"
+    sentences = [
+        f"AP against end-to-end latency. {seeds}; horizontal bars are the interval of the latency ratio to the "
+        "ablation's baseline, in milliseconds of that baseline. Squares are baselines, diamonds peers, the dashed line "
+        "is the front.",
+        "Grey points, which have no name, are neither baselines nor peers nor on the front."
+        if any(len(pareto.named(drawn)) < len(drawn) for drawn in found)
+        else "",
+        f"The same runs under several names are one black point: {'; '.join(shared)}." if shared else "",
+    ]
+    return " ".join(filter(None, sentences))

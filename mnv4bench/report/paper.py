@@ -15,7 +15,7 @@ from mnv4bench.report.numbers import write_numbers
 
 SOURCE = Path("paper")
 SOURCES = ("main.typ", "references.bib")
-FIGURES = ("effects.pdf", "pareto.pdf", "curves.pdf", "slices.pdf", "detections.png")
+FIGURES = ("effects.pdf", "cost.pdf", "pareto.pdf", "curves.pdf", "slices.pdf", "detections.png")
 
 
 def write_paper(plan: Plan, results: Path, dataset: Path | None = None, source: Path = SOURCE) -> None:

@@ -13,6 +13,10 @@ from mnv4bench.report.collect import QUANTISED, ArmResult, Results, distinct
 from mnv4bench.report.style import BASELINE, COLOURS, FAINT, WIDTH, figure
 
 FRONT = "#666666"
+TALLEST = 9.0
+"""Inches of all panels together."""
+FEW = 18
+"""Up to so many points are all named."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Point:
     label: str
     colour: str
     baseline: bool
+    peer: bool
     ms: tuple[float, float, float]
     """Low, middle, high: the paired ratio to the ablation's baseline, and its interval, times the baseline's median."""
     ap: tuple[float, float, float]
@@ -29,10 +34,13 @@ class Point:
 
 
 def pareto(results: Results) -> Figure:
-    """Return AP over end-to-end latency, one panel per runtime, the front drawn and every point named in the margin."""
+    """Return AP over end-to-end latency, one panel per runtime, the front drawn and points named in the margin.
+
+    All points are named where they are few; of many, those of the front, of baselines and of peers.
+    """
     groups = distinct(results.arms)
     runtimes = results.timed or results.runtimes
-    height = max(2.0, 0.5 + 0.155 * len(groups))
+    height = min(max(2.0, 0.5 + 0.155 * len(groups)), TALLEST / len(runtimes))
     made = figure(WIDTH, height * len(runtimes))
     for position, runtime in enumerate(runtimes):
         axis = made.add_subplot(len(runtimes), 1, position + 1)
@@ -47,6 +55,12 @@ def pareto(results: Results) -> Figure:
             why = results.latency.absent.get(runtime, "no arm was both scored and timed")
             axis.text(0.5, 0.5, words.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
     return made
+
+
+def named(drawn: Sequence[Point]) -> list[Point]:
+    """Return the points that get a name: all where they are few, else the front, baselines and peers."""
+    edge = front(drawn)
+    return [p for p in drawn if len(drawn) <= FEW or p in edge or p.baseline or p.peer]
 
 
 def points(results: Results, runtime: str) -> list[Point]:
@@ -70,6 +84,7 @@ def points(results: Results, runtime: str) -> list[Point]:
                 label=group_label(group),
                 colour=colour,
                 baseline=any(arm.is_baseline for arm in group),
+                peer=group[0].arm.model.peer is not None,
                 ms=ms,
                 ap=(min(aps), mean, max(aps)),
             )
@@ -120,21 +135,28 @@ def _panel(axis: Axes, drawn: Sequence[Point]) -> None:
         linestyle="--",
         zorder=1,
     )
+    labelled = named(drawn)
     for p in drawn:
-        axis.errorbar(
-            p.ms[1],
-            p.ap[1],
-            xerr=[[p.ms[1] - p.ms[0]], [p.ms[2] - p.ms[1]]],
-            yerr=[[p.ap[1] - p.ap[0]], [p.ap[2] - p.ap[1]]],
-            fmt="s" if p.baseline else "o",
-            color=p.colour,
-            markerfacecolor="white" if p.baseline else p.colour,
-            markersize=4.5,
-            elinewidth=0.7,
-            zorder=3,
-        )
+        _point(axis, p, faint=p not in labelled)
     axis.margins(0.06, 0.1)
-    _margin_labels(axis, drawn)
+    _margin_labels(axis, labelled)
+
+
+def _point(axis: Axes, p: Point, faint: bool) -> None:
+    """Draw a point with its bars: squares are baselines, diamonds peers; those without a name stay behind."""
+    axis.errorbar(
+        p.ms[1],
+        p.ap[1],
+        xerr=[[p.ms[1] - p.ms[0]], [p.ms[2] - p.ms[1]]],
+        yerr=[[p.ap[1] - p.ap[0]], [p.ap[2] - p.ap[1]]],
+        fmt="D" if p.peer else "s" if p.baseline else "o",
+        color=FAINT if faint else p.colour,
+        markerfacecolor="white" if p.baseline and not p.peer else FAINT if faint else p.colour,
+        markersize=3 if faint else 4.5,
+        elinewidth=0.5 if faint else 0.7,
+        alpha=0.6 if faint else 1,
+        zorder=2 if faint else 3,
+    )
 
 
 def _margin_labels(axis: Axes, drawn: Sequence[Point]) -> None:

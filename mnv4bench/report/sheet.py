@@ -23,6 +23,8 @@ THRESHOLD = 0.25
 """Boxes below this score are not drawn."""
 COLUMNS = 8
 """Columns in a row of pictures, ground truth included; more arms continue below."""
+SHOWN = 2 * (COLUMNS - 1)
+"""Most arms that a page holds."""
 SIDE, GAP, MARGIN, HEAD, FOOT = 1.24, 0.06, 0.2, 0.34, 0.26
 """Inches: a picture's width, the space after it, left margin, column titles, class legend."""
 
@@ -70,10 +72,18 @@ def chosen(data: DataFacts) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
+    """Return the groups of equal arms that a page holds: all, or of many the first baselines and peers."""
+    if len(groups) <= SHOWN:
+        return groups
+    wanted = [g for g in groups if any(arm.is_baseline for arm in g) or g[0].arm.model.peer is not None]
+    return wanted[:SHOWN]
+
+
 def sheet(results: Results) -> Figure:
-    """Return the chosen images in rows; ground truth and each arm (first seed) in columns."""
+    """Return the chosen images in rows; ground truth and the arms that fit (first seed) in columns."""
     rows = chosen(results.data)
-    groups = distinct(results.arms)
+    groups = shown(distinct(results.arms))
     ids = {image["id"] for _, image in rows}
     columns = [_Column(_title(group), *_detections(results, group[0], ids)) for group in groups]
     per_block = COLUMNS - 1

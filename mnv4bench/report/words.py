@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mnv4bench.plan import Plan
-from mnv4bench.report.collect import QUANTISED, ArmResult, Results
+from mnv4bench.report.collect import ArmResult, Results
 from mnv4bench.report.compare import Difference
 
 NONE = "–"
 STATES = {"diverged": "diverged", "out_of_memory": "out of memory", "failed": "failed", "done": "done"}
 READS = {"nms": "NMS", "nms_free": "NMS-free"}
-SOURCES = {"yolov10": "YOLOv10 (arXiv 2405.14458)", "mobilenetv4": "MobileNetV4 (arXiv 2404.10518)"}
-CLAIMS = {
-    "AP": ("AP", 1, " AP points"),
-    "params_M": ("parameters", 2, " M parameters"),
-    "flops_G": ("FLOPs", 2, " GFLOPs"),
-    "latency_ms": ("latency", 2, " ms"),
-    "top1": ("top-1", 1, " points of ImageNet top-1"),
-}
-"""Published quantity → its name, decimals and unit; AP and top-1 in points of 100, as the papers print them."""
-PLACE = ("paper", "table", "row", "arm", "note")
-"""What else a published claim may say: where it stands, the arm that it is about, a remark."""
 
 
 def number(value: float | None, decimals: int, sign: bool = False) -> str:
@@ -66,6 +55,20 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
+def settings(overrides: Mapping[str, Any]) -> str:
+    """Return "model.block = c2fcib, model.block_stages = p5_out + p4_out"; empty where nothing is set."""
+    return ", ".join(f"{key} = {setting(value)}" for key, value in overrides.items())
+
+
+def setting(value: Any) -> str:
+    """Return a setting's value as a reader takes it: "p5_out + p4_out", "false", "none"."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -95,15 +98,23 @@ def mean_cell(arm: ArmResult, decimals: int) -> str:
 
 
 def protocol(plan: Plan) -> str:
-    """Return what every arm starts from, and what that makes the differences mean."""
-    trunk = plan.preset.trunk
-    if trunk is None:
+    """Return what the arms start from, and what that makes the differences mean."""
+    trunk, scratch = plan.preset.trunk, from_scratch(plan)
+    if trunk is None or len(scratch) == len(plan.ablations):
         return "Every arm was trained from scratch with the same recipe, which is the protocol of the papers."
+    others = {name: spec.fresh for name, spec in plan.ablations.items() if spec.fresh and name not in scratch}
+    but = "; ".join(f"in {name} {join(fresh)}" for name, fresh in others.items())
+    who = f"Every arm of {join(scratch)} was trained from scratch. Every other arm" if scratch else "Every arm"
     return (
-        f"Every arm started from one trained trunk, with {join(trunk.fresh)} fresh from the seed in every arm. The "
-        "differences are therefore marginal effects of a part in an already trained network, not the from-scratch "
-        "effects of the papers."
+        f"{who} started from one trained trunk, with {join(trunk.fresh)} fresh from the seed in every arm"
+        f"{f' ({but})' if but else ''}. {'Their' if scratch else 'The'} differences are therefore marginal effects of "
+        "a part in an already trained network, not the from-scratch effects of the papers."
     )
+
+
+def from_scratch(plan: Plan) -> list[str]:
+    """Return the ablations that are trained from scratch although others start from the preset's trunk."""
+    return [name for name, spec in plan.ablations.items() if spec.start == "scratch" and plan.preset.trunk is not None]
 
 
 def uncertainty(results: Results) -> str:
@@ -146,60 +157,6 @@ def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
     elif len(d.seeds) < planned_seeds:
         notes.append(f"difference over seeds {join(map(str, d.seeds))} alone.")
     return notes
-
-
-def published_claim(published: dict[str, Any]) -> str | None:
-    """Return the source's claim in words, with its place; None where the ablation names none."""
-    if not published:
-        return None
-    source = SOURCES.get(str(published.get("paper")), str(published.get("paper", "source not named")))
-    place = source + (f", Table {published['table']}" if "table" in published else "")
-    place += f", row “{published['row']}”" if "row" in published else ""
-    known = [f"{_claim(key, published[key])}{CLAIMS[key][2]}" for key in CLAIMS if key in published]
-    rest = [f"{key} {published[key]}" for key in published if key not in {*CLAIMS, *PLACE}]
-    note = f" ({published['note']})" if "note" in published else ""
-    return f"{place}: {', '.join([*known, *rest]) or 'no number given'}{note}"
-
-
-def _claim(key: str, value: Any) -> str:
-    return number(float(value), CLAIMS[key][1], sign=True) if isinstance(value, int | float) else str(value)
-
-
-def measured_beside(published: dict[str, Any], arm: ArmResult, baseline: ArmResult) -> str:
-    """Return this preset's change in the quantities that the source gives, in the source's units."""
-    parts = []
-    d = arm.difference
-    if "AP" in published:
-        points = d.mean * 100 if d is not None and d.mean is not None else None
-        parts.append(f"{number(points, 2, sign=True)} AP points")
-    if arm.cost is not None and baseline.cost is not None:
-        if "params_M" in published:
-            change = (arm.cost.params - baseline.cost.params) / 1e6
-            parts.append(f"{number(change, 3, sign=True)} M parameters")
-        if "flops_G" in published:
-            change = (arm.cost.conv_flops - baseline.cost.conv_flops) / 1e9
-            parts.append(f"{number(change, 3, sign=True)} GFLOPs")
-    if "latency_ms" in published:
-        parts += [f"{number(change, 2, sign=True)} ms ({runtime})" for runtime, change in _times(arm, baseline).items()]
-    if "top1" in published:
-        parts.append("ImageNet top-1 is not measured here")
-    return ", ".join(parts) or "nothing comparable"
-
-
-def _times(arm: ArmResult, baseline: ArmResult) -> dict[str, float]:
-    """Return runtime → change of the end-to-end time in ms: the paired ratio's, at the baseline's median."""
-    found = {}
-    for runtime in arm.latency:
-        row, base = arm.row(runtime), baseline.row(runtime)
-        if not runtime.endswith(QUANTISED) and row is not None and row.ratio is not None and base is not None:
-            found[runtime] = (row.ratio - 1) * base.p50_ms
-    return found
-
-
-def claimed_arms(published: dict[str, Any], arms: tuple[ArmResult, ...]) -> list[ArmResult]:
-    """Return the arms that the source's claim is set beside: the one that it names, else all but the baseline."""
-    named = [arm for arm in arms if arm.arm.name == published.get("arm")]
-    return named or [arm for arm in arms if not arm.is_baseline]
 
 
 def wrapped(text: str, width: int) -> str:

@@ -1,0 +1,51 @@
+"""The neck's stages: C2f, and C2f around another block (YOLOv10, sections 3.2 and 3.3, Tables 8, 11 and 12)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import nn
+
+from mnv4bench.model_spec import Block
+from mnv4bench.models.alternatives import InvertedResidual, LargeKernel
+from mnv4bench.models.blocks import UIB, Style, UIBRow
+from mnv4bench.models.yolo import C2f, C2fCIB, Conv
+
+
+def build(
+    block: Block, in_channels: int, channels: int, repeats: int, kernel: int = 3, reparameterised: bool = True
+) -> nn.Module:
+    """Return a stage from (B, in_channels, H, W) to (B, channels, H, W) with `repeats` blocks.
+
+    Args:
+        kernel: side of CIB's middle depthwise kernel; 3 is the plain block's.
+        reparameterised: whether a larger kernel has a 3×3 branch beside it while training.
+    """
+    if block == "c2fcib":
+        return _compact(in_channels, channels, repeats, kernel, reparameterised)
+    stage: Any = C2f(in_channels, channels, repeats)
+    if block != "c2f":
+        stage.m = nn.ModuleList(_inner(block, stage.c) for _ in range(repeats))
+    return cast("nn.Module", stage)
+
+
+def _compact(in_channels: int, channels: int, repeats: int, kernel: int, reparameterised: bool) -> nn.Module:
+    stage: Any = C2fCIB(in_channels, channels, repeats, shortcut=True, lk=kernel > 3)
+    for cib in stage.m if kernel > 3 else ():
+        wide = cib.cv1[2].dim
+        if not reparameterised:
+            cib.cv1[2] = Conv(wide, wide, kernel, g=wide)
+        elif kernel != 7:  # ultralytics' own has 7
+            cib.cv1[2] = LargeKernel(wide, kernel)
+    return cast("nn.Module", stage)
+
+
+def _inner(block: Block, channels: int) -> nn.Module:
+    """Return what stands in the place of C2f's bottleneck, at CIB's expansion of 2.
+
+    MobileNetV4's universal inverted bottleneck is in its ExtraDW form with 3×3 kernels, and has the neck's SiLU in the
+    place of ReLU, so that it differs from CIB by its structure alone (our reading; no paper joins the two).
+    """
+    if block == "c2fuib":
+        return UIB(channels, UIBRow(3, 3, channels, 1, 2.0), Style(activation=nn.SiLU))
+    return InvertedResidual(channels, append_depthwise=block == "c2firb_dw")

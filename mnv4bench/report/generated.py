@@ -1,0 +1,133 @@
+"""What is written by `mnv4bench docs`: docs/ablations.md, and passages of README and docs/ from committed result files.
+
+A passage stands between `<!-- generated: NAME -->` and `<!-- end -->`. `mnv4bench docs` writes them, and a test fails
+when one is stale. The files lie in results/reference/: tables/ledger.json, and what the programs of benchmarks/ wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mnv4bench.errors import Mnv4benchError
+from mnv4bench.files import read_json, write_text
+from mnv4bench.published.ledger import LedgerSummary
+from mnv4bench.report import markdown
+from mnv4bench.report.catalogue import catalogue
+from mnv4bench.report.cells import table
+from mnv4bench.report.ledger import summary_table
+
+REFERENCE = Path("results/reference")
+CATALOGUE = Path("docs/ablations.md")
+DOCUMENTS = ("README.md", "docs/method.md")
+PASSAGE = re.compile(r"(?P<head><!-- generated: (?P<name>\w+) -->\n).*?(?P<foot><!-- end -->)", re.DOTALL)
+FALSE = ("faster", "slower")
+
+
+def refresh(root: Path = Path()) -> list[Path]:
+    """Write the list of ablations and every passage anew; return the documents that changed."""
+    path = root / CATALOGUE
+    changed = [path] if _update(path, catalogue(root)) else []
+    for name in DOCUMENTS:
+        text = (root / name).read_text(encoding="utf-8")
+        if _update(root / name, refreshed(text, root / REFERENCE, where=name)):
+            changed.append(root / name)
+    return changed
+
+
+def _update(path: Path, text: str) -> bool:
+    """Write a document unless it says the same already; return whether it did not."""
+    stale = not path.exists() or path.read_text(encoding="utf-8") != text
+    if stale:
+        write_text(path, text)
+    return stale
+
+
+def refreshed(text: str, reference: Path, where: str) -> str:
+    """Return a document with its passages made from the files under `reference`.
+
+    Raises:
+        Mnv4benchError: a passage of an unknown name, or its file is missing.
+    """
+
+    def passage(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in PASSAGES:
+            raise Mnv4benchError(f"{where}: no passage {name!r}; allowed: {', '.join(PASSAGES)}")
+        file, make = PASSAGES[name]
+        path = reference / file
+        if not path.exists():
+            raise Mnv4benchError(f"{path}: is missing, and passage {name} of {where} is made from it")
+        return f"{found['head']}{make(read_json(path))}\n{found['foot']}"
+
+    return PASSAGE.sub(passage, text)
+
+
+def ledger(content: Mapping[str, Any]) -> str:
+    return markdown.table(summary_table(LedgerSummary.model_validate(content)))
+
+
+def repeatability(content: Mapping[str, Any]) -> str:
+    """Return what one network against copies of itself came out as."""
+    rows = []
+    for part in ("idle", "busy"):
+        found = content[part]
+        for runtime in dict.fromkeys(row["runtime"] for row in found["comparisons"]):
+            mine = [row for row in found["comparisons"] if row["runtime"] == runtime]
+            halves = [(row["ratio_high"] - row["ratio_low"]) / 2 for row in mine]
+            inside = sum(row["ratio_low"] <= 1 <= row["ratio_high"] for row in mine)
+            false = sum(row["verdict"] in FALSE for row in mine)
+            rows.append(
+                (
+                    part,
+                    runtime,
+                    f"{inside} of {len(mine)}",
+                    f"{min(halves):.1%} to {max(halves):.1%}",
+                    f"{false} of {len(mine)}",
+                    f"{found['sequential'][runtime]:.1%}",
+                )
+            )
+    header = ("machine", "runtime", "intervals with 1", "half-widths", "false verdicts", "one after the other")
+    options = content["options"]
+    return (
+        markdown.table(table(header, "llrrrr", rows))
+        + f"\n\n{options['sessions']} sessions × {options['rounds']} rounds × {options['blocks']} blocks of "
+        f"{options['block_ms']:g} ms, {content['environment']['cpu']}, {content['environment']['cores']} cores."
+    )
+
+
+def coverage(content: Mapping[str, Any]) -> str:
+    """Return the share of simulated samples whose interval holds the truth."""
+    intervals = tuple(dict.fromkeys(row["interval"] for row in content["rows"]))
+    lines: dict[tuple[str, int], list[str]] = {}
+    for row in content["rows"]:
+        lines.setdefault((row["mode"], row["seeds"]), []).append(f"{row['coverage']:.3f} ± {row['error']:.3f}")
+    rows = [(mode, str(seeds), *cells) for (mode, seeds), cells in lines.items()]
+    return (
+        markdown.table(table(("seeds drawn", "n", *intervals), "lr" + "r" * len(intervals), rows))
+        + f"\n\n{len(content['comparisons'])} comparisons of preset {content['preset']}, {content['images']} images, "
+        f"{content['trials']} draws of images; nominal {content['level']:.2f}."
+    )
+
+
+def time_to_table(content: Mapping[str, Any]) -> str:
+    """Return how much longer the same arms take when trained one after another."""
+    rows = [(name, f"{value:.2f} ×") for name, value in content["ratios"].items()]
+    ours, theirs = content["ours"], content["theirs"]
+    return (
+        markdown.table(table(("ultralytics' time over ours", "ratio"), "lr", rows))
+        + f"\n\n{content['seeds']} seeds, {content['epochs']} epochs of {content['images']} images: "
+        f"{ours['trainings']} trainings in {ours['seconds']:.0f} s here, {theirs['trainings']} in "
+        f"{theirs['seconds']:.0f} s there; {content['environment']['cpu']}, {content['environment']['cores']} cores."
+    )
+
+
+PASSAGES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "ledger": ("tables/ledger.json", ledger),
+    "repeatability": ("benchmarks/latency_repeatability.json", repeatability),
+    "coverage": ("benchmarks/coverage.json", coverage),
+    "time_to_table": ("benchmarks/time_to_table.json", time_to_table),
+}
+"""Name → the file under results/reference/ that it is made from, and what makes it."""

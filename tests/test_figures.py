@@ -1,0 +1,188 @@
+"""What the figures show, by the numbers that they are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import fake_results as fake
+import pytest
+from matplotlib.colors import to_rgba
+
+from mnv4bench import plan as planning
+from mnv4bench.files import write_json
+from mnv4bench.model_spec import ModelSpec
+from mnv4bench.published.ledger import OUTCOMES, LedgerSummary, Row, SourceSummary
+from mnv4bench.report import findings, forest, method, pareto, parts, sheet, words
+from mnv4bench.report.checked import checked, telling
+from mnv4bench.report.collect import Results, collect
+from mnv4bench.report.forest import Line, Panel
+from mnv4bench.report.numbers import captions
+from mnv4bench.report.pareto import Point
+from mnv4bench.report.style import look
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    root = tmp_path_factory.mktemp("figures")
+    plan = fake.make_plan(root)
+    fake.write_results(plan, root / "results")
+    return collect(plan, root / "results")
+
+
+def test_a_row_of_the_forest_has_the_published_effect_of_its_own_arm(results: Results) -> None:
+    """Table 5 prints 44.2 and 44.4 AP, Table 9 of MobileNetV4 73.8 and 75.5; nms_free's baseline has no figure."""
+    found = {line.label: line.published for panel in forest.panels(results) for line in panel.lines}
+    assert found == {
+        "psa": {"AP": pytest.approx(0.002)},
+        "dual_nms_free": {},
+        "dual_nms": {},
+        "outputs": {"top1": pytest.approx(0.017)},
+    }
+
+
+def test_the_forest_draws_measured_and_published_effects_with_markers_of_their_own(results: Results) -> None:
+    with look():
+        drawn = forest.forest(results)
+    markers = {
+        axis.get_title(loc="left"): {
+            (line.get_marker(), round(float(line.get_xdata()[0]), 9))  # type: ignore[index, arg-type]
+            for line in axis.lines
+            if line.get_marker() != "None"
+        }
+        for axis in drawn.axes
+    }
+    mean = {arm.arm.label: arm.difference.mean for arm in results.arms if arm.difference}
+    assert markers["psa (to none)"] == {("o", round(mean["psa/psa"] or 0, 9)), ("D", 0.002)}
+    assert markers["distillation (to none)"] == {("o", round(mean["distillation/outputs"] or 0, 9)), ("^", 0.017)}
+    assert len({axis.get_xlim() for axis in drawn.axes}) == 1
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend[3:] == ["published, AP points / 100", "published, ImageNet top-1 points / 100"]
+
+
+def test_many_effects_stand_in_two_columns_of_about_the_same_height(results: Results) -> None:
+    line = Line("arm", next(d for d in results.comparison.differences), {})
+    drawn = [Panel(str(size), (line,) * size) for size in (5, 4, 2, 4, 3, 7, 1, 1, 4, 3)]
+    left, right = forest.columns(drawn)
+    assert [*left, *right] == drawn
+    assert [panel.title for panel in left] == ["5", "4", "2", "4", "3"]  # with titles 18 + 5 against 16 + 5
+    assert forest.columns(drawn[:3]) == [drawn[:3]]
+
+
+def test_a_bar_is_the_sum_of_its_parts_and_equal_costs_share_one(results: Results) -> None:
+    """`head` and distillation change nothing that is deployed, so all arms but psa/none cost the same."""
+    groups = parts.networks(results.arms)
+    assert [[arm.arm.label for arm in group] for group in groups] == [
+        ["psa/none"],
+        [arm.label for arm in results.plan.arms if arm.label != "psa/none"],
+    ]
+    with look():
+        left, right = parts.cost(results).axes
+    for axis, field, scale in ((left, "params", 1e6), (right, "flops", 1e9)):
+        for place, group in enumerate(groups):
+            bars = [bar for bar in axis.patches if round(bar.get_y() + bar.get_height() / 2) == place]  # type: ignore[attr-defined]
+            assert sum(bar.get_width() for bar in bars) == pytest.approx(getattr(group[0].cost, field) / scale)  # type: ignore[attr-defined]
+            assert len(bars) == len(parts.FILLS) - 1  # all but a peer's neck
+    assert [text.get_text() for text in left.get_yticklabels()] == ["psa: none", "psa: psa (+5 same)"]
+
+
+def test_a_cost_file_without_parts_shows_the_whole(results: Results) -> None:
+    arms = tuple(
+        replace(arm, cost=arm.cost.model_copy(update={"parts": {}})) for arm in results.ablations["psa"] if arm.cost
+    )
+    with look():
+        left, _ = parts.cost(replace(results, ablations={"psa": arms})).axes
+    assert [bar.get_facecolor() for bar in left.patches] == [to_rgba(parts.WHOLE)] * 2
+    assert [bar.get_width() for bar in left.patches] == [arm.cost.params / 1e6 for arm in arms if arm.cost]  # type: ignore[attr-defined]
+
+
+def test_no_two_parts_look_alike() -> None:
+    assert len(set(parts.FILLS.values())) == len(parts.FILLS)
+
+
+def point(ms: float, ap: float, baseline: bool = False, peer: bool = False) -> Point:
+    return Point(f"{ms} {ap}", "#000000", baseline, peer, (ms, ms, ms), (ap, ap, ap))
+
+
+def test_of_many_points_the_front_baselines_and_peers_are_named() -> None:
+    front = [point(1, 0.2), point(2, 0.3)]
+    others = [point(3, 0.1, baseline=True), point(4, 0.1, peer=True)]
+    plain = [point(5 + k, 0.1) for k in range(pareto.FEW)]
+    assert pareto.named([*plain, *front, *others]) == [*front, *others]
+    assert pareto.named([*front, *others, *plain[:2]]) == [*front, *others, *plain[:2]]
+
+
+def test_captions_say_what_was_drawn(results: Results) -> None:
+    said = captions(results)
+    assert "what the source prints of the same part" in said["effects"]
+    assert "scale of its own" not in said["effects"]
+    assert "Grey points" not in said["pareto"]
+
+
+def differing(source: str, published: float | str, measured: float | str, decimals: int = 1) -> Row:
+    return Row(
+        id=f"{source}/x/{published}",
+        source=source,
+        place="Table 1",
+        claim="a claim",
+        published=published,
+        measured=measured,
+        unit="G",
+        tolerance=0.05,
+        decimals=decimals,
+        verdict="differs",
+        basis="counted here",
+        reason="why",
+    )
+
+
+def test_the_paper_quotes_the_farthest_figure_of_each_source(tmp_path: Path) -> None:
+    rows = (differing("a", 10.0, 11.0), differing("a", 1.0, 1.5), differing("b", "yes", "no"), differing("c", 2.0, 1.9))
+    verdicts = dict(zip(OUTCOMES, (7, 4, 2, 1), strict=True))
+    sources = {
+        key: SourceSummary(name=key.upper(), title="t", reference="r", figures=5, verdicts=verdicts) for key in "abc"
+    }
+    summary = LedgerSummary(figures=14, verdicts=verdicts, sources=sources, differing=rows)
+    assert telling(summary) == [
+        "A, Table 1, a claim: 1.0 G printed, 1.500 G counted here.",
+        "C, Table 1, a claim: 2.0 G printed, 1.900 G counted here.",
+    ]
+    assert checked(tmp_path) is None
+    write_json(tmp_path / "tables/ledger.json", summary)
+    said = checked(tmp_path)
+    assert said is not None
+    assert said["prose"][0].startswith("14 figures of 3 sources were held against")
+    assert said["prose"][1].startswith("7 came out the same within their last printed digit, 4 did not; 2 need")
+    assert [row[0]["text"] for row in said["table"]["rows"]] == ["A", "B", "C", "all"]
+
+
+def test_of_many_arms_the_sheet_shows_the_first_baselines_and_peers(results: Results) -> None:
+    baseline, arm = results.ablations["psa"]
+    peer = replace(arm, arm=replace(arm.arm, model=ModelSpec(peer="yolov8n")))
+    plain = [[arm]] * sheet.SHOWN
+    assert sheet.shown(plain) == plain
+    assert sheet.shown([*plain, [baseline], [peer], [arm, baseline]]) == [[baseline], [peer], [arm, baseline]]
+    assert sheet.shown([[peer]] * (sheet.SHOWN + 1)) == [[peer]] * sheet.SHOWN
+
+
+def test_the_paper_tells_apart_what_starts_from_the_trunk(tmp_path: Path) -> None:
+    plan = fake.make_plan(tmp_path)
+    assert words.protocol(plan).startswith("Every arm started from one trained trunk, with attention and head fresh")
+    path = tmp_path / "ablations/distillation.yaml"
+    path.write_text(path.read_text() + "start: scratch\n")
+    path = tmp_path / "config/fake.yaml"
+    path.write_text(path.read_text() + "scratch: {train: {epochs: 7}}\n")
+    path = tmp_path / "ablations/nms_free.yaml"
+    path.write_text(path.read_text() + "fresh: [head]\n")
+    mixed = planning.load("fake", root=tmp_path)
+    said = words.protocol(mixed)
+    assert said.startswith("Every arm of distillation was trained from scratch. Every other arm started from one")
+    assert "fresh from the seed in every arm (in nms_free head). Their differences" in said
+    fake.write_results(mixed, tmp_path / "results")
+    found = collect(mixed, tmp_path / "results")
+    training = method.training(found)
+    assert training[1].startswith("The arms of distillation were trained for 7 epochs in batches of 16")
+    assert training[2].startswith("The other arms were trained for 4 epochs")
+    assert "But for 1 ablation trained from scratch, all arms share a trained trunk" in findings.abstract(found)[-1]
+    whole = planning.load("fake", "distillation", root=tmp_path)
+    assert words.protocol(whole).startswith("Every arm was trained from scratch")

@@ -1,0 +1,101 @@
+"""Figures in README and docs/ come from files, and are those that the files hold."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import fake_results as fake
+import pytest
+
+from mnv4bench.errors import Mnv4benchError
+from mnv4bench.files import write_json
+from mnv4bench.report import generated
+from mnv4bench.report.catalogue import catalogue
+from mnv4bench.report.generated import CATALOGUE, DOCUMENTS, PASSAGE, PASSAGES, REFERENCE, refreshed
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_says_what_the_result_files_hold(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert PASSAGE.search(text)
+    assert refreshed(text, ROOT / REFERENCE, name) == text, "run `mnv4bench docs`"
+
+
+def test_every_passage_stands_somewhere() -> None:
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS]
+    assert {found["name"] for text in texts for found in PASSAGE.finditer(text)} == set(PASSAGES)
+
+
+def repeatability(ratio: float, verdict: str) -> dict[str, object]:
+    row = {"runtime": "torch", "verdict": verdict, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.02}
+    part = {"comparisons": [row], "sequential": {"torch": 0.125}}
+    options = {"sessions": 8, "rounds": 24, "blocks": 3, "block_ms": 20.0}
+    return {"idle": part, "busy": part, "options": options, "environment": {"cpu": "a CPU", "cores": 2}}
+
+
+def test_a_passage_is_made_from_its_file_and_the_rest_is_left(tmp_path: Path) -> None:
+    write_json(tmp_path / "benchmarks" / "latency_repeatability.json", repeatability(1.1, "slower"))
+    text = "before\n<!-- generated: repeatability -->\nold\n<!-- end -->\nafter\n"
+    made = refreshed(text, tmp_path, "x.md")
+    assert made.startswith("before\n<!-- generated: repeatability -->\n| machine |")
+    assert made.endswith("<!-- end -->\nafter\n")
+    assert "| idle | torch | 0 of 1 | 1.5% to 1.5% | 1 of 1 | 12.5% |" in made
+    assert "old" not in made
+    assert refreshed(made, tmp_path, "x.md") == made
+
+
+def test_a_missing_file_and_an_unknown_passage_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Mnv4benchError, match=r"coverage\.json: is missing, and passage coverage of x\.md"):
+        refreshed("<!-- generated: coverage -->\n<!-- end -->", tmp_path, "x.md")
+    with pytest.raises(Mnv4benchError, match=r"x\.md: no passage 'cover'; allowed: ledger, "):
+        refreshed("<!-- generated: cover -->\n<!-- end -->", tmp_path, "x.md")
+
+
+def test_refreshing_writes_only_what_changed(tmp_path: Path) -> None:
+    write_json(tmp_path / REFERENCE / "benchmarks" / "latency_repeatability.json", repeatability(1.0, "same"))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("nothing generated\n")
+    (tmp_path / "docs" / "method.md").write_text("<!-- generated: repeatability -->\n<!-- end -->\n")
+    fake.make_plan(tmp_path)
+    assert generated.refresh(tmp_path) == [tmp_path / CATALOGUE, tmp_path / "docs" / "method.md"]
+    assert generated.refresh(tmp_path) == []
+    (tmp_path / CATALOGUE).write_text("stale")
+    assert generated.refresh(tmp_path) == [tmp_path / CATALOGUE]
+
+
+def test_the_list_of_ablations_is_what_the_yaml_says() -> None:
+    assert (ROOT / CATALOGUE).read_text(encoding="utf-8") == catalogue(ROOT), "run `mnv4bench docs`"
+
+
+def add(path: Path, lines: str) -> None:
+    path.write_text(path.read_text() + lines)
+
+
+def test_an_ablation_is_told_with_its_arms_figures_and_presets(tmp_path: Path) -> None:
+    fake.make_plan(tmp_path)
+    (tmp_path / "ablations/nms_free.yaml").unlink()
+    add(tmp_path / "ablations/psa.yaml", "core: [none, psa]\nfresh: [attention, head]\nabout: It *is*.\n")
+    add(tmp_path / "ablations/distillation.yaml", "start: scratch\ncommon: {model.block_stages: [p5_out]}\n")
+    shutil.copy(tmp_path / "config/fake.yaml", tmp_path / "config/whole.yaml")
+    add(tmp_path / "config/whole.yaml", "arms: all\n")
+    psa, distillation = catalogue(tmp_path).split("\n## ")[:0:-1]
+    assert psa.startswith("psa\n\n**Attention\\_{psa} & none.** Does it pay, at 100 % certainty?")
+    for said in (
+        "\nIt \\*is\\*.\n",
+        "| none (baseline) | model.attention = none | 44.2 AP, 9.9 M parameters, 23.5 GFLOPs, 2.39 ms (YOLOv10, Tab",
+        "2.36 ms (YOLOv10, Table 5) | +0.2 AP points, −1.9 M parameters, −1.3 GFLOPs, −0.03 ms |",
+        "- Published: invented\\_100%, Table & 5; in another network.\n",
+        "- Smallest effect that matters: 0.005 AP.\n",
+        "- Start: every arm from the preset's trunk, with attention and head fresh; from random weights where",
+        "- Run by: fake with none and psa; whole with all arms.",
+    ):
+        assert said in psa
+    for said in (
+        "| none (baseline) | the preset's detector | 73.8\N{NO-BREAK SPACE}% ImageNet top-1 (MobileNetV4, Table 9) |",
+        "- All arms: model.block\\_stages = p5\\_out.\n",
+        "- Start: every arm from random weights.\n- Run by: fake and whole.",
+    ):
+        assert said in distillation
