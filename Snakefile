@@ -2,6 +2,7 @@
 #   snakemake --cores all [--config preset=NAME only=ABLATION seeds=N]
 
 import sys
+from pathlib import Path
 
 from mnv4bench.data import key
 from mnv4bench.plan import load
@@ -38,8 +39,18 @@ localrules:
     all,
 
 
+# A rule of another shape, beside the ablation that needs it; its targets go into EXTRA.
+EXTRA = []
+for name in PLAN.ablations:
+    if Path(f"ablations/{name}.smk").exists():
+
+        include: f"ablations/{name}.smk"
+
+
 rule all:
+    default_target: True
     input:
+        EXTRA,
         f"{OUT}/tables/ablations.md",
         f"{OUT}/figures/pareto.png",
         f"{OUT}/paper/mnv4bench.pdf",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mnv4bench.cores import usable_cores
 from mnv4bench.errors import Mnv4benchError
+from mnv4bench.expected import expected, in_words
 from mnv4bench.plan import ABLATIONS, PRESETS, AblationSpec, Plan, latency_spec, load
+from mnv4bench.scaffold import new_ablation
 from mnv4bench.steps import STEPS, Context
 from mnv4bench.yamlfile import YamlFile
 
@@ -18,9 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
+        sys.stdout.flush()
     except Mnv4benchError as error:
         print(f"mnv4bench: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever reads, head for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="validate every preset and ablation, and a data set if one is named")
     check.add_argument("folder", nargs="?", type=Path, help="a folder in COCO 2017's layout")
     check.set_defaults(command=_check)
+
+    new = commands.add_parser("new", help="write a commented ablation that is valid as it stands")
+    new.add_argument("name", metavar="NAME", help="of the file in ablations/, without its ending")
+    new.set_defaults(command=_new)
 
     importer = commands.add_parser("import", help="turn a Pascal VOC or YOLO folder into COCO 2017's layout")
     importer.add_argument("source", type=Path, metavar="SRC")
@@ -107,6 +118,13 @@ def _plan(options: argparse.Namespace) -> None:
         print(f"{name:44} {state:9} {', '.join(users)}")
     finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
     print(f"{len(plan.runs)} runs for {len(plan.arms)} arms of {len(plan.ablations)} ablations; {finished} finished")
+    print(in_words(expected(plan, _results(plan), usable_cores()), usable_cores()))
+
+
+def _new(options: argparse.Namespace) -> None:
+    path = new_ablation(options.name)
+    print(f"{path} is written. Change its question and its arms, then: mnv4bench check, mnv4bench docs, and")
+    print(f"snakemake --cores all --config only={options.name}")
 
 
 def _users(plan: Plan, run: str) -> list[str]:

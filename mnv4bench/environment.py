@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
 
 import torch
 
+from mnv4bench.cores import usable_cores
 from mnv4bench.records import Environment
 
 PACKAGES = (
@@ -41,11 +41,6 @@ def environment() -> Environment:
         threads=torch.get_num_threads(),
         commit=_commit(),
     )
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu() -> tuple[str, str]:

@@ -92,6 +92,12 @@ def figures(context: Context) -> None:
     write_figures(context.plan, context.results)
 
 
+def ranks(context: Context) -> None:
+    from mnv4bench.report.ranks import write_ranks
+
+    write_ranks(context.plan, context.results)
+
+
 def paper(context: Context) -> None:
     from mnv4bench.report import write_paper
 
@@ -135,5 +141,5 @@ def complete(context: Context) -> None:
 
 STEPS: dict[str, Callable[[Context], None]] = {
     step.__name__: step
-    for step in (data, train, evaluate, cost, latency, claims, compare, tables, figures, ledger, paper, complete)
+    for step in (data, train, evaluate, cost, latency, claims, compare, ranks, tables, figures, ledger, paper, complete)
 }

@@ -17,7 +17,8 @@ import torch
 
 from mnv4bench import evaluate, latency, weights
 from mnv4bench import plan as planning
-from mnv4bench.environment import environment, usable_cores
+from mnv4bench.cores import usable_cores
+from mnv4bench.environment import environment
 from mnv4bench.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.files import read_json, write_json, write_text
 from mnv4bench.latency import loading, outputs, runtimes, session

@@ -17,12 +17,13 @@ PACKAGE = ROOT / "mnv4bench"
 
 LAYERS = (
     ("errors",),
-    ("files", "verdicts"),
+    ("cores", "files", "verdicts"),
     ("yamlfile",),
     ("model_spec",),
     ("spec",),
     ("records",),
     ("plan",),
+    ("expected", "scaffold"),
     ("environment", "images", "locks", "matches", "schedule", "tide"),
     ("coco_eval", "nms", "resampling", "stats", "tracing"),
     ("counting", "torchvision_ops"),
@@ -46,7 +47,20 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 RESERVED = {"ultralytics": ("models/yolo.py",)}
 """Libraries whose internals stay behind one door."""
 
-QUICK = ("errors", "files", "yamlfile", "model_spec", "spec", "records", "plan", "steps", "cli", "data")
+QUICK = (
+    "errors",
+    "files",
+    "yamlfile",
+    "model_spec",
+    "spec",
+    "records",
+    "plan",
+    "expected",
+    "scaffold",
+    "steps",
+    "cli",
+    "data",
+)
 """What the workflow and the command line import at every start: without torch, which takes seconds."""
 
 

@@ -131,7 +131,7 @@ def test_kill_and_restart_gives_the_same_bytes(tmp_path: Path) -> None:
         (folder / "config" / "smoke.yaml").write_text(yaml.safe_dump(config))
         return folder
 
-    target = ("--until", "train")
+    target = ("--until", "compare")
     calm = project("calm")
     result = snakemake(calm, "preset=smoke", "only=nms_free", flags=target)
     assert result.returncode == 0, result.stderr[-6000:]

@@ -176,7 +176,7 @@ def tasks(plan: Plan, shared: dict[str, str], reference: str, runs: Path, data: 
 
 def thread_counts(spec: LatencySpec) -> list[int]:
     """Return the thread count of every session, in order."""
-    from mnv4bench.environment import usable_cores
+    from mnv4bench.cores import usable_cores
 
     counts = dict.fromkeys(usable_cores() if count == "all" else count for count in spec.threads)
     return [count for count in counts for _ in range(spec.sessions)]

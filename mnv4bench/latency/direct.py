@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from mnv4bench.environment import usable_cores
+from mnv4bench.cores import usable_cores
 from mnv4bench.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.files import read_json, write_json
 from mnv4bench.latency import check_runtimes, summarise, thread_counts

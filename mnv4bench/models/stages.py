@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from torch import nn
@@ -25,7 +26,7 @@ def build(
         return _compact(in_channels, channels, repeats, kernel, reparameterised)
     stage: Any = C2f(in_channels, channels, repeats)
     if block != "c2f":
-        stage.m = nn.ModuleList(_inner(block, stage.c) for _ in range(repeats))
+        stage.m = nn.ModuleList(INNER[block](stage.c) for _ in range(repeats))
     return cast("nn.Module", stage)
 
 
@@ -40,12 +41,18 @@ def _compact(in_channels: int, channels: int, repeats: int, kernel: int, reparam
     return cast("nn.Module", stage)
 
 
-def _inner(block: Block, channels: int) -> nn.Module:
-    """Return what stands in the place of C2f's bottleneck, at CIB's expansion of 2.
+def _universal(channels: int) -> nn.Module:
+    """Return MobileNetV4's universal inverted bottleneck in its ExtraDW form with 3×3 kernels, at CIB's expansion of 2.
 
-    MobileNetV4's universal inverted bottleneck is in its ExtraDW form with 3×3 kernels, and has the neck's SiLU in the
-    place of ReLU, so that it differs from CIB by its structure alone (our reading; no paper joins the two).
+    It has the neck's SiLU in the place of ReLU, so that it differs from CIB by its structure alone (our reading; no
+    paper joins the two).
     """
-    if block == "c2fuib":
-        return UIB(channels, UIBRow(3, 3, channels, 1, 2.0), Style(activation=nn.SiLU))
-    return InvertedResidual(channels, append_depthwise=block == "c2firb_dw")
+    return UIB(channels, UIBRow(3, 3, channels, 1, 2.0), Style(activation=nn.SiLU))
+
+
+INNER: dict[str, Callable[[int], nn.Module]] = {
+    "c2firb": lambda channels: InvertedResidual(channels, append_depthwise=False),
+    "c2firb_dw": lambda channels: InvertedResidual(channels, append_depthwise=True),
+    "c2fuib": _universal,
+}
+"""Block → what stands in the place of C2f's bottleneck, for a number of channels that it keeps."""

@@ -1,0 +1,21 @@
+# The ranks that the order of the arms is held against (mnv4bench/report/ranks.py).
+EXTRA.append(f"{OUT}/tables/ranks.md")
+
+
+rule ranks:
+    input:
+        SCORED,
+        f"{OUT}/compare.json",
+    output:
+        report(
+            f"{OUT}/tables/ranks.csv",
+            category="Tables",
+            labels={"table": "ranks of the stages"},
+        ),
+        f"{OUT}/tables/ranks.md",
+    log:
+        f"{OUT}/logs/ranks.log",
+    benchmark:
+        f"{OUT}/benchmarks/ranks.tsv"
+    shell:
+        "{STEP} ranks > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"

@@ -1,0 +1,97 @@
+"""Numerical ranks by hand, the order that they give, and where Algorithm 1 stops."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_results import make_plan, write_results
+from safetensors.numpy import save_file
+
+from mnv4bench.errors import DataError
+from mnv4bench.plan import load
+from mnv4bench.report import ranks
+from mnv4bench.report.compare import Difference
+from mnv4bench.report.ranks import agreement, declared_order, numerical_rank, stage_ranks, stopping_points
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("values", "rank"), [([4, 3, 2.1, 1], 3), ([4, 1.9, 1.9, 1.9], 1), ([1, 1, 1, 1], 4), ([8, 0, 0, 0], 1)]
+)
+def test_rank_counts_singular_values_above_half_of_the_largest(values: list[float], rank: int) -> None:
+    generator = np.random.default_rng(0)
+    left, _ = np.linalg.qr(generator.standard_normal((4, 4)))
+    right, _ = np.linalg.qr(generator.standard_normal((18, 18)))
+    weight = left @ np.diag(values) @ right[:4]
+    assert numerical_rank(weight.reshape(4, 2, 3, 3)) == rank
+
+
+def weights(**rank: int) -> dict[str, np.ndarray]:
+    """The last convolution of each stage, with so many equal singular values and the others zero."""
+    made = {}
+    for stage, count in rank.items():
+        weight = np.zeros((4, 36), np.float32)
+        weight[range(count), range(count)] = 1
+        made[f"{stage}.m.1.cv2.conv.weight"] = weight.reshape(4, 4, 3, 3)
+        made[f"{stage}.m.0.cv2.conv.weight"] = np.zeros((4, 4, 3, 3), np.float32)  # not the last block
+    return made
+
+
+def test_a_stage_is_ranked_by_the_last_convolution_of_its_last_block() -> None:
+    found = stage_ranks(weights(p4_mid=1, p3_out=2, p4_out=3, p5_out=4), "x")
+    assert found == {"p4_mid": 0.25, "p3_out": 0.5, "p4_out": 0.75, "p5_out": 1.0}
+
+
+def test_a_baseline_without_c2f_everywhere_is_refused() -> None:
+    with pytest.raises(DataError, match="p5_out has no C2f bottleneck"):
+        stage_ranks(weights(p4_mid=1, p3_out=2, p4_out=3), "x")
+
+
+def test_the_order_of_the_arms_is_read_off_their_stages() -> None:
+    plan = load("full", "rank_guided", root=ROOT)
+    assert declared_order(plan) == ["p5_out", "p4_out", "p4_mid", "p3_out"]
+    assert agreement(declared_order(plan), declared_order(plan)).startswith("The arms take the stages in the order of")
+    assert "by these ranks it would be p4_out and p5_out" in agreement(["p4_out", "p5_out"], ["p5_out", "p4_out"])
+
+
+def difference(arm: str, mean: float, verdict: Any) -> Difference:
+    return Difference.model_construct(ablation="rank_guided", arm=arm, baseline="none", mean=mean, verdict=verdict)
+
+
+def test_the_walk_stops_before_the_first_arm_that_fell() -> None:
+    fell = [
+        difference("one", 0.01, "tiny"),
+        difference("two", -0.001, "inconclusive"),
+        difference("three", 0.1, "worse"),
+    ]
+    assert stopping_points(fell) == [
+        "By the mean differences, as in the paper, it stops at arm one.",
+        "By the verdicts, for which a fall has to be shown, it stops at arm two.",
+    ]
+    assert "the baseline, with no stage replaced" in stopping_points([difference("one", -0.1, "worse")])[0]
+    assert "arm one, the last one" in stopping_points([difference("one", 0.1, "better")])[0]
+
+
+def test_tables_are_written_from_weights_and_comparison(tmp_path: Path) -> None:
+    plan = load("full", "rank_guided", root=ROOT, seeds=2)
+    for seed, run in plan.baseline("rank_guided").runs.items():
+        folder = tmp_path / "runs" / run
+        folder.mkdir(parents=True)
+        save_file(weights(p4_mid=3, p3_out=4, p4_out=2 - seed, p5_out=1), folder / "weights.safetensors")
+    other = make_plan(tmp_path / "other")
+    write_results(other, tmp_path / "made")
+    (tmp_path / "compare.json").write_bytes((tmp_path / "made" / "compare.json").read_bytes())
+    ranks.write_ranks(plan, tmp_path)
+    with (tmp_path / "tables" / "ranks.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["stage"], row["place"], row["declared_place"]) for row in rows][2:] == [
+        ("p4_mid", "3", "3"),
+        ("p3_out", "4", "4"),
+    ]
+    assert float(next(row for row in rows if row["stage"] == "p4_out")["rank"]) == pytest.approx(0.375)
+    assert "0.375" in (tmp_path / "tables" / "ranks.md").read_text()
