@@ -1,6 +1,6 @@
 """How far the stopwatch can be trusted: one network against copies of itself, on an idle machine and on a busy one.
 
-    python benchmarks/latency_repeatability.py [--rounds 24] [--sessions 8]
+    python benchmarks/latency_repeatability.py [--rounds 24] [--sessions 8] [--busy-sessions 5]
 
 Three parts, one run:
 - idle: the small detector and copies A′ of it in every CPU runtime, by the protocol of mnv4bench.latency. Wanted: the
@@ -138,11 +138,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = LatencySpec()
     parser.add_argument("--rounds", type=int, default=default.rounds)
-    parser.add_argument("--sessions", type=int, default=default.sessions)
+    parser.add_argument("--sessions", type=int, default=default.sessions, help="on the idle machine")
+    parser.add_argument("--busy-sessions", type=int, default=5, help="beside the neighbour, where one takes longer")
     parser.add_argument("--blocks", type=int, default=default.blocks)
     parser.add_argument("--block-ms", type=float, default=default.block_ms)
     options = parser.parse_args()
     schedule = Schedule(options.rounds, options.blocks, options.block_ms)
+    sessions = {"idle": options.sessions, "busy": options.busy_sessions}
     load = busy_cores()
     here = environment()
     if load > BUSY * here.cores:
@@ -157,7 +159,7 @@ def main() -> None:
         images = pictures(Path(folder))
         for name, around in (("idle", nullcontext), ("busy", busy_neighbour)):
             with around():
-                result[name] = by_protocol(images, schedule, options.sessions, COPIES[name])
+                result[name] = by_protocol(images, schedule, sessions[name], COPIES[name])
                 result[name]["sequential"] = sequential(images)
             report(name, result[name])
     write_json(Path("results/benchmarks/latency_repeatability.json"), result)

@@ -32,7 +32,7 @@ def test_every_passage_stands_somewhere() -> None:
 def repeatability(ratio: float, verdict: str) -> dict[str, object]:
     row = {"runtime": "torch", "verdict": verdict, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.02}
     part = {"comparisons": [row], "sequential": {"torch": 0.125}}
-    options = {"sessions": 8, "rounds": 24, "blocks": 3, "block_ms": 20.0}
+    options = {"sessions": 8, "busy_sessions": 5, "rounds": 24, "blocks": 3, "block_ms": 20.0}
     return {"idle": part, "busy": part, "options": options, "environment": {"cpu": "a CPU", "cores": 2}}
 
 

@@ -93,8 +93,9 @@ def repeatability(content: Mapping[str, Any]) -> str:
     options = content["options"]
     return (
         markdown.table(table(header, "llrrrr", rows))
-        + f"\n\n{options['sessions']} sessions × {options['rounds']} rounds × {options['blocks']} blocks of "
-        f"{options['block_ms']:g} ms, {content['environment']['cpu']}, {content['environment']['cores']} cores."
+        + f"\n\n{options['sessions']} sessions idle and {options['busy_sessions']} busy × {options['rounds']} rounds × "
+        f"{options['blocks']} blocks of {options['block_ms']:g} ms; {content['environment']['cpu']}, "
+        f"{content['environment']['cores']} cores."
     )
 
 
