@@ -272,6 +272,7 @@ rule report:
         rules.tables.output,
         rules.figures.output,
         rules.paper.output,
+        EXTRA,
     output:
         f"{OUT}/report.html",
     log:

@@ -12,7 +12,7 @@ from mnv4bench.plan import ABLATIONS
 TEMPLATE = """\
 # {name}: one question, and the arms that answer it. `mnv4bench check` validates this file against every preset;
 # docs/adding.md goes through it field by field.
-title: {title}
+title: "{title}"
 question: Does it pay, and for what?
 about: >-
   What the part is, where it comes from, and what differs here from the source. `mnv4bench docs` puts it into

@@ -9,8 +9,15 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from mnv4bench.model_spec import ModelSpec
+from mnv4bench.models import alternatives, stages
+from mnv4bench.plan import AblationSpec, load
+from mnv4bench.published.cited import check_cited
+from mnv4bench.yamlfile import YamlFile
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -62,6 +69,23 @@ def python(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_every_value_of_a_field_is_in_the_table_that_the_guide_names() -> None:
+    values = {name: set(get_args(field.annotation)) for name, field in ModelSpec.model_fields.items()}
+    assert {"c2f", "c2fcib", *stages.INNER} == values["block"]  # these two are built by hand
+    assert {"none", *alternatives.ATTENTION} == values["attention"]
+    assert set(alternatives.DOWNSAMPLE) == values["downsample"]
+
+
+def test_the_file_that_the_guide_opens_with_is_valid(project: Path) -> None:
+    opening = re.search(r"\n\n((?: {4}.*\n)+)", GUIDE)
+    assert opening is not None
+    path = project / "ablations" / "opening.yaml"
+    path.write_text(textwrap.dedent(opening[1]), encoding="utf-8")
+    assert [arm.name for arm in load("smoke", "opening", root=project).arms] == ["conv", "scdown"]
+    file = YamlFile(path)
+    check_cited(file, file.parse(AblationSpec))
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ import pytest
 
 from mnv4bench import cli, plan
 from mnv4bench.errors import SpecError
-from mnv4bench.expected import GUESSED_RATE, expected, in_words
+from mnv4bench.expected import GUESSED_RATE, expected, in_words, makespan
 from mnv4bench.files import write_json, write_text
+from mnv4bench.records import Dataset, Split
 from mnv4bench.scaffold import new_ablation
+from mnv4bench.spec import RunSpec, TrainSpec
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,13 +36,30 @@ def test_a_new_ablation_is_valid_under_every_preset(project: Path, capsys: pytes
     cli.main(["check"])
     text = (project / "ablations" / "my_part.yaml").read_text()
     assert text.startswith("# my_part: one question")
-    assert "title: My part" in text
+    assert 'title: "My part"' in text
     # What stands in comments is valid, too: a reader takes the sign away.
     for line in ("fresh: [", "start: scratch", "common: {", "core: ["):
         other = text.replace(f"# {line}", line)
         assert other != text
         write_text(project / "ablations" / "my_part.yaml", other)
         assert plan.load("quick", "my_part").arms
+
+
+@pytest.mark.parametrize("name", ["on", "null", "n"])
+def test_a_name_that_is_a_word_of_yaml_makes_a_title_all_the_same(project: Path, name: str) -> None:
+    new_ablation(name)
+    assert plan.load("smoke", name).ablations[name].title == name.capitalize()
+
+
+def test_the_published_figures_of_the_template_exist(project: Path) -> None:
+    path = new_ablation("my_part")
+    text = path.read_text()
+    for line in ("published:", "  place:", "  figures:", "    small: {AP", "    large: {AP"):
+        assert text.count(f"# {line}") == 1
+        text = text.replace(f"# {line}", line)
+    write_text(path, text)
+    assert set(plan.load("smoke", "my_part").ablations["my_part"].published.figures) == {"small", "large"}  # type: ignore[union-attr]
+    cli.main(["check"])
 
 
 @pytest.mark.parametrize("name", ["My_Part", "a/b", "../a", "a.b", ""])
@@ -68,13 +87,25 @@ def finish(results: Path, run: str, rate: float) -> None:
 
 
 def test_without_a_finished_run_the_time_is_a_guess_and_says_so(project: Path, tmp_path: Path) -> None:
-    found = plan.load("quick", "scdown")
-    left = expected(found, tmp_path / "results", cores=2)
-    images = 600 * (14 + 5 * 6)  # the trunk's epochs; two arms of three seeds
+    left = expected(plan.load("quick", "scdown"), tmp_path / "results", cores=2)
+    trunk, arm = 600 * 14 / GUESSED_RATE / 2, 600 * 5 / GUESSED_RATE  # on two threads, and on one
     assert left.runs == 7
-    # The trunk has two threads, so it takes as many core seconds as one thread at the guessed rate.
-    assert left.seconds == pytest.approx(images / GUESSED_RATE / 2)
-    assert "a guess of 30 images/s" in in_words(left, 2)
+    assert left.seconds == pytest.approx(trunk + 3 * arm)  # two arms of three seeds, two at a time
+    assert "of training on 2 cores" in in_words(left, 2)
+    assert "a guess from 30 images/s and thread at 160 pixels" in in_words(left, 2)
+
+
+def test_what_cannot_be_guessed_is_not(project: Path, tmp_path: Path) -> None:
+    on_gpu = expected(plan.load("coco", "scdown"), tmp_path / "results", cores=2)
+    assert (on_gpu.seconds, on_gpu.measured_on) == (None, 0)
+    assert "for a time that the first finished run or the prepared data will tell" in in_words(on_gpu, 2)
+    found, results = plan.load("bccd", "scdown"), tmp_path / "bccd"
+    assert expected(found, results, cores=2).seconds is None  # nobody has counted the photographs
+    split = Split(annotations="", images="", count=160)
+    dataset = Dataset(name="bccd", digest="", classes=(), category_ids=(), train=split, val=split)
+    write_json(results / "data" / "bccd-allxall" / "dataset.json", dataset)
+    slower = (224 / 160) ** 2 / GUESSED_RATE
+    assert expected(found, results, cores=2).seconds == pytest.approx(160 * slower * (24 / 2 + 8 * 8))
 
 
 def test_finished_runs_give_the_rate_and_the_disk(project: Path, tmp_path: Path) -> None:
@@ -85,13 +116,54 @@ def test_finished_runs_give_the_rate_and_the_disk(project: Path, tmp_path: Path)
     left = expected(found, results, cores=2)
     assert (left.runs, left.measured_on) == (5, 2)
     assert left.megabytes == pytest.approx(5 * 3.0, rel=0.01)
-    seconds = 2 * 3000 / 10 + 2 * 3000 / 40 + 2 * 600 * 14 / 40  # the trunk is scdown's model, on two threads
-    assert left.seconds == pytest.approx(seconds / 2)
+    trunk = 600 * 14 / (2 * 25)  # nothing has run on two threads yet: twice the median of what one thread does
+    assert left.seconds == pytest.approx(trunk + 3000 / 10 + 3000 / 40)
+    assert "measured on 2 finished runs here" in in_words(left, 2)
+    write_text(results / "benchmarks" / "train" / f"{conv[0]}.tsv", "s\th:m:s\n21.0\t0:00:21\n")  # 1 s was training
+    scored = expected(found, results, cores=2)
+    assert scored.seconds == pytest.approx(left.seconds + 3 * 20)  # the trunk, two at a time, two at a time
+    assert "of training and scoring" in in_words(scored, 2)
     write_text(results / "benchmarks" / "latency.tsv", "s\th:m:s\n90.5\t0:01:30\n")
     assert "took 2 min the last time" in in_words(expected(found, results, cores=2), 2)
+    for run in list(found.runs)[:-1]:
+        finish(results, run, 10.0)
+    last = expected(found, results, cores=2)
+    assert last.seconds == pytest.approx(3000 / 10 + 20)  # one thread of one run, whatever the cores
+    assert in_words(last, 2).startswith("To do: 1 run, about 5 min")
     for run in found.runs:
         finish(results, run, 10.0)
     assert in_words(expected(found, results, cores=2), 2) == "All runs are finished."
+
+
+def test_a_distilled_run_has_a_rate_of_its_own(project: Path, tmp_path: Path) -> None:
+    found, results = plan.load("quick", "distillation"), tmp_path / "results"
+    _, distilled = (arm.runs for arm in found.arms)
+    for run in set(found.runs) - {distilled[1]}:
+        finish(results, run, 10.0 if run in distilled.values() else 30.0)
+    assert expected(found, results, cores=1).seconds == pytest.approx(3000 / 10)
+
+
+def test_a_damaged_status_tells_nothing(project: Path, tmp_path: Path) -> None:
+    found, results = plan.load("quick", "scdown"), tmp_path / "results"
+    write_text(results / "runs" / next(iter(found.runs)) / "status.json", "{}")
+    assert expected(found, results, cores=2).measured_on == 0
+
+
+def test_runs_wait_for_what_they_start_from_and_for_their_threads() -> None:
+    one, two = TrainSpec(epochs=1), TrainSpec(epochs=1, threads=2)
+    runs = {
+        "trunk": RunSpec(train=two),
+        "teacher": RunSpec(train=one, start="trunk"),
+        "student": RunSpec(train=one, start="trunk", teacher="teacher"),
+        "plain": RunSpec(train=one, start="trunk"),
+        "other": RunSpec(train=one, start="elsewhere"),  # ended before
+    }
+    seconds = {"trunk": 10.0, "teacher": 5.0, "student": 4.0, "plain": 2.0, "other": 1.0}
+    # trunk until 10 on both cores; teacher until 15, beside plain until 12 and other until 13; student until 19.
+    assert makespan(runs, seconds, cores=2) == 19.0
+    assert makespan(runs, seconds, cores=1) == 22.0
+    # Three cores: other runs beside the trunk.
+    assert makespan(runs | {"other": RunSpec(train=one)}, seconds | {"other": 30.0}, cores=3) == 30.0
 
 
 def test_a_reader_that_stops_early_causes_no_traceback() -> None:

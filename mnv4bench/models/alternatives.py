@@ -6,12 +6,14 @@ says what is our reading.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from mnv4bench.models.attention import AttentionBlock, AttentionRow
 from mnv4bench.models.blocks import Style
-from mnv4bench.models.yolo import Conv, PSABlock, RepVGGDW, fuse_conv_and_bn
+from mnv4bench.models.yolo import C2PSA, PSA, Conv, PSABlock, RepVGGDW, SCDown, fuse_conv_and_bn
 
 
 class DepthwiseFirstDown(nn.Module):
@@ -86,3 +88,19 @@ def mobile_mqa(channels: int) -> nn.Module:
     """Return MobileNetV4's attention block in the place of PSA: Mobile MQA with heads of 64 channels (arXiv 2404.10518,
     section 4), on all channels and without a feed-forward network, which its authors leave to the blocks around it."""
     return AttentionBlock(channels, AttentionRow(channels, max(channels // 64, 1), 64), Style())
+
+
+ATTENTION: dict[str, Callable[[int], nn.Module]] = {
+    "psa": lambda channels: PSA(channels, channels),
+    "psa2": lambda channels: C2PSA(channels, channels, 2),
+    "transformer": transformer,
+    "mqa": mobile_mqa,
+}
+"""ModelSpec.attention → what stands after SPPF, for a number of channels that it keeps."""
+
+DOWNSAMPLE: dict[str, Callable[[int], nn.Module]] = {
+    "conv": lambda channels: Conv(channels, channels, 3, 2),
+    "scdown": lambda channels: SCDown(channels, channels, 3, 2),
+    "dw_first": lambda channels: DepthwiseFirstDown(channels, channels),
+}
+"""ModelSpec.downsample → what halves the resolution from P4 to P5, for a number of channels that it keeps."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -52,19 +53,8 @@ def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
             name, inputs, lambda: stages.build(block, in_channels, out_channels, repeats, kernel, spec.reparameterised)
         )
 
-    attention = {
-        "none": None,
-        "psa": lambda: yolo.PSA(c5, c5),
-        "psa2": lambda: yolo.C2PSA(c5, c5, 2),
-        "transformer": lambda: alternatives.transformer(c5),
-        "mqa": lambda: alternatives.mobile_mqa(c5),
-    }[spec.attention]
+    attention = None if spec.attention == "none" else alternatives.ATTENTION[spec.attention]
     p5 = "attention" if attention else "sppf"
-    down = {
-        "conv": lambda: yolo.Conv(c4, c4, 3, 2),
-        "scdown": lambda: yolo.SCDown(c4, c4, 3, 2),
-        "dw_first": lambda: alternatives.DepthwiseFirstDown(c4, c4),
-    }[spec.downsample]
     full = spec.class_branch == "full"
 
     return [
@@ -73,7 +63,7 @@ def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
         Part("p4", ("backbone",), lambda: Level(2)),
         Part("p5", ("backbone",), lambda: Level(3)),
         Part("sppf", ("p5",), lambda: yolo.SPPF(b5, c5, 5)),
-        *([Part("attention", ("sppf",), attention)] if attention else []),
+        *([Part("attention", ("sppf",), partial(attention, c5))] if attention else []),
         Part("p4_up", (p5,), Upsample),
         Part("p4_cat", ("p4_up", "p4"), yolo.Concat),
         stage("p4_mid", ("p4_cat",), c5 + b4, c4),
@@ -83,7 +73,7 @@ def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
         Part("p4_down", ("p3_out",), lambda: yolo.Conv(c3, c3, 3, 2)),
         Part("p4_cat_out", ("p4_down", "p4_mid"), yolo.Concat),
         stage("p4_out", ("p4_cat_out",), c3 + c4, c4),
-        Part("p5_down", ("p4_out",), down),
+        Part("p5_down", ("p4_out",), lambda: alternatives.DOWNSAMPLE[spec.downsample](c4)),
         Part("p5_cat", ("p5_down", p5), yolo.Concat),
         stage("p5_out", ("p5_cat",), c4 + c5, c5),
         Part("head", ("p3_out", "p4_out", "p5_out"), lambda: yolo.Head(classes, spec.head, read, (c3, c4, c5), full)),

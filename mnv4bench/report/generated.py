@@ -113,22 +113,9 @@ def coverage(content: Mapping[str, Any]) -> str:
     )
 
 
-def time_to_table(content: Mapping[str, Any]) -> str:
-    """Return how much longer the same arms take when trained one after another."""
-    rows = [(name, f"{value:.2f} ×") for name, value in content["ratios"].items()]
-    ours, theirs = content["ours"], content["theirs"]
-    return (
-        markdown.table(table(("ultralytics' time over ours", "ratio"), "lr", rows))
-        + f"\n\n{content['seeds']} seeds, {content['epochs']} epochs of {content['images']} images: "
-        f"{ours['trainings']} trainings in {ours['seconds']:.0f} s here, {theirs['trainings']} in "
-        f"{theirs['seconds']:.0f} s there; {content['environment']['cpu']}, {content['environment']['cores']} cores."
-    )
-
-
 PASSAGES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "ledger": ("tables/ledger.json", ledger),
     "repeatability": ("benchmarks/latency_repeatability.json", repeatability),
     "coverage": ("benchmarks/coverage.json", coverage),
-    "time_to_table": ("benchmarks/time_to_table.json", time_to_table),
 }
 """Name → the file under results/reference/ that it is made from, and what makes it."""

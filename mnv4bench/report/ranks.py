@@ -6,24 +6,25 @@ The ablation's arms replace one stage after the other (arXiv 2405.14458, section
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from mnv4bench.errors import DataError
 from mnv4bench.files import write_text
 from mnv4bench.model_spec import Stage
-from mnv4bench.plan import Plan
+from mnv4bench.models import detector
+from mnv4bench.plan import Arm, Plan
 from mnv4bench.report import markdown, words
 from mnv4bench.report.cells import table
 from mnv4bench.report.compare import Comparison, Difference
 from mnv4bench.report.raw import to_csv
 from mnv4bench.report.runs import read_record
+from mnv4bench.weights import read
 
 ABLATION = "rank_guided"
 
@@ -59,32 +60,57 @@ def write_ranks(plan: Plan, results: Path) -> None:
     """Write tables/ranks.{csv,md} under `results`.
 
     Raises:
-        Mnv4benchError: a file is missing or damaged, or no seed of the baseline has weights.
+        Mnv4benchError: a file is missing or damaged, or a stage of the baseline is not C2f.
     """
     baseline = plan.baseline(ABLATION)
     by_seed = {}
     for seed, run in baseline.runs.items():
         path = results / "runs" / run / "weights.safetensors"
         if path.exists():
-            by_seed[seed] = stage_ranks(load_file(path), str(path))
-    if not by_seed:
-        raise DataError(f"{results / 'runs'}: no seed of {baseline.label} has weights, so there are no ranks")
-    means = {stage: fmean(ranks[stage] for ranks in by_seed.values()) for stage in get_args(Stage)}
-    measured = sorted(means, key=lambda stage: means[stage])
+            by_seed[seed] = stage_ranks({name: value.numpy() for name, value in read(path).items()}, str(path))
     declared = declared_order(plan)
-    rows = [
+    rows = rank_rows(by_seed, declared, untrained(baseline, tuple(by_seed)))
+    differences = [d for d in read_record(results / "compare.json", Comparison).differences if d.ablation == ABLATION]
+    columns = ("stage", "rank", *(f"seed {seed}" for seed in by_seed), "untrained", "place", "declared_place")
+    text = _document(rows, columns[2:-2], [agreement(rows, declared), *stopping_points(differences)])
+    write_text(results / "tables" / "ranks.csv", to_csv(rows, columns))
+    write_text(results / "tables" / "ranks.md", text)
+
+
+def untrained(arm: Arm, seeds: Sequence[int]) -> dict[Stage, float]:
+    """Return each stage's mean rank before training: near 1, so that a short training leaves much of it."""
+    by_seed = []
+    for seed in seeds:
+        state = detector.build(arm.model, 1, seed=seed).part_state()  # the number of classes touches the head alone
+        by_seed.append(stage_ranks({name: value.numpy(force=True) for name, value in state.items()}, arm.label))
+    return _means(by_seed)
+
+
+def _means(by_seed: Collection[Mapping[Stage, float]]) -> dict[Stage, float]:
+    return {stage: fmean(ranks[stage] for ranks in by_seed) for stage in get_args(Stage) if by_seed}
+
+
+def rank_rows(
+    by_seed: Mapping[int, Mapping[Stage, float]], declared: Sequence[Stage], start: Mapping[Stage, float]
+) -> list[dict[str, object]]:
+    """Return the table's rows in order of mean rank; none where there is no seed.
+
+    Stages of equal rank stand as the arms take them, since Algorithm 1 leaves their order open.
+    """
+    means = _means(by_seed.values())
+    stages = [*declared, *(stage for stage in get_args(Stage) if stage not in declared)]
+    measured = sorted((stage for stage in stages if stage in means), key=means.__getitem__)
+    return [
         {
             "stage": stage,
             "rank": means[stage],
             **{f"seed {seed}": ranks[stage] for seed, ranks in by_seed.items()},
-            "place": measured.index(stage) + 1,
+            "untrained": start[stage],
+            "place": place,
             "declared_place": declared.index(stage) + 1 if stage in declared else None,
         }
-        for stage in measured
+        for place, stage in enumerate(measured, 1)
     ]
-    differences = [d for d in read_record(results / "compare.json", Comparison).differences if d.ablation == ABLATION]
-    write_text(results / "tables" / "ranks.csv", to_csv(rows, tuple(rows[0])))
-    write_text(results / "tables" / "ranks.md", _document(rows, measured, declared, differences))
 
 
 def declared_order(plan: Plan) -> list[Stage]:
@@ -95,36 +121,35 @@ def declared_order(plan: Plan) -> list[Stage]:
     return order
 
 
-def _document(
-    rows: Sequence[Mapping[str, object]],
-    measured: Sequence[Stage],
-    declared: Sequence[Stage],
-    differences: Sequence[Difference],
-) -> str:
-    seeds = [name for name in rows[0] if name.startswith("seed ")]
+def _document(rows: Sequence[Mapping[str, object]], ranks: Sequence[str], sentences: Sequence[str]) -> str:
     lines = [
         (
             str(row["stage"]),
             words.number(float(str(row["rank"])), 3),
-            *(words.number(float(str(row[seed])), 3) for seed in seeds),
+            *(words.number(float(str(row[name])), 3) for name in ranks),
             str(row["place"]),
             str(row["declared_place"] or words.NONE),
         )
         for row in rows
     ]
-    header = ("stage", "rank / channels", *seeds, "place", "place of its arm")
+    header = ("stage", "rank / channels", *ranks, "place", "place of its arm")
     return markdown.document(
         [
             "# Ranks of the neck's stages",
-            markdown.table(table(header, "l" + "r" * (len(header) - 1), lines)),
-            markdown.bullets([agreement(measured, declared), *stopping_points(differences)]),
+            markdown.table(table(header, "l" + "r" * (len(header) - 1), lines)) if rows else "",
+            markdown.bullets(sentences),
         ]
     )
 
 
-def agreement(measured: Sequence[Stage], declared: Sequence[Stage]) -> str:
-    """Say whether the arms go in the order of the measured ranks."""
-    if list(measured) == list(declared):
+def agreement(rows: Sequence[Mapping[str, object]], declared: Sequence[str]) -> str:
+    """Say whether the arms go in the order of the measured ranks, as far as they go."""
+    measured = [str(row["stage"]) for row in rows]
+    if not measured:
+        return "No seed of the baseline was trained to its end, so there are no ranks."
+    if len({row["rank"] for row in rows}) == 1:
+        return "All stages have the same rank, which speaks for no order."
+    if measured[: len(declared)] == list(declared):
         return "The arms take the stages in the order of these ranks."
     return (
         f"The arms take the stages in the order {words.join(declared)}; by these ranks it would be "
@@ -134,19 +159,20 @@ def agreement(measured: Sequence[Stage], declared: Sequence[Stage]) -> str:
 
 def stopping_points(differences: Sequence[Difference]) -> list[str]:
     """Say where Algorithm 1 stops: before the first arm whose AP is lower, by the mean and by the verdict."""
-    known = [d for d in differences if d.mean is not None]
-    by_mean = _last_before([(d.arm, d.mean is not None and d.mean < 0) for d in known])
-    by_verdict = _last_before([(d.arm, d.verdict == "worse") for d in known])
+    by_mean = _last_before([(d.arm, None if d.mean is None else d.mean < 0) for d in differences])
+    by_verdict = _last_before([(d.arm, None if d.mean is None else d.verdict == "worse") for d in differences])
     return [
         f"By the mean differences, as in the paper, it stops at {by_mean}.",
         f"By the verdicts, for which a fall has to be shown, it stops at {by_verdict}.",
     ]
 
 
-def _last_before(arms: Sequence[tuple[str, bool]]) -> str:
-    """Return the last arm before the first that fell."""
+def _last_before(arms: Sequence[tuple[str, bool | None]]) -> str:
+    """Return the last arm before the first that fell; the walk cannot pass one of which nothing is known (None)."""
     reached = "the baseline, with no stage replaced"
     for arm, fell in arms:
+        if fell is None:
+            return f"{reached}, or later: arm {arm} has no seed to compare"
         if fell:
             return reached
         reached = f"arm {arm}"
