@@ -65,7 +65,7 @@ def main() -> None:
         path.parent.name: read_json(path)["train"]["threads"] for path in options.results.glob("runs/*/spec.json")
     }
     every = {path: job_seconds(path) for path in options.results.glob("benchmarks/**/*.tsv")}
-    alone = {"latency.tsv": options.cores}  # holds all cores, because it measures
+    alone = {"latency.tsv": options.cores, "claims.tsv": options.cores}  # hold all cores, because they measure
     busy = sum(seconds * threads.get(path.stem, alone.get(path.name, 1)) for path, seconds in every.items())
     start = start_up() * len(every)
     available = wall * options.cores
