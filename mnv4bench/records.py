@@ -24,6 +24,10 @@ class Split(Record):
     images: str
     """Folder that the annotations' file names are relative to."""
     count: int
+    """Images."""
+    objects: int
+    slices: dict[str, int] = {}
+    """Images of each diagnostic slice."""
 
 
 class Dataset(Record):

@@ -171,7 +171,10 @@ def write_data(folder: Path, slices: bool = True) -> None:
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     write_json(folder / "annotations/val.json", content)
-    split = Split(annotations="annotations/val.json", images="images/val", count=10)
+    parts = dict.fromkeys(SLICES, 2) if slices else {}
+    split = Split(
+        annotations="annotations/val.json", images="images/val", count=10, objects=len(annotations), slices=parts
+    )
     write_json(
         folder / "dataset.json",
         Dataset(

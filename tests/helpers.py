@@ -77,7 +77,7 @@ def _split(folder: Path, name: str, count: int) -> Split:
     categories = [{"id": category, "name": text} for category, text in zip((3, 7), CLASSES, strict=True)]
     coco = {"images": images, "annotations": annotations, "categories": categories}
     write_json(folder / "annotations" / f"{name}.json", coco)
-    return Split(annotations=f"annotations/{name}.json", images=f"images/{name}", count=count)
+    return Split(annotations=f"annotations/{name}.json", images=f"images/{name}", count=count, objects=len(annotations))
 
 
 def tiny_run(epochs: int = 1, **fields: Any) -> RunSpec:

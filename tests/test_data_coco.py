@@ -302,7 +302,9 @@ def test_slices_of_the_validation_images_are_kept(coco: Path, tmp_path: Path) ->
     for record, name in zip(content["images"], ("night", "day"), strict=True):
         record["slice"] = name
     write(coco, "val", content)
-    assert data.prepare(spec(coco), tmp_path / "prepared").slices == ("day", "night")
+    dataset = data.prepare(spec(coco), tmp_path / "prepared")
+    assert dataset.slices == ("day", "night")
+    assert (dataset.val.slices, dataset.val.objects, dataset.train.slices) == ({"day": 1, "night": 1}, 2, {})
 
 
 def test_checking_a_folder_writes_nothing(coco: Path) -> None:

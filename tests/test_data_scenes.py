@@ -88,6 +88,8 @@ def test_the_record_counts_and_names_what_was_asked_for(prepared: Path) -> None:
     assert dataset.slices == ("plain", "crowd", "small", "context", "large")
     val = read_json(dataset.path(prepared, dataset.val.annotations))
     assert [record["slice"] for record in val["images"]] == list(dataset.slices)
+    assert dataset.val.slices == dict.fromkeys(dataset.slices, 1)
+    assert dataset.val.objects == len(val["annotations"])
     assert dataset.path(prepared, dataset.val.images) == prepared / "images" / "val"
 
 

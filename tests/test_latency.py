@@ -124,7 +124,7 @@ def make_data(folder: Path, count: int = 3) -> Dataset:
     # Listed backwards, to be sorted by id.
     records = [{"id": k, "file_name": f"{k}.png", "height": 40, "width": SIDE} for k in reversed(range(count))]
     write_json(folder / "val.json", {"images": records, "annotations": [], "categories": []})
-    split = Split(annotations="val.json", images="images", count=count)
+    split = Split(annotations="val.json", images="images", count=count, objects=count)
     dataset = Dataset(name="tiny", digest="0", classes=("a", "b"), category_ids=(1, 2), train=split, val=split)
     write_json(folder / "dataset.json", dataset)
     return dataset

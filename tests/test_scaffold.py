@@ -101,7 +101,7 @@ def test_what_cannot_be_guessed_is_not(project: Path, tmp_path: Path) -> None:
     assert "for a time that the first finished run or the prepared data will tell" in in_words(on_gpu, 2)
     found, results = plan.load("bccd", "scdown"), tmp_path / "bccd"
     assert expected(found, results, cores=2).seconds is None  # nobody has counted the photographs
-    split = Split(annotations="", images="", count=160)
+    split = Split(annotations="", images="", count=160, objects=300)
     dataset = Dataset(name="bccd", digest="", classes=(), category_ids=(), train=split, val=split)
     write_json(results / "data" / "bccd-allxall" / "dataset.json", dataset)
     slower = (224 / 160) ** 2 / GUESSED_RATE

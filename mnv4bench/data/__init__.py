@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,14 @@ def _split(folder: Path, name: str, part: Part, document: Document) -> Split:
     inside = part.images.is_relative_to(folder)
     images = part.images.relative_to(folder) if inside else part.images.resolve()
     path = _annotations(folder, name).relative_to(folder)
-    return Split(annotations=path.as_posix(), images=images.as_posix(), count=len(document["images"]))
+    slices = Counter(image["slice"] for image in document["images"] if image.get("slice"))
+    return Split(
+        annotations=path.as_posix(),
+        images=images.as_posix(),
+        count=len(document["images"]),
+        objects=len(document["annotations"]),
+        slices=dict(slices),
+    )
 
 
 def _paths(folder: Path, dataset: Dataset) -> Iterator[Path]:

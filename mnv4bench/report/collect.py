@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -65,14 +65,17 @@ class DataFacts:
 
     folder: Path
     record: Dataset
-    annotations: dict[str, Any]
-    """The validation split's COCO JSON."""
 
     @property
     def slices(self) -> dict[str, int]:
         """Return slice → number of validation images, in the data set's order."""
-        counts = Counter(image.get("slice") for image in self.annotations["images"])
-        return {name: counts[name] for name in self.record.slices}
+        return {name: self.record.val.slices.get(name, 0) for name in self.record.slices}
+
+    @cached_property
+    def annotations(self) -> dict[str, Any]:
+        """The validation split's COCO JSON; only pictures need it."""
+        content: dict[str, Any] = read_json(self.record.path(self.folder, self.record.val.annotations))
+        return content
 
 
 @dataclass(frozen=True)
@@ -199,8 +202,7 @@ def data_folder(results: Path, digests: Iterable[str | None] = ()) -> Path:
 
 
 def _data(folder: Path) -> DataFacts:
-    record = read_record(folder / "dataset.json", Dataset)
-    return DataFacts(folder, record, read_json(record.path(folder, record.val.annotations)))
+    return DataFacts(folder, read_record(folder / "dataset.json", Dataset))
 
 
 def read_curve(results: Path, run: str) -> dict[str, list[float]]:

@@ -32,11 +32,10 @@ OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum"}
 def data(results: Results) -> list[str]:
     """Return what the arms were trained and scored on."""
     spec, record = results.plan.preset.data, results.data.record
-    objects = len(results.data.annotations["annotations"])
     sentences = [
         DATA.get(record.name, f"The data set is {record.name}."),
         f"It has {words.count(record.train.count, 'training image')}, "
-        f"{words.count(record.val.count, 'validation image')} with {words.count(objects, 'object')}, and "
+        f"{words.count(record.val.count, 'validation image')} with {words.count(record.val.objects, 'object')}, and "
         f"{_classes(record.classes)}. Images are letterboxed to {spec.imgsz} pixels.",
     ]
     return [*sentences, *record.notes]
