@@ -1,34 +1,45 @@
 # mnv4bench: from YAML to tables, figures and paper. A rule calls one function of the package; the science lives there.
 #   snakemake --cores all [--config preset=NAME only=ABLATION seeds=N]
+#   snakemake --cores all --config reference=NAME    tables, figures and paper of results/reference/NAME, nothing trained
 
 import sys
 from pathlib import Path
 
 from mnv4bench.data import key
-from mnv4bench.plan import load
+from mnv4bench.reference import chosen, names
 
-unknown = sorted(set(config) - {"preset", "only", "seeds"})
+ALLOWED = ["preset", "only", "seeds", "reference"]
+unknown = sorted(set(config) - set(ALLOWED))
 if unknown:
     raise WorkflowError(
-        f"--config {unknown[0]}=…: unknown; allowed: preset, only, seeds"
+        f"--config {unknown[0]}=…: unknown; allowed: {', '.join(ALLOWED)}"
     )
 
-PRESET = config.get("preset", "quick")
-PLAN = load(PRESET, config.get("only"), seeds=config.get("seeds"))
-SPEC = PLAN.preset
+REFERENCE = config.get("reference")
+PLAN, OUT = chosen(config)
+PRESET, SPEC = PLAN.preset_name, PLAN.preset
 
-OUT = f"results/{PRESET}"
 DATA = f"{OUT}/data/{key(SPEC.data)}"
 RUNS = [f"{OUT}/runs/{run}" for run in PLAN.runs]
 SCORED = [f"{run}/metrics.json" for run in RUNS]
 FIGURES = ["effects", "cost", "pareto", "curves", "slices", "detections"]
+PICTURE = FIGURES[-1]  # shows images of the data set, which a reference does not hold
+DRAWN = FIGURES[:-1] if REFERENCE else FIGURES
 # Counting forty published models takes longer than all of the smoke preset.
 LEDGER = [] if PRESET == "smoke" else f"{OUT}/tables/ledger.md"
 CLAIMED_TIMES = f"{OUT}/latency/claims.json" if SPEC.latency.claims else []
-GIVEN = {"preset": PRESET} | config
+REFERENCES = [f"results/reference/{name}/reference.json" for name in names()]
+OTHERS = [f"results/reference/{name}/compare.json" for name in names()]
+GIVEN = config if REFERENCE else {"preset": PRESET} | config
 STEP = f"{sys.executable} -m mnv4bench step " + " ".join(
     f"--{key} {value}" for key, value in GIVEN.items()
 )
+
+
+def in_report(name):
+    return report(
+        f"{OUT}/figures/{name}.png", category="Figures", labels={"figure": name}
+    )
 
 
 wildcard_constraints:
@@ -41,10 +52,10 @@ localrules:
 
 # A rule of another shape, beside the ablation that needs it; its targets go into EXTRA.
 EXTRA = []
-for name in PLAN.ablations:
-    if Path(f"ablations/{name}.smk").exists():
+for ablation in [] if REFERENCE else PLAN.ablations:
+    if Path(f"ablations/{ablation}.smk").exists():
 
-        include: f"ablations/{name}.smk"
+        include: f"ablations/{ablation}.smk"
 
 
 rule all:
@@ -57,6 +68,27 @@ rule all:
         f"{OUT}/report.html",
         f"{OUT}/complete.txt",
         LEDGER,
+
+
+if REFERENCE:
+
+    ruleorder: restore > data > train > cost > latency > claims
+
+    rule restore:
+        """In place of everything that takes training, timing or images."""
+        input:
+            f"results/reference/{REFERENCE}/reference.json",
+        output:
+            f"{DATA}/dataset.json",
+            SCORED,
+            f"{OUT}/cost.json",
+            f"{OUT}/latency/latency.json",
+            CLAIMED_TIMES,
+            in_report(PICTURE),
+        log:
+            f"{OUT}/logs/restore.log",
+        shell:
+            "{STEP} restore > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
 
 rule data:
@@ -158,6 +190,7 @@ rule compare:
         f"{OUT}/logs/compare.log",
     benchmark:
         f"{OUT}/benchmarks/compare.tsv"
+    threads: workflow.cores or 1
     params:
         resamples=SPEC.bootstrap,
         arms=[arm.label for arm in PLAN.arms],
@@ -233,15 +266,8 @@ rule figures:
         f"{OUT}/cost.json",
         f"{OUT}/latency/latency.json",
     output:
-        [
-            report(
-                f"{OUT}/figures/{name}.png",
-                category="Figures",
-                labels={"figure": name},
-            )
-            for name in FIGURES
-        ],
-        [f"{OUT}/figures/{name}.pdf" for name in FIGURES],
+        [in_report(name) for name in DRAWN],
+        [f"{OUT}/figures/{name}.pdf" for name in DRAWN],
     log:
         f"{OUT}/logs/figures.log",
     benchmark:
@@ -254,7 +280,9 @@ rule paper:
     input:
         rules.tables.output,
         rules.figures.output,
+        f"{OUT}/figures/{PICTURE}.png",
         LEDGER,
+        OTHERS,
         "paper/main.typ",
         "paper/references.bib",
     output:
@@ -286,12 +314,32 @@ rule report:
         " --report {output} -- {input} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 
 
+rule verify:
+    """Sets the results beside those of results/reference that are most like them."""
+    input:
+        SCORED,
+        rules.tables.output,
+        REFERENCES,
+    output:
+        report(
+            f"{OUT}/tables/verify.csv",
+            category="Tables",
+            labels={"table": "held against the reference"},
+        ),
+        f"{OUT}/tables/verify.md",
+    log:
+        f"{OUT}/logs/verify.log",
+    shell:
+        "{STEP} verify > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+
+
 rule complete:
-    """Fails, after everything else was made, when a run did not end well."""
+    """Fails, after everything else was made, when a run did not end well or the reference says otherwise."""
     input:
         SCORED,
         f"{OUT}/paper/mnv4bench.pdf",
         f"{OUT}/report.html",
+        [] if REFERENCE else rules.verify.output,
     output:
         f"{OUT}/complete.txt",
     params:

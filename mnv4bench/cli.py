@@ -12,6 +12,7 @@ from mnv4bench.cores import usable_cores
 from mnv4bench.errors import Mnv4benchError
 from mnv4bench.expected import expected, in_words
 from mnv4bench.plan import ABLATIONS, PRESETS, AblationSpec, Plan, latency_spec, load
+from mnv4bench.reference import FOLDER, REBUILT, chosen
 from mnv4bench.scaffold import new_ablation
 from mnv4bench.steps import STEPS, Context
 from mnv4bench.yamlfile import YamlFile
@@ -84,6 +85,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     ledger.set_defaults(command=_ledger, only=None, seeds=None)
 
+    verify = commands.add_parser("verify", help="set results beside a reference, cell by cell; exit 1 if any differ")
+    verify.add_argument("results", type=Path, metavar="RESULTS", help="a preset's folder, results/quick say")
+    verify.add_argument("--reference", metavar="NAME", help="by default the one that shares most trainings")
+    verify.set_defaults(command=_verify)
+
+    publish = commands.add_parser(
+        "publish", help="make a finished preset's results a reference: results/reference/NAME"
+    )
+    _which(publish)
+    publish.add_argument("name", metavar="NAME")
+    publish.add_argument(
+        "--rebuilt",
+        action="store_true",
+        help="keep NAME's records, and take the tables, figures and paper that --config reference=NAME made of them",
+    )
+    publish.set_defaults(command=_publish)
+
     docs = commands.add_parser("docs", help="write docs/ablations.md and the generated passages of README and docs/")
     docs.set_defaults(command=_docs)
 
@@ -91,34 +109,32 @@ def _parser() -> argparse.ArgumentParser:
     _which(step)
     step.add_argument("step", choices=STEPS)
     step.add_argument("--run", help="the run's name, for train and evaluate")
+    step.add_argument("--reference", help="rebuild a reference's tables, figures and paper from its records")
     step.set_defaults(command=_step)
     return parser
 
 
 def _which(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", default="quick", help="a file of config/ without its ending (default: quick)")
-    parser.add_argument("--only", metavar="ABLATION", help="one ablation alone")
+    parser.add_argument("--preset", help="a file of config/ without its ending (default: quick)")
+    parser.add_argument("--only", metavar="ABLATION", help="one ablation alone, or several with commas between")
     parser.add_argument("--seeds", type=int, metavar="N", help="only the preset's first N seeds")
 
 
-def _load(options: argparse.Namespace) -> Plan:
-    return load(options.preset, options.only, seeds=options.seeds)
-
-
-def _results(plan: Plan) -> Path:
-    return Path("results") / plan.preset_name
+def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
+    """Return what the options ask for, and the folder of its results."""
+    return chosen({name: getattr(options, name, None) for name in ("preset", "only", "seeds", "reference")})
 
 
 def _plan(options: argparse.Namespace) -> None:
-    plan = _load(options)
-    runs = _results(plan) / "runs"
+    plan, results = _load(options)
+    runs = results / "runs"
     for name in plan.runs:
         users = _users(plan, name)
         state = "finished" if (runs / name / "metrics.json").exists() else "to do"
         print(f"{name:44} {state:9} {', '.join(users)}")
     finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
     print(f"{len(plan.runs)} runs for {len(plan.arms)} arms of {len(plan.ablations)} ablations; {finished} finished")
-    print(in_words(expected(plan, _results(plan), usable_cores()), usable_cores()))
+    print(in_words(expected(plan, results, usable_cores()), usable_cores()))
 
 
 def _new(options: argparse.Namespace) -> None:
@@ -190,16 +206,16 @@ def _latency(options: argparse.Namespace) -> None:
 def _ledger(options: argparse.Namespace) -> None:
     from mnv4bench.report.ledger import write_ledger
 
-    plan = _load(options)
+    plan, results = _load(options)
     if options.time:
-        context = Context(plan, _results(plan))
+        context = Context(plan, results)
         if not (context.data / "dataset.json").exists():
             STEPS["data"](context)
         STEPS["claims"](context)
-    found = write_ledger(plan, _results(plan))
+    found = write_ledger(plan, results)
     for source in found.sources.values():
         print(f"{source.name:22} {', '.join(f'{n} {verdict}' for verdict, n in source.verdicts.items() if n)}")
-    print(f"{found.figures} figures in {_results(plan) / 'tables' / 'ledger.csv'}")
+    print(f"{found.figures} figures in {results / 'tables' / 'ledger.csv'}")
 
 
 def _docs(options: argparse.Namespace) -> None:
@@ -209,6 +225,38 @@ def _docs(options: argparse.Namespace) -> None:
         print(path)
 
 
+def _verify(options: argparse.Namespace) -> None:
+    from mnv4bench.reference import read
+    from mnv4bench.reproduction.sides import Side, reference_side
+    from mnv4bench.reproduction.verified import TABLE, differing, sentences, write_verified
+    from mnv4bench.reproduction.verifying import closest, counts, verify
+
+    here = Side(options.results)
+    if options.reference:
+        read(options.reference)  # a name that does not exist gets its own error
+    reference = reference_side(FOLDER / options.reference) if options.reference else closest(here)
+    cells = verify(here, reference)
+    write_verified(cells, options.results, reference)
+    print("\n".join([*sentences(cells, options.results, reference), *differing(options.results)]))
+    print(f"every cell, with its tolerance: {options.results / TABLE.with_suffix('.md')}")
+    found = counts(cells)
+    if found["differ"] or not found["agree"]:
+        sys.exit(1)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from mnv4bench.reproduction.publishing import publish, refresh
+
+    target = FOLDER / options.name
+    if options.rebuilt:
+        record = refresh(target, REBUILT / options.name)
+    else:
+        plan, results = _load(options)
+        record = publish(plan, results, target, options.only, options.seeds)
+    size = sum((target / file).stat().st_size for file in record.files)
+    print(f"{target}: {len(record.files)} files, {size / 1e6:.1f} MB")
+
+
 def _step(options: argparse.Namespace) -> None:
-    plan = _load(options)
-    STEPS[options.step](Context(plan, _results(plan), options.run))
+    plan, results = _load(options)
+    STEPS[options.step](Context(plan, results, options.run, options.reference))

@@ -240,7 +240,7 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
     """Read config/<preset>.yaml and the ablations that it names, and resolve them.
 
     Args:
-        only: one ablation of the preset's, or any other in ablations/, alone.
+        only: one ablation of the preset's, or any other in ablations/, alone; or several, with commas between.
         seeds: how many of the preset's seeds to run, the first ones.
 
     Raises:
@@ -257,7 +257,7 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
             raise SpecError(f"seeds={seeds}: {path} has {len(spec.seeds)}; allowed: 1 to {len(spec.seeds)}")
         spec = spec.model_copy(update={"seeds": spec.seeds[:seeds]})
     known = sorted(file.stem for file in (root / ABLATIONS).glob("*.yaml"))
-    names = spec.ablations if only is None else (only,)
+    names = spec.ablations if only is None else tuple(dict.fromkeys(only.split(",")))
     for position, name in enumerate(names):
         if name not in known:
             message = f"no ablation {name!r} in {root / ABLATIONS}; {nearest(name, known)}"

@@ -20,6 +20,8 @@ class Context:
     plan: Plan
     results: Path
     run: str | None = None
+    reference: str | None = None
+    """Of what is rebuilt; None where everything is measured here."""
 
     @property
     def runs(self) -> Path:
@@ -89,7 +91,7 @@ def tables(context: Context) -> None:
 def figures(context: Context) -> None:
     from mnv4bench.report import write_figures
 
-    write_figures(context.plan, context.results)
+    write_figures(context.plan, context.results, pictures=context.reference is None)
 
 
 def ranks(context: Context) -> None:
@@ -119,27 +121,86 @@ def claims(context: Context) -> None:
     measure(first_images(dataset, context.data, "val", 8), context.results / CLAIMED_TIMES)
 
 
+def restore(context: Context) -> None:
+    from mnv4bench.reference import FOLDER
+    from mnv4bench.reproduction.restoring import restore
+
+    restore(context.plan, FOLDER / str(context.reference), context.results)
+
+
+def verify(context: Context) -> None:
+    """Write tables/verify.{md,csv}; what differs makes `complete` fail."""
+    from mnv4bench.reference import names
+    from mnv4bench.reproduction.sides import Side
+    from mnv4bench.reproduction.verified import write_verified
+    from mnv4bench.reproduction.verifying import closest, verify
+
+    here = Side(context.results)
+    reference = closest(here) if names() else None
+    cells = verify(here, reference) if reference else []
+    write_verified(cells, context.results, reference)
+
+
 def complete(context: Context) -> None:
     """Write complete.txt.
 
     Raises:
-        Mnv4benchError: a run did not end well; the tables are there and show it in its cell.
+        Mnv4benchError: a run did not end well, or the results are not those of the reference; the tables are there and
+            show it in its cell.
     """
+    problems = [*_ended_badly(context), *(_unlike(context) if context.reference else _differ(context))]
+    if problems:
+        raise Mnv4benchError("tables, figures and paper are made, but:\n" + "\n".join(problems))
+    write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
+
+
+def _ended_badly(context: Context) -> list[str]:
     wrong = []
     for run in context.plan.runs:
         metrics = Metrics.model_validate(read_json(context.runs / run / "metrics.json"))
         if metrics.state != "done":
             wrong.append(f"  {run}: {metrics.state} ({metrics.reason})")
-    if wrong:
-        raise Mnv4benchError(
-            "tables, figures and paper are made, but these runs did not end well and are marked there:\n"
-            + "\n".join(wrong)
-            + f"\nTo try one again, delete its status.json and metrics.json in {context.runs}, and start once more."
-        )
-    write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
+    if not wrong:
+        return []
+    return [
+        "these runs did not end well and are marked there:",
+        *wrong,
+        f"To try one again, delete its status.json and metrics.json in {context.runs}, and start once more.",
+    ]
+
+
+def _unlike(context: Context) -> list[str]:
+    from mnv4bench.reference import FOLDER
+    from mnv4bench.reproduction.restoring import unlike
+
+    wrong = unlike(FOLDER / str(context.reference), context.results)
+    return [f"these were rebuilt with other bytes than {FOLDER / str(context.reference)} has:", *wrong] if wrong else []
+
+
+def _differ(context: Context) -> list[str]:
+    from mnv4bench.reproduction.verified import differing
+
+    wrong = differing(context.results)
+    return [f"these differ from the reference ({context.results}/tables/verify.md):", *wrong] if wrong else []
 
 
 STEPS: dict[str, Callable[[Context], None]] = {
     step.__name__: step
-    for step in (data, train, evaluate, cost, latency, claims, compare, ranks, tables, figures, ledger, paper, complete)
+    for step in (
+        data,
+        train,
+        evaluate,
+        cost,
+        latency,
+        claims,
+        restore,
+        compare,
+        ranks,
+        tables,
+        figures,
+        ledger,
+        paper,
+        verify,
+        complete,
+    )
 }

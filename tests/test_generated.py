@@ -47,6 +47,26 @@ def test_a_passage_is_made_from_its_file_and_the_rest_is_left(tmp_path: Path) ->
     assert refreshed(made, tmp_path, "x.md") == made
 
 
+def test_the_time_to_the_table_is_that_of_both_sides(tmp_path: Path) -> None:
+    content = {
+        "ours": {"trainings": 14, "seconds": 100.4},
+        "theirs": {"trainings": 22, "seconds": 400.0, "repeated": 90.0},
+        "ratios": {"whole job": 3.984},
+        "epochs": 3,
+        "images": 200,
+        "seeds": 2,
+        "environment": {"cpu": "a CPU", "cores": 2},
+    }
+    write_json(tmp_path / "benchmarks" / "time_to_table.json", content)
+    made = refreshed("<!-- generated: time_to_table -->\n<!-- end -->", tmp_path, "x.md")
+    for line in (
+        "| this workflow | 14 | 100 |",
+        "| the same, no training repeated | – | 310 |",
+        "| whole job | 3.98 |",
+    ):
+        assert line in made
+
+
 def test_a_missing_file_and_an_unknown_passage_are_named(tmp_path: Path) -> None:
     with pytest.raises(Mnv4benchError, match=r"coverage\.json: is missing, and passage coverage of x\.md"):
         refreshed("<!-- generated: coverage -->\n<!-- end -->", tmp_path, "x.md")

@@ -330,6 +330,13 @@ def test_an_unknown_preset_is_named_with_the_known_ones(tmp_path: Path) -> None:
         plan.load("tinny", root=project(tmp_path))
 
 
+def test_only_picks_several_in_their_order_each_once(tmp_path: Path) -> None:
+    folder = project(tmp_path, other=BLOCK)
+    assert list(plan.load("tiny", "other,block,other", folder).ablations) == ["other", "block"]
+    with pytest.raises(SpecError, match="no ablation 'blok'"):
+        plan.load("tiny", "other,blok", folder)
+
+
 def test_an_unknown_only_is_named_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"no ablation 'blok' in .* did you mean 'block'\?"):
         load(tmp_path, only="blok")

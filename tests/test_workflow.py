@@ -187,3 +187,43 @@ def test_bad_yaml_is_one_error_before_anything_runs(tmp_path: Path) -> None:
     assert result.returncode != 0
     assert "ablations/psa.yaml:17: arms.psa.model.attention" in result.stderr
     assert not (project / "results").exists()
+
+
+def test_a_published_reference_is_rebuilt_to_the_byte_and_held_against(finished: Path) -> None:
+    def mnv4bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+        whole = [sys.executable, "-m", "mnv4bench", *arguments]
+        return subprocess.run(whole, cwd=finished, text=True, capture_output=True, env=environment())
+
+    reference = finished / "results/reference/tiny"
+    try:
+        published = mnv4bench("publish", "--preset", "smoke", "tiny")
+        assert published.returncode == 0, published.stderr
+        assert not list(reference.rglob("*.safetensors"))
+        assert str(finished) not in "".join(path.read_text() for path in reference.rglob("*.json"))
+
+        same = mnv4bench("verify", "results/smoke")
+        assert same.returncode == 0, same.stdout + same.stderr
+        assert "Every run that both have is the same to the byte." in same.stdout
+
+        rebuilt = snakemake(finished, "reference=tiny")
+        assert rebuilt.returncode == 0, rebuilt.stderr[-6000:]
+        out = finished / "results/rebuilt/tiny"
+        assert not list(out.rglob("*.safetensors"))
+        names = [
+            path.relative_to(reference)
+            for kind in ("tables", "figures", "paper")
+            for path in reference.glob(f"{kind}/*")
+        ]
+        assert len(names) > 12
+        assert [name for name in names if (out / name).read_bytes() != (reference / name).read_bytes()] == []
+
+        # A damaged record is named, and nothing is built from it.
+        record = next(reference.glob("runs/*/metrics.json"))
+        record.write_text(record.read_text().replace("0.", "1.", 1))
+        shutil.rmtree(out)
+        damaged = snakemake(finished, "reference=tiny")
+        assert damaged.returncode != 0
+        assert f"{record.relative_to(finished)}: is not what reference.json was written for" in damaged.stderr
+    finally:
+        shutil.rmtree(finished / "results/reference", ignore_errors=True)
+        shutil.rmtree(finished / "results/rebuilt", ignore_errors=True)

@@ -69,6 +69,19 @@ def measure(plan: Plan, results: Path, data_folder: Path) -> None:
     )
 
 
+def recomputed(plan: Plan, results: Path) -> Latency:
+    """Return latency.json's record with all that follows from blocks.csv computed anew.
+
+    Raises:
+        Mnv4benchError: blocks.csv is missing or not readable.
+    """
+    record = Latency.model_validate(read_json(results / "latency" / "latency.json"))
+    arms = judged(plan, share(plan, unfinished(plan, results / "runs")))
+    found = analysis.analyse(read_blocks(results / "latency" / "blocks.csv"), arms, record.reference)
+    facts = tuple(_with_noise(session, found.sessions[session.number]) for session in record.sessions)
+    return record.model_copy(update={"rows": found.rows, "sessions": facts, "notes": found.notes})
+
+
 def judged(plan: Plan, shared: dict[str, str]) -> list[Judged]:
     """Return every arm that was timed, with what it is set against."""
     return [

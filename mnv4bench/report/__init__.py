@@ -17,11 +17,11 @@ def write_tables(plan: Plan, results: Path) -> None:
     tables.write_tables(plan, results)
 
 
-def write_figures(plan: Plan, results: Path) -> None:
-    """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf}."""
+def write_figures(plan: Plan, results: Path, pictures: bool = True) -> None:
+    """Write figures/{effects,cost,pareto,curves,slices}.{png,pdf}, and detections.{png,pdf} where images are there."""
     from mnv4bench.report import figures
 
-    figures.write_figures(plan, results)
+    figures.write_figures(plan, results, pictures=pictures)
 
 
 def write_paper(plan: Plan, results: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mnv4bench import matches, resampling, stats
+from mnv4bench.cores import usable_cores
 from mnv4bench.errors import DataError
 from mnv4bench.files import write_json
 from mnv4bench.plan import Arm, Plan
@@ -105,17 +108,28 @@ class _Resampler:
 
     def ap(self, run: str, read: str) -> NDArray[np.float64]:
         if (run, read) not in self._known:
-            path = self.results / "runs" / run / "matches.npz"
-            readings = matches.load(path)
-            if read not in readings:
-                raise DataError(f"{path}: no reading {read!r} (has {', '.join(readings)}); evaluate the run again")
-            records = readings[read]
-            self.first = self.first or (path, records)
-            if not resampling.same_split(self.first[1], records):
-                raise DataError(f"{path}: other images or objects than {self.first[0]}; evaluate both runs again")
-            weights = resampling.bootstrap_weights(self.images, self.replicates, self.seed)
-            self._known[run, read] = resampling.bootstrap_ap(records, weights)
+            records = self._records(run, read)
+            parts = np.array_split(self._weights, usable_cores())
+            # NumPy lets go of the interpreter in its long loops, so threads are enough.
+            with ThreadPoolExecutor(len(parts)) as pool:
+                found = pool.map(lambda weights: resampling.bootstrap_ap(records, weights), parts)
+                self._known[run, read] = np.concatenate(list(found))
         return self._known[run, read]
+
+    @cached_property
+    def _weights(self) -> NDArray[np.integer]:
+        return resampling.bootstrap_weights(self.images, self.replicates, self.seed)
+
+    def _records(self, run: str, read: str) -> matches.MatchRecords:
+        path = self.results / "runs" / run / "matches.npz"
+        readings = matches.load(path)
+        if read not in readings:
+            raise DataError(f"{path}: no reading {read!r} (has {', '.join(readings)}); evaluate the run again")
+        records = readings[read]
+        self.first = self.first or (path, records)
+        if not resampling.same_split(self.first[1], records):
+            raise DataError(f"{path}: other images or objects than {self.first[0]}; evaluate both runs again")
+        return records
 
 
 def compare(plan: Plan, results: Path) -> None:

@@ -27,8 +27,11 @@ CRAMPED = 4.5
 SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
-def write_figures(plan: Plan, results: Path, dataset: Path | None = None) -> None:
+def write_figures(plan: Plan, results: Path, dataset: Path | None = None, pictures: bool = True) -> None:
     """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf} under `results`.
+
+    Args:
+        pictures: also draw what shows images of the data set; False where they are not there.
 
     Raises:
         Mnv4benchError: a result file is missing or wrong.
@@ -37,7 +40,8 @@ def write_figures(plan: Plan, results: Path, dataset: Path | None = None) -> Non
     folder = Path(results) / "figures"
     with look():
         for name, draw in DRAWN.items():
-            save(draw(found), folder, name)
+            if pictures or name not in PICTURES:
+                save(draw(found), folder, name)
 
 
 def _grid(results: Results, height: float) -> tuple[Figure, list[Axes]]:
@@ -178,4 +182,5 @@ def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
     return arm.scores(part) if part in SIZES else arm.scores("AP", part)
 
 
+PICTURES = ("detections",)
 DRAWN = {"effects": forest, "cost": cost, "pareto": pareto, "curves": curves, "slices": slices, "detections": sheet}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 from mnv4bench.records import LatencyRow
 from mnv4bench.report import verdict_words as say
@@ -13,6 +13,7 @@ from mnv4bench.report.compare import Difference
 from mnv4bench.verdicts import Verdict
 
 FEW = 5
+Payment = Literal["pays", "trades", "not shown", "open"]
 
 
 def abstract(results: Results) -> list[str]:
@@ -135,27 +136,38 @@ def _time(results: Results, arm: ArmResult) -> list[str]:
 
 
 def _pays(results: Results, arm: ArmResult) -> list[str]:
-    """Say in which sense the part pays: AP and measured time, never weighed against each other."""
+    found = pays(results, arm)
+    return [] if found is None else [found[1]]
+
+
+def pays(results: Results, arm: ArmResult) -> tuple[Payment, str] | None:
+    """Say in which sense the part pays: AP and measured time, never weighed against each other.
+
+    None where there is no difference, or no time.
+    """
     d = arm.difference
     rows = {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
     if d is None or d.verdict is None or not rows:
-        return []
+        return None
     if d.verdict not in ("better", "worse", "equivalent") or any(_open(row) for row in rows.values()):
-        return ["Whether it pays is left open by these verdicts."]
+        return "open", "Whether it pays is left open by these verdicts."
     faster, slower = (
         [name for name, row in rows.items() if row.verdict == verdict] for verdict in ("faster", "slower")
     )
     if faster and slower:
-        return [f"It is {d.verdict} in AP, faster in {words.join(faster)} and slower in {words.join(slower)}."]
+        return "trades", f"It is {d.verdict} in AP, faster in {words.join(faster)} and slower in {words.join(slower)}."
     if d.verdict == "better" and not slower:
-        return ["It pays in this sense: AP is better, and no runtime was shown to be slower."]
+        return "pays", "It pays in this sense: AP is better, and no runtime was shown to be slower."
     if d.verdict == "better":
-        return [f"It buys AP with time in {words.join(slower)}."]
+        return "trades", f"It buys AP with time in {words.join(slower)}."
     if d.verdict == "equivalent" and faster:
-        return [f"It pays in this sense: AP is equivalent, and time is saved in {words.join(faster)}."]
+        return "pays", f"It pays in this sense: AP is equivalent, and time is saved in {words.join(faster)}."
     if faster:
-        return [f"It buys time in {words.join(faster)} with AP."]
-    return [f"It was not shown to pay in AP or time: AP is {d.verdict}, and no runtime was shown to be faster."]
+        return "trades", f"It buys time in {words.join(faster)} with AP."
+    return (
+        "not shown",
+        f"It was not shown to pay in AP or time: AP is {d.verdict}, and no runtime was shown to be faster.",
+    )
 
 
 def _open(row: LatencyRow) -> bool:

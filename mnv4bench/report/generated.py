@@ -113,9 +113,30 @@ def coverage(content: Mapping[str, Any]) -> str:
     )
 
 
+def time_to_table(content: Mapping[str, Any]) -> str:
+    """Return how long the table took here and by ultralytics alone."""
+    ours, theirs = content["ours"], content["theirs"]
+    sides = [
+        ("this workflow", ours["trainings"], ours["seconds"]),
+        ("ultralytics, one after the other", theirs["trainings"], theirs["seconds"]),
+        ("the same, no training repeated", "–", theirs["seconds"] - theirs["repeated"]),
+    ]
+    rows = [(name, str(trainings), f"{seconds:.0f}") for name, trainings, seconds in sides]
+    ratios = [(label, f"{value:.2f}") for label, value in content["ratios"].items()]
+    return "\n\n".join(
+        [
+            markdown.table(table(("side", "trainings", "seconds"), "lrr", rows)),
+            markdown.table(table(("their time over ours", "×"), "lr", ratios)),
+            f"{content['epochs']} epochs on {content['images']} images, {content['seeds']} seeds; "
+            f"{content['environment']['cpu']}, {content['environment']['cores']} cores.",
+        ]
+    )
+
+
 PASSAGES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "ledger": ("tables/ledger.json", ledger),
     "repeatability": ("benchmarks/latency_repeatability.json", repeatability),
     "coverage": ("benchmarks/coverage.json", coverage),
+    "time_to_table": ("benchmarks/time_to_table.json", time_to_table),
 }
 """Name → the file under results/reference/ that it is made from, and what makes it."""

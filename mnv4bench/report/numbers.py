@@ -8,6 +8,7 @@ from typing import Any
 from mnv4bench.files import write_json
 from mnv4bench.report import error_types, findings, forest, method, pareto, speed, words
 from mnv4bench.report import verdict_words as say
+from mnv4bench.report.beside import beside
 from mnv4bench.report.blocks import Block, block, columns, verdicts
 from mnv4bench.report.cells import Table, printable
 from mnv4bench.report.checked import checked
@@ -38,6 +39,7 @@ def numbers(results: Results) -> dict[str, Any]:
         "latency": method.latency(results),
         "speed_words": _pairs(say.speed_legend()),
         "noise": method.noise(results),
+        "beside": beside(results),
         "limits": method.limits(results),
         "machine": method.machine(results),
         "model": _model(results),

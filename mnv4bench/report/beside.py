@@ -1,0 +1,123 @@
+"""The same comparisons in the committed reference results: on other data, from scratch, with other seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnv4bench import reference
+from mnv4bench.data import RECORD as DATASET
+from mnv4bench.records import Dataset
+from mnv4bench.report import verdict_words as say
+from mnv4bench.report import words
+from mnv4bench.report.cells import Cell, Table, printable, table
+from mnv4bench.report.collect import Results
+from mnv4bench.report.compare import Comparison, Difference
+from mnv4bench.report.runs import read_record
+from mnv4bench.verdicts import Verdict
+
+WEAKEST_FIRST: tuple[Verdict, ...] = ("inconclusive", "untestable", "tiny", "equivalent", "worse", "better")
+
+
+@dataclass(frozen=True)
+class Other:
+    """A reference as the others' tables show it."""
+
+    name: str
+    record: reference.Reference
+    dataset: Dataset
+    comparison: Comparison
+
+    @property
+    def differences(self) -> dict[tuple[str, str], Difference]:
+        return {(d.ablation, d.arm): d for d in self.comparison.differences}
+
+
+def others(results: Results, folder: Path = reference.FOLDER) -> list[Other]:
+    """Return every reference but those of the preset that `results` are of.
+
+    Raises:
+        Mnv4benchError: a reference's files are damaged.
+    """
+    found = []
+    for name in reference.names(folder):
+        record = reference.read(name, folder)
+        if record.preset != results.plan.preset_name:
+            dataset = next((folder / name / "data").glob(f"*/{DATASET}"))
+            comparison = read_record(folder / name / "compare.json", Comparison)
+            found.append(Other(name, record, read_record(dataset, Dataset), comparison))
+    return found
+
+
+def beside(results: Results, folder: Path = reference.FOLDER) -> dict[str, Any] | None:
+    """Return what the paper says of the references: a table of the comparisons that they share, and sentences.
+
+    None where there is no other reference.
+    """
+    found = others(results, folder)
+    if not found:
+        return None
+    return {
+        "table": printable(_table(results, found)),
+        "which": [_which(other) for other in found],
+        "apart": [sentence for other in found for sentence in _apart(results, other)],
+    }
+
+
+def _which(other: Other) -> str:
+    seeds = max((len(d.seeds) for d in other.comparison.differences), default=0)
+    start = "from one trained trunk" if other.record.trunk else "from random weights"
+    count = words.count(len(other.comparison.differences), "comparison")
+    data = other.dataset
+    return (
+        f"{other.name}: {other.record.title}; {data.name}, {words.count(data.train.count, 'image')} to train on and "
+        f"{data.val.count} to score; {words.count(seeds, 'seed')}, {start}; {count}."
+    )
+
+
+def _table(results: Results, found: list[Other]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for d in results.comparison.differences:
+        theirs = [other.differences.get((d.ablation, d.arm)) for other in found]
+        rows.append((d.ablation, f"{d.arm} − {d.baseline}", _cell(d), *map(_cell, theirs)))
+    header = ("ablation", "comparison", "here", *(other.name for other in found))
+    return table(header, "ll" + "r" * (1 + len(found)), rows)
+
+
+def _cell(d: Difference | None) -> Cell:
+    if d is None or d.mean is None:
+        return Cell(words.NONE)
+    return Cell(f"{words.interval(d, 3)} {say.verdict(d)}", say.strong(d))
+
+
+def _apart(results: Results, other: Other) -> Iterator[str]:
+    """Yield a sentence for each comparison that comes out otherwise there."""
+    same_data = other.dataset.digest == results.data.record.digest
+    for d in results.comparison.differences:
+        there = other.differences.get((d.ablation, d.arm))
+        if there is None or d.mean is None or there.mean is None:
+            continue
+        how = _disagreement(d, there)
+        if how:
+            yield f"{d.ablation}/{d.arm} and {other.name}: {how}.{_weaker(d, there) if same_data else ''}"
+
+
+def _disagreement(a: Difference, b: Difference) -> str:
+    """Say whether two differences disagree in sign or size; empty where they do not."""
+    means = f"{words.number(a.mean, 3, sign=True)} here, {words.number(b.mean, 3, sign=True)} there"
+    if (a.mean or 0) * (b.mean or 0) < 0:
+        return f"the signs differ ({means})"
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return ""
+    apart = max(a.low, b.low) > min(a.high, b.high)
+    return f"the sizes differ, the intervals do not meet ({means})" if apart else ""
+
+
+def _weaker(a: Difference, b: Difference) -> str:
+    """Return the verdict that both protocols carry on the same data."""
+    if a.verdict is None or b.verdict is None:
+        return ""
+    weaker = a if WEAKEST_FIRST.index(a.verdict) <= WEAKEST_FIRST.index(b.verdict) else b
+    return f" The weaker verdict holds for both: {say.verdict(weaker)}."
