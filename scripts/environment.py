@@ -49,7 +49,9 @@ def install(folder: Path) -> None:
     roots = write(folder / "roots.txt", "".join(f"{pin(blocks[name])}\n" for name in names))
     lock = write(folder / "lock.txt", "".join(blocks.values()))
     hashed = ("--require-hashes", "--constraints", lock, "--build-constraints", lock, "--excludes", excludes(folder))
-    run("-m", "uv", "pip", "install", "--python", sys.executable, "-r", roots, *hashed, settings=settings)
+    # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, every process would do it again.
+    once = ("--compile-bytecode", "--python", sys.executable)
+    run("-m", "uv", "pip", "install", *once, "-r", roots, *hashed, settings=settings)
     editable = ("--offline", "--no-deps", "--no-build-isolation", "--editable", ROOT)
     run("-m", "uv", "pip", "install", "--python", sys.executable, *editable)
 

@@ -1,7 +1,7 @@
 """What is written by `mnv4bench docs`: docs/ablations.md, and passages of README and docs/ from committed result files.
 
 A passage stands between `<!-- generated: NAME -->` and `<!-- end -->`. `mnv4bench docs` writes them, and a test fails
-when one is stale. The files lie in results/reference/: tables/ledger.json, and what the programs of benchmarks/ wrote.
+when one is stale. The files lie in results/reference/: the references, and what the programs of benchmarks/ wrote.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Any
 from mnv4bench.errors import Mnv4benchError
 from mnv4bench.files import read_json, write_text
 from mnv4bench.published.ledger import LedgerSummary
-from mnv4bench.report import markdown
+from mnv4bench.reference import plan_of
+from mnv4bench.report import findings, markdown, outlook
+from mnv4bench.report.blocks import verdicts
 from mnv4bench.report.catalogue import catalogue
 from mnv4bench.report.cells import table
+from mnv4bench.report.collect import collect
 from mnv4bench.report.ledger import summary_table
 
 REFERENCE = Path("results/reference")
@@ -60,13 +63,25 @@ def refreshed(text: str, reference: Path, where: str) -> str:
         path = reference / file
         if not path.exists():
             raise Mnv4benchError(f"{path}: is missing, and passage {name} of {where} is made from it")
-        return f"{found['head']}{make(read_json(path))}\n{found['foot']}"
+        return f"{found['head']}{make(path)}\n{found['foot']}"
 
     return PASSAGE.sub(passage, text)
 
 
 def ledger(content: Mapping[str, Any]) -> str:
     return markdown.table(summary_table(LedgerSummary.model_validate(content)))
+
+
+def outcome(path: Path) -> str:
+    """Return how a reference's ablations came out: in words, and every verdict.
+
+    Args:
+        path: its reference.json.
+    """
+    folder = path.parent
+    results = collect(plan_of(folder.name, folder.parent.parent.parent), folder)
+    kinds = [f"**{title}**\n\n{markdown.bullets(arms)}" for title, arms in outlook.outcomes(results).items()]
+    return "\n\n".join([markdown.escape(findings.abstract(results)[0]), *kinds, markdown.table(verdicts(results))])
 
 
 def repeatability(content: Mapping[str, Any]) -> str:
@@ -133,10 +148,15 @@ def time_to_table(content: Mapping[str, Any]) -> str:
     )
 
 
-PASSAGES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-    "ledger": ("tables/ledger.json", ledger),
-    "repeatability": ("benchmarks/latency_repeatability.json", repeatability),
-    "coverage": ("benchmarks/coverage.json", coverage),
-    "time_to_table": ("benchmarks/time_to_table.json", time_to_table),
+def _of(make: Callable[[Mapping[str, Any]], str]) -> Callable[[Path], str]:
+    return lambda path: make(read_json(path))
+
+
+PASSAGES: dict[str, tuple[str, Callable[[Path], str]]] = {
+    "scenes": ("scenes/reference.json", outcome),
+    "ledger": ("scenes/tables/ledger.json", _of(ledger)),
+    "repeatability": ("benchmarks/latency_repeatability.json", _of(repeatability)),
+    "coverage": ("benchmarks/coverage.json", _of(coverage)),
+    "time_to_table": ("benchmarks/time_to_table.json", _of(time_to_table)),
 }
 """Name → the file under results/reference/ that it is made from, and what makes it."""
