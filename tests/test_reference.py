@@ -1,0 +1,154 @@
+"""A reference is whole, small, names no machine, and is refused when damaged or no longer what the preset asks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import fake_results as fake
+import numpy as np
+import pytest
+
+from mnv4bench import matches
+from mnv4bench.errors import Mnv4benchError
+from mnv4bench.files import read_json, sha256, write_json, write_text
+from mnv4bench.matches import MatchRecords
+from mnv4bench.plan import Plan
+from mnv4bench.records import Dataset
+from mnv4bench.reference import FOLDER, REBUILT, chosen, names, plan_of, read
+from mnv4bench.report import write_tables
+from mnv4bench.reproduction.publishing import publish, refresh
+from mnv4bench.reproduction.restoring import check, unlike
+
+
+def records(score: float) -> MatchRecords:
+    """One image, one class, one detection."""
+    return MatchRecords(
+        image_ids=np.array([1]),
+        slices=np.array(["plain"]),
+        category_ids=np.array([1]),
+        image=np.zeros(1, np.int32),
+        category=np.zeros(1, np.int32),
+        score=np.array([score]),
+        tp=np.ones((4, 1, 10), np.bool_),
+        ignored=np.zeros((4, 1, 10), np.bool_),
+        objects=np.ones((4, 1, 1), np.int32),
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
+    root = tmp_path_factory.mktemp("reference")
+    plan = fake.make_plan(root)
+    results = root / "results/fake"
+    fake.write_results(plan, results)
+    folder = results / "data" / "scenes-64-20x10-seed0"
+    (results / "data" / "fake").rename(folder)
+    dataset = Dataset.model_validate(read_json(folder / "dataset.json"))
+    elsewhere = dataset.val.model_copy(update={"images": str(root / "elsewhere")})
+    write_json(folder / "dataset.json", dataset.model_copy(update={"val": elsewhere}))
+    for place, run in enumerate(plan.runs):
+        both = {"nms": records(0.1 + place / 100), "nms_free": records(0.5)}
+        matches.save(results / "runs" / run / "matches.npz", both)
+        write_text(results / "runs" / run / "weights.safetensors", "large")
+    write_tables(plan, results)
+    write_text(results / "latency/blocks.csv", "session,threads\n" * 1000)
+    for file in ("figures/effects.png", "figures/detections.png", "paper/mnv4bench.pdf"):
+        write_text(results / file, file)
+    return plan, results
+
+
+@pytest.fixture
+def project(made: tuple[Plan, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Path]:
+    """A project of its own, in which this process stands, with one reference; returns its folder."""
+    for name in ("config", "ablations"):
+        shutil.copytree(made[1].parent.parent / name, tmp_path / name)
+    publish(*made, tmp_path / FOLDER / "tiny")
+    monkeypatch.chdir(tmp_path)
+    return made[0], tmp_path / FOLDER / "tiny"
+
+
+def test_a_reference_holds_the_records_and_nothing_large(project: tuple[Plan, Path], made: tuple[Plan, Path]) -> None:
+    plan, folder = project
+    record = read("tiny")
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert there == {*record.files, "reference.json"}
+    assert not [file for file in there if "weights" in file or "detections.json" in file or file.endswith("blocks.csv")]
+    assert set(record.matches) == set(plan.runs)
+    assert names() == ["tiny"]
+    assert str(made[1].parent.parent) not in (folder / "data/scenes-64-20x10-seed0/dataset.json").read_text()
+    check(record, folder)
+
+
+def test_match_records_keep_the_readings_that_arms_use_and_the_sum_of_all(
+    project: tuple[Plan, Path], made: tuple[Plan, Path]
+) -> None:
+    plan, folder = project
+    for run in plan.runs:
+        used = {arm.read for arm in plan.arms if run in arm.runs.values()}
+        path = folder / "runs" / run / "matches.npz"
+        whole = made[1] / "runs" / run / "matches.npz"
+        assert read("tiny").matches[run] == sha256(whole)
+        assert (set(matches.load(path)) if used else path.exists()) == (used or False)
+        for name in used:
+            assert matches.load(path)[name].score == matches.load(whole)[name].score
+
+
+def test_an_unfinished_preset_is_named_and_leaves_the_old_reference(
+    project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    plan, folder = project
+    broken = tmp_path / "broken"
+    shutil.copytree(made[1], broken)
+    (broken / "cost.json").unlink()
+    with pytest.raises(Mnv4benchError, match=r"cost\.json: is missing; finish the preset first"):
+        publish(plan, broken, folder)
+    check(read("tiny"), folder)
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:
+    _, folder = project
+    first, second = sorted(folder.glob("runs/*/metrics.json"))[:2]
+    first.unlink()
+    write_text(second, "{}")
+    with pytest.raises(Mnv4benchError) as error:
+        check(read("tiny"), folder)
+    assert f"{first}: is missing" in str(error.value)
+    assert f"{second}: is not what reference.json was written for" in str(error.value)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_rebuilt_tables_are_told_from_others_and_can_be_taken_over(project: tuple[Plan, Path]) -> None:
+    _, folder = project
+    rebuilt = REBUILT / "tiny"
+    shutil.copytree(folder, rebuilt)
+    assert unlike(folder, rebuilt) == []
+    write_text(rebuilt / "tables/ablations.md", "other words")
+    (rebuilt / "figures/effects.png").unlink()
+    assert unlike(folder, rebuilt) == ["figures/effects.png", "tables/ablations.md"]
+    before = sha256(folder / "runs" / next(iter(read("tiny").matches)) / "metrics.json")
+    write_text(rebuilt / "figures/effects.png", "drawn")
+    record = refresh(folder, rebuilt)
+    assert (folder / "tables/ablations.md").read_text() == "other words"
+    assert unlike(folder, rebuilt) == []
+    assert before in record.files.values()
+    check(record, folder)
+
+
+def test_what_is_asked_for_is_a_preset_or_a_reference(project: tuple[Plan, Path]) -> None:
+    plan, _ = project
+    assert chosen({"preset": "fake", "only": None})[1] == Path("results/fake")
+    found, results = chosen({"reference": "tiny"})
+    assert (found.runs, results) == (plan.runs, REBUILT / "tiny")
+    with pytest.raises(Mnv4benchError, match="brings its own preset, ablations and seeds; drop only"):
+        chosen({"reference": "tiny", "only": "psa"})
+    with pytest.raises(Mnv4benchError, match=r"no reference 'tinny'.*did you mean 'tiny'\?"):
+        chosen({"reference": "tinny"})
+
+
+def test_a_preset_that_changed_since_is_refused(project: tuple[Plan, Path]) -> None:
+    path = Path("config/fake.yaml")
+    path.write_text(path.read_text().replace("epochs: 4", "epochs: 5"))
+    with pytest.raises(Mnv4benchError, match=r"has no run .* of preset fake; the preset or an ablation has changed"):
+        plan_of("tiny")
