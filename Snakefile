@@ -265,6 +265,7 @@ rule figures:
         f"{OUT}/compare.json",
         f"{OUT}/cost.json",
         f"{OUT}/latency/latency.json",
+        EXTRA,
     output:
         [in_report(name) for name in DRAWN],
         [f"{OUT}/figures/{name}.pdf" for name in DRAWN],

@@ -20,7 +20,7 @@ GUESSED_RATE, GUESSED_SIDE = 30.0, 160
 detector on one core of a server of 2023. Taken to fall with the number of pixels. Of GPUs there is no guess."""
 GUESSED_MB = 20.0
 """Disk of a finished run."""
-LATER = ("latency", "claims", "compare", "ledger", "ranks", "tables", "figures", "paper", "report")
+LATER = ("latency", "claims", "compare", "ledger", "ranks", "sizes", "tables", "figures", "paper", "report")
 """The rules after training that take time."""
 
 

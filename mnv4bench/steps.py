@@ -100,6 +100,12 @@ def ranks(context: Context) -> None:
     write_ranks(context.plan, context.results)
 
 
+def sizes(context: Context) -> None:
+    from mnv4bench.report.sizes import write_sizes
+
+    write_sizes(context.plan, context.results, context.data)
+
+
 def paper(context: Context) -> None:
     from mnv4bench.report import write_paper
 
@@ -196,6 +202,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
         restore,
         compare,
         ranks,
+        sizes,
         tables,
         figures,
         ledger,

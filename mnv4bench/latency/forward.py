@@ -23,6 +23,7 @@ def time_forward(
     imgsz: int,
     spec: LatencySpec,
     out: Path,
+    classes: int = 80,
 ) -> Latency:
     """Time networks with fresh weights; write `out`, and the blocks beside it as CSV.
 
@@ -44,7 +45,7 @@ def time_forward(
             Task(
                 number=number,
                 threads=threads,
-                candidates=tuple(Candidate(name, reads[name], Catalogued(name)) for name in baselines),
+                candidates=tuple(Candidate(name, reads[name], Catalogued(name, classes)) for name in baselines),
                 reference=reference,
                 runtimes=spec.runtimes,
                 images=images,

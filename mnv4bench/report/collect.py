@@ -18,6 +18,9 @@ from mnv4bench.report.compare import Comparison, Difference
 from mnv4bench.report.runs import SeedResult, read_record, seed_results
 
 LOSSES = ("box_loss", "cls_loss", "dfl_loss")
+SIZES = Path("latency") / "sizes.json"
+UNTRAINED = ("mnv4-yolov10s", "yolov8s", "yolov10s", "yolo11s", "yolo26s")
+"""The networks in it that no arm trains."""
 QUANTISED = "_int8"
 """Ends the name of a runtime that computes in eight-bit integers, and so detects something else than was scored."""
 
@@ -93,6 +96,8 @@ class Results:
     metrics: dict[str, Metrics]
     """Of the runs that are done and that an arm reads."""
     data: DataFacts
+    sizes: Latency | None = None
+    """Forward passes of networks that are not trained; None where no ablation asks for them."""
 
     @property
     def arms(self) -> list[ArmResult]:
@@ -150,6 +155,7 @@ def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
         statuses={run: read_record(results / "runs" / run / "status.json", Status) for run in plan.runs},
         metrics=metrics,
         data=_data(Path(dataset)),
+        sizes=read_record(results / SIZES, Latency) if (results / SIZES).exists() else None,
     )
 
 

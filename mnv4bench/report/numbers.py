@@ -182,5 +182,8 @@ def _pareto(results: Results) -> str:
         if any(len(pareto.named(drawn)) < len(drawn) for drawn in found)
         else "",
         f"The same runs under several names are one black point: {'; '.join(shared)}." if shared else "",
+        "Triangles on the lower edge are larger sizes, which are not trained: their forward pass alone, without AP."
+        if results.sizes
+        else "",
     ]
     return " ".join(filter(None, sentences))

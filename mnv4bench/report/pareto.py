@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnv4bench.report import words
-from mnv4bench.report.collect import QUANTISED, ArmResult, Results, distinct
+from mnv4bench.report.collect import QUANTISED, UNTRAINED, ArmResult, Results, distinct
 from mnv4bench.report.style import BASELINE, COLOURS, FAINT, WIDTH, figure
 
 FRONT = "#666666"
@@ -51,6 +51,7 @@ def pareto(results: Results) -> Figure:
         drawn = points(results, runtime)
         if drawn:
             _panel(axis, drawn)
+            _sizes(axis, untrained(results, runtime))
         else:
             why = results.latency.absent.get(runtime, "no arm was both scored and timed")
             axis.text(0.5, 0.5, words.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
@@ -90,6 +91,30 @@ def points(results: Results, runtime: str) -> list[Point]:
             )
         )
     return found
+
+
+def untrained(results: Results, runtime: str) -> dict[str, float]:
+    """Return network → milliseconds of its forward pass, for those that are not trained and so have no AP."""
+    rows = results.sizes.rows if results.sizes else ()
+    return {row.arm: row.p50_ms for row in rows if row.runtime == runtime and row.arm in UNTRAINED}
+
+
+def _sizes(axis: Axes, found: dict[str, float]) -> None:
+    """Mark networks without AP on the lower edge."""
+    low, _ = axis.get_ylim()
+    for name, ms in found.items():
+        axis.plot(ms, low, marker="^", color=FRONT, markersize=4, clip_on=False, zorder=3)
+        axis.annotate(
+            name,
+            (ms, low),
+            xytext=(0, 4),
+            textcoords="offset points",
+            rotation=90,
+            fontsize=5,
+            color=FRONT,
+            ha="center",
+        )
+    axis.set_ylim(bottom=low)
 
 
 def group_label(group: Sequence[ArmResult]) -> str:

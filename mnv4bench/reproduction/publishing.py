@@ -20,7 +20,7 @@ from mnv4bench.reference import RECORD, Reference, read
 
 OF_A_RUN = ("spec.json", "status.json", "metrics.json", "curve.csv")
 MEASURED = ("cost.json", "compare.json", "latency/latency.json")
-IF_THERE = ("counts.json", "latency/claims.json", "latency/claims.csv")
+IF_THERE = ("counts.json", "latency/claims.json", "latency/claims.csv", "latency/sizes.json", "latency/sizes.csv")
 READ = ("tables/*", "figures/*.png", "paper/mnv4bench.pdf")
 """What a reader reads."""
 REMADE = ("compare.json", *READ)

@@ -13,7 +13,10 @@ from mnv4bench.plan import Plan
 from mnv4bench.reference import RECORD, Reference, read
 from mnv4bench.reproduction.publishing import BLOCKS, REMADE
 
-KEPT = ("tables/ranks.csv", "tables/ranks.md", "tables/verify.csv", "tables/verify.md", "figures/detections.png")
+KEPT = (
+    *(f"tables/{name}.{kind}" for name in ("ranks", "sizes", "verify") for kind in ("csv", "md")),
+    "figures/detections.png",
+)
 """Tables and figures that are not made anew: they take weights, images or the machine of the first run."""
 
 

@@ -1,0 +1,85 @@
+"""Larger sizes beside the trained ones: counted as the catalogue counts them, marked on the Pareto plot."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import fake_results as fake
+import pytest
+
+from mnv4bench.files import write_json
+from mnv4bench.models import catalog
+from mnv4bench.plan import LatencySpec, Plan
+from mnv4bench.records import Latency, LatencyRow
+from mnv4bench.report import numbers, pareto, sizes
+from mnv4bench.report.collect import SIZES, UNTRAINED, collect
+
+
+def row(name: str, place: int, runtime: str) -> LatencyRow:
+    """The n-th network takes n times as long as the first."""
+    ratio = None if name == sizes.BASELINE else 1.0 + place
+    return LatencyRow(
+        runtime=runtime,
+        threads=1,
+        arm=name,
+        stage="forward",
+        blocks=9,
+        p50_ms=2.0 * (1 + place),
+        min_ms=2.0,
+        p90_ms=None,
+        spread=0.01,
+        baseline=None if ratio is None else sizes.BASELINE,
+        ratio=ratio,
+        ratio_low=ratio and ratio * 0.99,
+        ratio_high=ratio and ratio * 1.01,
+        verdict=None if ratio is None else "slower",
+    )
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Path]:
+    """Fake results with sizes that were timed as `row` says."""
+    plan = fake.make_plan(tmp_path)
+    results = tmp_path / "results/fake"
+    fake.write_results(plan, results)
+    whole = collect(plan, results).latency
+
+    def timed(baselines: dict[str, str | None], *_: object) -> Latency:
+        rows = [row(name, k, runtime) for runtime in ("torch", "openvino") for k, name in enumerate(baselines)]
+        record = whole.model_copy(update={"rows": tuple(rows), "absent": {"onnxruntime": "not installed"}})
+        write_json(results / SIZES, record)
+        return record
+
+    monkeypatch.setattr(sizes, "time_forward", timed)
+    sizes.write_sizes(plan, results, results / "data/fake")
+    return plan, results
+
+
+def test_every_size_is_counted_at_the_presets_side_and_timed_in_every_runtime(made: tuple[Plan, Path]) -> None:
+    plan, results = made
+    with (results / "tables/sizes.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2 * (len(sizes.TRAINED) + len(UNTRAINED))
+    first = next(one for one in rows if one["model"] == "yolov8s")
+    assert int(first["params"]) == catalog.counted("yolov8s", plan.preset.data.imgsz, 2).params
+    assert {one["model"] for one in rows if one["trained"] == "0"} == set(UNTRAINED)
+    text = (results / "tables/sizes.md").read_text()
+    assert "| mnv4-yolov10s |" in text
+    assert "Not timed: onnxruntime (not installed)." in text
+
+
+def test_the_pareto_plot_marks_what_is_not_trained_and_says_so(made: tuple[Plan, Path]) -> None:
+    found = collect(*made)
+    assert set(pareto.untrained(found, "torch")) == set(UNTRAINED)
+    assert pareto.untrained(found, "onnxruntime") == {}
+    assert "Triangles on the lower edge" in numbers.captions(found)["pareto"]
+    written = {text.get_text() for axis in pareto.pareto(found).axes for text in axis.texts}
+    assert set(UNTRAINED) <= written
+
+
+def test_int8_runtimes_and_further_thread_counts_are_left_out(tmp_path: Path) -> None:
+    plan = fake.make_plan(tmp_path)
+    spec = LatencySpec(runtimes=("torch", "openvino_int8"), threads=(1, "all"))
+    plan = Plan("x", plan.preset.model_copy(update={"latency": spec}), plan.ablations, plan.arms, plan.runs)
+    assert (sizes.protocol(plan).runtimes, sizes.protocol(plan).threads) == (("torch",), (1,))
