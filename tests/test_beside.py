@@ -8,7 +8,7 @@ import fake_results as fake
 import pytest
 
 from mnv4bench.files import write_json
-from mnv4bench.reference import RECORD, Reference
+from mnv4bench.reference import RECORD, Reference, read
 from mnv4bench.report.beside import beside, others
 from mnv4bench.report.collect import Results, collect
 from mnv4bench.report.compare import Comparison, Difference
@@ -56,6 +56,15 @@ def test_equal_differences_are_shown_and_nothing_is_said(results: Results, tmp_p
         "photographs: Other & data; scenes, 10 images to train on and 10 to score; 3 seeds, from random weights; "
         "4 comparisons."
     ]
+
+
+def test_what_a_reference_lacks_is_named(results: Results, tmp_path: Path) -> None:
+    publish(tmp_path / "full", results, results.comparison)
+    path = tmp_path / "full" / RECORD
+    write_json(path, read("full", tmp_path).model_copy(update={"missing": ("uib", "mqa")}))
+    found = beside(results, tmp_path)
+    assert found is not None
+    assert found["which"][0].endswith("4 comparisons. Not run: uib and mqa.")
 
 
 def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Results, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_passage_is_made_from_its_file_and_the_rest_is_left(tmp_path: Path) ->
 
 def test_the_time_to_the_table_is_that_of_both_sides(tmp_path: Path) -> None:
     content = {
-        "ours": {"trainings": 14, "seconds": 100.4},
+        "ours": {"trainings": 14, "seconds": 100.4, "until_scored": 70.2, "until_table": 80.0},
         "theirs": {"trainings": 22, "seconds": 400.0, "repeated": 90.0},
         "ratios": {"whole job": 3.984},
         "epochs": 3,
@@ -63,6 +63,7 @@ def test_the_time_to_the_table_is_that_of_both_sides(tmp_path: Path) -> None:
         "| this workflow | 14 | 100 |",
         "| the same, no training repeated | – | 310 |",
         "| whole job | 3.98 |",
+        "scored after 70 s",
     ):
         assert line in made
 

@@ -107,6 +107,18 @@ def test_an_unfinished_preset_is_named_and_leaves_the_old_reference(
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
 
 
+def test_ablations_that_were_not_run_are_recorded(made: tuple[Plan, Path], tmp_path: Path) -> None:
+    plan, results = made
+    some = Plan(
+        plan.preset_name,
+        plan.preset,
+        {"psa": plan.ablations["psa"]},
+        tuple(plan.arms_of("psa")),
+        {name: plan.runs[name] for arm in plan.arms_of("psa") for name in arm.runs.values()},
+    )
+    assert publish(some, results, tmp_path / "some", only="psa").missing == ("nms_free", "distillation")
+
+
 def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:
     _, folder = project
     first, second = sorted(folder.glob("runs/*/metrics.json"))[:2]

@@ -74,6 +74,7 @@ def _which(other: Other) -> str:
     return (
         f"{other.name}: {other.record.title}; {data.name}, {words.count(data.train.count, 'image')} to train on and "
         f"{data.val.count} to score; {words.count(seeds, 'seed')}, {start}; {count}."
+        + (f" Not run: {words.join(other.record.missing)}." if other.record.missing else "")
     )
 
 

@@ -58,6 +58,7 @@ def publish(plan: Plan, results: Path, target: Path, only: str | None = None, se
             seeds=seeds,
             title=plan.preset.title,
             trunk=plan.preset.trunk is not None,
+            missing=tuple(name for name in plan.preset.ablations if name not in plan.ablations),
             files=files,
             matches=sums,
         )
