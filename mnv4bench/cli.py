@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument(
         "--time",
         action="store_true",
-        help="first time the networks that claims on time are about: a quarter of an hour",
+        help="first time the networks that claims on time are about: about half an hour",
     )
     ledger.set_defaults(command=_ledger, only=None, seeds=None)
 

@@ -65,7 +65,7 @@ class LatencySpec(Spec):
     calibration: int = Field(64, ge=1)
     """Training images that int8 runtimes are calibrated with."""
     claims: bool = False
-    """Also time the networks that published claims on time are about, at 640 pixels; takes a quarter of an hour."""
+    """Also time the networks that published claims on time are about, at 640 pixels; takes about half an hour."""
 
 
 def latency_spec(given: Mapping[str, Any]) -> LatencySpec:

@@ -13,7 +13,7 @@ from mnv4bench import cli, weights
 from mnv4bench.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.files import read_json, write_text
 from mnv4bench.latency import direct
-from mnv4bench.latency.forward import time_forward
+from mnv4bench.latency.forward import most_leaned_on, time_forward
 from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.plan import LatencySpec
@@ -122,3 +122,9 @@ def test_forward_passes_are_each_set_against_their_own_baseline(images: Path, tm
     assert {row.arm for row in record.rows if row.ratio} == {"yolov10n", "yolov10s+downs"}
     assert Latency.model_validate(read_json(tmp_path / "claims.json")) == record
     assert (tmp_path / "claims.csv").is_file()
+
+
+def test_the_network_that_most_are_set_against_is_timed_twice() -> None:
+    baselines = {"slow": None, "a": "slow", "common": None, "b": "common", "c": "common"}
+    assert most_leaned_on(baselines) == "common"
+    assert most_leaned_on({"first": None, "second": None}) == "first"

@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
         write_text(results / "runs" / run / "weights.safetensors", "large")
     write_tables(plan, results)
     write_text(results / "latency/blocks.csv", "session,threads\n" * 1000)
-    for file in ("figures/effects.png", "figures/detections.png", "paper/mnv4bench.pdf"):
+    for file in ("figures/effects.png", "figures/detections.png", "paper/mnv4bench.pdf", "tables/verify.md"):
         write_text(results / file, file)
     return plan, results
 
@@ -73,7 +73,8 @@ def test_a_reference_holds_the_records_and_nothing_large(project: tuple[Plan, Pa
     record = read("tiny")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert there == {*record.files, "reference.json"}
-    assert not [file for file in there if "weights" in file or "detections.json" in file or file.endswith("blocks.csv")]
+    large = ("weights", "detections.json", "verify")
+    assert not [file for file in there if any(name in file for name in large) or file.endswith("blocks.csv")]
     assert set(record.matches) == set(plan.runs)
     assert names() == ["tiny"]
     assert str(made[1].parent.parent) not in (folder / "data/scenes-64-20x10-seed0/dataset.json").read_text()

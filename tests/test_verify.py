@@ -193,6 +193,14 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         verify(Side(tmp_path), Side(tmp_path))
 
 
+def test_a_run_that_is_gone_is_named(sides: tuple[Side, Side]) -> None:
+    here, reference = sides
+    run = here.arms["psa", "none"].runs[0]
+    shutil.rmtree(here.folder / "runs" / run)
+    with pytest.raises(Mnv4benchError, match=rf"{run}.spec\.json: cannot be read .* train the run again"):
+        verify(here, reference)
+
+
 def test_the_closest_reference_shares_most_trainings(sides: tuple[Side, Side], tmp_path: Path) -> None:
     with pytest.raises(Mnv4benchError, match="no reference to hold results against"):
         closest(sides[0], tmp_path / "references")

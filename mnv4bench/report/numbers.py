@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.files import write_json
-from mnv4bench.report import error_types, findings, forest, method, pareto, speed, words
+from mnv4bench.report import error_types, findings, forest, method, outlook, pareto, speed, words
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report.beside import beside
 from mnv4bench.report.blocks import Block, block, columns, verdicts
@@ -32,6 +32,7 @@ def numbers(results: Results) -> dict[str, Any]:
         "title": plan.preset.title,
         "ledger": checked(results.folder),
         "abstract": findings.abstract(results),
+        "outcomes": [[title, arms] for title, arms in outlook.outcomes(results).items()],
         "data": method.data(results),
         "training": method.training(results),
         "statistics": method.statistics(results),

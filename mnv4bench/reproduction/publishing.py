@@ -25,6 +25,8 @@ READ = ("tables/*", "figures/*.png", "paper/mnv4bench.pdf")
 """What a reader reads."""
 REMADE = ("compare.json", *READ)
 """What a rebuild makes anew."""
+VERIFIED = "verify"
+"""Names the tables that hold results against a reference, and so are no part of one."""
 BLOCKS = "latency/blocks.csv"
 
 
@@ -131,7 +133,7 @@ def _with(results: Path, made: Path, file: str, name: str, write: Callable[[Path
 
 
 def _some(results: Path, pattern: str) -> list[Path]:
-    found = sorted(path for path in results.glob(pattern) if path.is_file())
+    found = sorted(path for path in results.glob(pattern) if path.is_file() and path.stem != VERIFIED)
     if not found:
         raise Mnv4benchError(f"{results / pattern}: is missing; finish the preset first")
     return found

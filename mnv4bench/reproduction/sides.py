@@ -94,7 +94,16 @@ class Side:
         return {(row.runtime, row.threads): row for row in rows}
 
     def spec(self, run: str) -> dict[str, Any]:
-        content: dict[str, Any] = read_json(self.folder / "runs" / run / "spec.json")
+        """Return a run's spec.json.
+
+        Raises:
+            Mnv4benchError: the file is missing.
+        """
+        path = self.folder / "runs" / run / "spec.json"
+        try:
+            content: dict[str, Any] = read_json(path)
+        except OSError as error:
+            raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
         return content
 
     def environment(self, run: str) -> Environment:
