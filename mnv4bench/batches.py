@@ -92,7 +92,7 @@ def training_mixture(dataset: Dataset, folder: Path, spec: RunSpec) -> Mixture:
         else:
             train = spec.train.model_copy(update={"augment": augment[name]})
             sets[name] = training_set(dataset, folder, spec.data, train)
-    return Mixture(sets, augment, dataset.train.count, spec.mixture.shares)
+    return Mixture(sets, augment, dataset.train.count)
 
 
 def unlabelled_set(files: Sequence[Path], classes: Sequence[str], side: int, augment: AugmentSpec) -> CocoDataset:

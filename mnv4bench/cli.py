@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     latency.add_argument("--imgsz", type=int, metavar="N", help="side in pixels (default: the runs' own, else 640)")
     latency.add_argument("--runtimes", metavar="A,B", help="by default torch, onnxruntime and openvino")
     latency.add_argument("--threads", metavar="N,M", help="thread counts, or “all” (default: 1)")
-    latency.add_argument("--sessions", type=int, metavar="N", help="fresh processes (default: 16)")
-    latency.add_argument("--rounds", type=int, metavar="N", help="turns of each model in a session (default: 12)")
+    latency.add_argument("--sessions", type=int, metavar="N", help="fresh processes (default: 8)")
+    latency.add_argument("--rounds", type=int, metavar="N", help="turns of each model in a session (default: 24)")
     latency.add_argument("--block-ms", type=float, metavar="MS", help="shortest timed block (default: 20)")
     latency.add_argument("--allow-busy", action="store_true", help="measure although the machine is at work")
     latency.add_argument(
