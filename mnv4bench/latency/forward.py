@@ -70,8 +70,8 @@ def time_forward(
 def most_leaned_on(baselines: Mapping[str, str | None]) -> str:
     """Return the network that most others are set against, the first among equals.
 
-    It is the one that is timed twice, and without its copy nothing gets a verdict: a network that may fail in a runtime,
-    or takes long, is a poor choice.
+    It is the one that is timed twice, and without its copy nothing gets a verdict: a network that may fail in a
+    runtime, or takes long, is a poor choice.
     """
     counts = Counter(over for over in baselines.values() if over)
     return max(baselines, key=lambda name: counts[name])
