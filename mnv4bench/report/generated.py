@@ -155,7 +155,8 @@ def _of(make: Callable[[Mapping[str, Any]], str]) -> Callable[[Path], str]:
 
 
 PASSAGES: dict[str, tuple[str, Callable[[Path], str]]] = {
-    "ledger": ("tables/ledger.json", _of(ledger)),
+    "scenes": ("scenes/reference.json", outcome),
+    "ledger": ("scenes/tables/ledger.json", _of(ledger)),
     "repeatability": ("benchmarks/latency_repeatability.json", _of(repeatability)),
     "coverage": ("benchmarks/coverage.json", _of(coverage)),
     "time_to_table": ("benchmarks/time_to_table.json", _of(time_to_table)),
