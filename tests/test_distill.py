@@ -255,8 +255,8 @@ def test_a_projectors_gradient_does_not_shorten_the_students_step_and_is_clipped
         one_step(trainer)
     assert all(torch.equal(a, b) for a, b in zip(quiet.model.parameters(), loud.model.parameters(), strict=True))
     moved = sum(
-        float((now.detach() - before).square().sum())
-        for now, before in zip(loud.projectors.parameters(), start, strict=True)
+        float((after.detach() - before).square().sum())
+        for after, before in zip(loud.projectors.parameters(), start, strict=True)
     )
     # Nesterov's first step is (1 + momentum) times rate and gradient; decay adds next to nothing.
     assert math.sqrt(moved) == pytest.approx(1.9 * 1e-3 * 10, rel=0.02)
