@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from ultralytics.nn.modules import Conv, SCDown
 from mnv4bench import tracing
 from mnv4bench.counting import deployed, macs, parameters
 from mnv4bench.errors import Mnv4benchError, SpecError
-from mnv4bench.latency.outputs import disagreement
+from mnv4bench.latency.outputs import TOLERANCE, disagreement
+from mnv4bench.latency.runtimes import Deployment, OnnxRuntime
 from mnv4bench.model_spec import Read
 from mnv4bench.models import alternatives, build, catalog, ladder, yolo
 
@@ -270,6 +272,18 @@ def test_rtdetr_computes_the_same_when_fused() -> None:
     assert disagreement(found[0].numpy(), wanted[0].numpy(), "nms_free", 256) < 1e-4
     assert not any(isinstance(part, nn.BatchNorm2d) for part in fused.modules())
     assert set(wanted[0, :, 5].tolist()) <= {0.0, 1.0, 2.0}
+
+
+def test_rtdetr_with_fresh_weights_chooses_the_same_queries_in_another_runtime() -> None:
+    pytest.importorskip("transformers")
+    fused = deployed(catalog.build("rtdetr-r18", 80).eval())
+    image = np.random.default_rng(0).random((3, 320, 320), dtype=np.float32)
+    with torch.no_grad():
+        (wanted,) = fused(torch.from_numpy(image)[None])
+    there = OnnxRuntime()
+    there.load(Deployment(fused, 320, threads=1, read="nms_free"))
+    assert disagreement(there(image), wanted[0].numpy(), "nms_free", 320) < TOLERANCE
+    assert len(wanted[0, :, 4].unique()) > 200  # anchors that all score the same would be no test
 
 
 def test_rtdetrs_rows_are_its_best_scores_and_corner_boxes() -> None:

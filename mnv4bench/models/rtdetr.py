@@ -101,6 +101,19 @@ def _merge(block: Any) -> None:
     block.conv2 = _Nothing()
 
 
+def _carry_the_signal(network: nn.Module) -> None:
+    """Draw the convolutions by their fan-out (He et al. 2015) and let the batch norms pass on what they get, in place.
+
+    transformers draws both near 0, for weights that are replaced. A signal then fades within a few layers, every place
+    of the image scores the same, and which 300 become queries is chance: two runtimes choose differently.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+
+
 def build(classes: int) -> RTDetr:
     """Return the detector with random weights.
 
@@ -115,4 +128,6 @@ def build(classes: int) -> RTDetr:
             "RT-DETR is built from the parts of transformers, which is missing: pip install mnv4bench[peers]"
         ) from error
     settings = {**NETWORK, "backbone_config": RTDetrResNetConfig(**BACKBONE), "num_labels": classes}
-    return RTDetr(RTDetrForObjectDetection(RTDetrConfig(**settings)))
+    network = RTDetrForObjectDetection(RTDetrConfig(**settings))
+    _carry_the_signal(network)
+    return RTDetr(network)
