@@ -29,7 +29,7 @@ class Batches:
 
     def __init__(self, dataset: CocoDataset | Mixture, spec: TrainSpec, seed: int) -> None:
         if isinstance(dataset, CocoDataset):
-            dataset = Mixture({"mild": dataset}, {"mild": spec.augment}, len(dataset))
+            dataset = Mixture({"mild": dataset}, {"mild": spec.augment}, len(dataset), {})
         self.mixture, self.spec, self.seed = dataset, spec, seed
         self._order = _Order(len(dataset))
         self.loader: DataLoader[Any] = DataLoader(
@@ -92,7 +92,7 @@ def training_mixture(dataset: Dataset, folder: Path, spec: RunSpec) -> Mixture:
         else:
             train = spec.train.model_copy(update={"augment": augment[name]})
             sets[name] = training_set(dataset, folder, spec.data, train)
-    return Mixture(sets, augment, dataset.train.count)
+    return Mixture(sets, augment, dataset.train.count, spec.mixture.shares)
 
 
 def unlabelled_set(files: Sequence[Path], classes: Sequence[str], side: int, augment: AugmentSpec) -> CocoDataset:

@@ -21,18 +21,24 @@ Item = tuple[ImageSet, int]
 
 
 class Mixture(Dataset[dict[str, Any]]):
-    """The sets that an epoch's images are drawn from, with equal chance for every image."""
+    """The sets that an epoch's images are drawn from."""
 
     def __init__(
-        self, sets: Mapping[ImageSet, CocoDataset], augment: Mapping[ImageSet, AugmentSpec], count: int
+        self,
+        sets: Mapping[ImageSet, CocoDataset],
+        augment: Mapping[ImageSet, AugmentSpec],
+        count: int,
+        shares: Mapping[ImageSet, int],
     ) -> None:
         """Join the sets.
 
         Args:
             augment: each set's augmentation, which says when its mosaic ends.
             count: images of an epoch, which is also how many the labelled sets hold.
+            shares: how often a set is drawn from, where that is not 1.
         """
         self.sets, self.augment, self.count = dict(sets), augment, count
+        self._lots = [name for name in sets for _ in range(shares.get(name, 1))]
         self._with_mosaic = [name for name in sets if augment[name].mosaic > 0]
 
     def __len__(self) -> int:
@@ -55,9 +61,8 @@ class Mixture(Dataset[dict[str, Any]]):
         Unlabelled images come from a permutation of their own, and again from its beginning where it is too short.
         """
         permutation = _stream("order", seed, epoch).permutation(self.count)
-        names = list(self.sets)
         draws = _stream("mixture", seed, epoch)
-        chosen = [names[position] for position in draws.integers(len(names), size=self.count)]
+        chosen = [self._lots[position] for position in draws.integers(len(self._lots), size=self.count)]
         others = permutation
         if "unlabelled" in self.sets:
             others = np.resize(draws.permutation(len(self.sets["unlabelled"])), self.count)

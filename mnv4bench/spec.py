@@ -125,7 +125,9 @@ class MixtureSpec(Spec):
     """What training images are drawn from (MobileNetV4, section 8: dynamic data-set mixing)."""
 
     sets: tuple[ImageSet, ...] = Field(("mild",), min_length=1)
-    """Each image of an epoch is drawn from one of these, with equal chance."""
+    """Each image of an epoch is drawn from one of these."""
+    shares: dict[ImageSet, int] = {}
+    """How often a set is drawn from, relative to one that is not named here, which has 1."""
     heavy: AugmentSpec = AugmentSpec(mixup=0.5, scale=0.5, translate=0.1, hsv_h=0.015, hsv_s=0.7, hsv_v=0.4)
     """Augmentation of the heavy set."""
     unlabelled: int = Field(2400, ge=1)
@@ -135,8 +137,17 @@ class MixtureSpec(Spec):
     @classmethod
     def _each_once(cls, value: tuple[ImageSet, ...]) -> tuple[ImageSet, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("each set may stand once: they are drawn from with equal chance")
+            raise ValueError("each set may stand once; shares say how often one is drawn from")
         return tuple(name for name in get_args(ImageSet) if name in value)
+
+    @model_validator(mode="after")
+    def _shares_of_what_is_mixed(self) -> MixtureSpec:
+        for name, share in self.shares.items():
+            if name not in self.sets or len(self.sets) == 1:
+                raise ValueError(f"shares: {name} is not mixed with anything; name it in sets, or drop its share")
+            if share < 2:
+                raise ValueError(f"shares: {name}: {share} is not allowed; a share is 2 or more, and 1 is left out")
+        return self
 
     @model_validator(mode="before")
     @classmethod

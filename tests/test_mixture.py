@@ -59,20 +59,23 @@ def process_settings() -> Iterator[None]:
 # Order
 
 
-def mixed(count: int, unlabelled: int, *sets: str) -> Mixture:
-    """Return a mixture whose sets have a size and nothing else."""
-    sizes = {"mild": count, "heavy": count, "unlabelled": unlabelled}
-    return Mixture({name: range(sizes[name]) for name in sets}, dict.fromkeys(sets, MILD), count)  # type: ignore
+def mixed(count: int, images: int, *sets: str, **shares: int) -> Mixture:
+    """Return a mixture whose sets, `images` without labels, have a size and nothing else."""
+    sizes = {"mild": count, "heavy": count, "unlabelled": images}
+    return Mixture({name: range(sizes[name]) for name in sets}, dict.fromkeys(sets, MILD), count, shares)  # type: ignore
 
 
-@pytest.mark.parametrize("sets", [("mild", "heavy"), ("heavy", "unlabelled"), ALL])
-def test_sets_are_drawn_with_equal_chance(sets: tuple[str, ...]) -> None:
-    count, share = 6000, 1 / len(sets)
-    order = mixed(count, count, *sets).order(0, 0)
-    found = Counter(name for name, _ in order)
+@pytest.mark.parametrize(
+    ("sets", "shares"),
+    [(("mild", "heavy"), {}), (("heavy", "unlabelled"), {}), (ALL, {}), (ALL, {"unlabelled": 2})],
+)
+def test_sets_are_drawn_by_their_shares(sets: tuple[str, ...], shares: dict[str, int]) -> None:
+    count, lots = 6000, {name: shares.get(name, 1) for name in sets}
+    found = Counter(name for name, _ in mixed(count, count, *sets, **shares).order(0, 0))
     assert set(found) == set(sets)
-    deviation = math.sqrt(count * share * (1 - share))
-    assert all(abs(found[name] - count * share) < 4 * deviation for name in sets)
+    for name in sets:
+        share = lots[name] / sum(lots.values())
+        assert abs(found[name] - count * share) < 4 * math.sqrt(count * share * (1 - share))
 
 
 def test_labelled_images_keep_their_turn_whatever_they_are_mixed_with() -> None:
@@ -286,6 +289,9 @@ def test_the_default_mixture_leaves_a_specs_digest_alone_and_equal_mixtures_have
         ),
         ({"mixture": {"sets": ("mild", "mild")}}, "each set may stand once"),
         ({"mixture": {"sets": ()}}, "at least 1 item"),
+        ({"mixture": {"sets": ("mild", "heavy"), "shares": {"unlabelled": 2}}}, "unlabelled is not mixed with"),
+        ({"mixture": {"shares": {"mild": 2}}}, "mild is not mixed with anything"),
+        ({"mixture": {"sets": ("mild", "heavy"), "shares": {"heavy": 1}}}, "a share is 2 or more"),
         ({"mixture": {"sets": ("strong",)}}, "'mild', 'heavy' or 'unlabelled'"),
     ],
 )
@@ -328,6 +334,7 @@ def test_the_ablation_has_the_papers_six_mixtures_on_scenes_with_a_teacher_in_ea
     assert len(runs) == 6
     for arm, spec in runs.items():
         assert spec.mixture.sets == tuple(names[part] for part in arm.split("_"))
+        assert spec.mixture.shares == ({"unlabelled": 2} if arm == "D1_D2_D3" else {})
         assert spec.distill == OUTPUTS
         assert spec.teacher is not None
 

@@ -384,6 +384,8 @@ def another(annotation: Any, value: Any) -> Any:
         return value / 2 or 0.5
     if isinstance(value, tuple):
         return ("head",)
+    if isinstance(value, dict):
+        return {"unlabelled": 2}
     assert value is None
     return 5 if int in get_args(annotation) else "name"
 
@@ -401,7 +403,7 @@ def test_every_field_changes_the_digest(field: str) -> None:
     values = one_epoch().model_dump()
     if field == "train.precision":
         values["train"]["device"] = "cuda"
-    if field.startswith(("mixture.heavy.", "mixture.unlabelled")):  # without meaning where none is drawn from them
+    if field.startswith(("mixture.heavy.", "mixture.unlabelled", "mixture.shares")):  # of sets that are not drawn from
         values["mixture"]["sets"], values["distill"]["logits"] = ("heavy", "unlabelled"), 1.0
     base = RunSpec.model_validate(values).digest()
     *parents, last = field.split(".")
