@@ -439,7 +439,7 @@ def test_without_a_timed_runtime_tables_and_figure_say_so(healthy: tuple[Plan, P
     write_tables(plan, results)
     text = (results / "tables/ablations.md").read_text()
     assert "| ablation | comparison | ΔAP \\[95\N{NO-BREAK SPACE}%\\] | verdict |\n" in text
-    assert "- Not timed: torch (torch is not installed)." in text
+    assert "- Not timed: onnxruntime (onnxruntime is not installed), openvino (openvino is not installed) and " in text
 
 
 def test_int8_times_stand_beside_no_float_ap(healthy: tuple[Plan, Path]) -> None:
@@ -525,6 +525,16 @@ def test_abstract_counts_each_comparison_under_one_verdict(wounded: tuple[Plan, 
     assert "untestable for psa/psa" in text
     assert "There is nothing to judge for distillation/outputs." in text
     assert "End to end in openvino, no arm was shown to be faster or slower than its baseline." in text
+
+
+def test_abstract_names_runtimes_together_that_agree(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    record = latency(results)
+    same = [row.model_copy(update={"verdict": "slower"} if row.verdict == "faster" else {}) for row in record.rows]
+    write_json(results / "latency/latency.json", record.model_copy(update={"rows": tuple(same)}))
+    text = " ".join(findings.abstract(collect(plan, results)))
+    arms = "psa/psa, nms_free/dual_nms_free and nms_free/dual_nms"
+    assert f"End to end in torch and onnxruntime, {arms} are slower. End to end in openvino, no arm" in text
 
 
 def test_noise_is_told_from_the_sessions_of_the_first_thread_count(healthy: tuple[Plan, Path]) -> None:

@@ -167,6 +167,6 @@ def foot(results: Results) -> list[str]:
         "“× base” is the time over the ablation's baseline's, paired by round, with its 95 % interval.",
         *say.spelled(say.speed_legend()),
         *say.resolution(results),
-        *words.not_timed(results),
+        *words.not_timed(results.latency),
         *([int8] if results.timed_int8 else []),
     ]

@@ -33,8 +33,8 @@ def checked(results: Path) -> dict[str, Any] | None:
 def _prose(found: LedgerSummary) -> list[str]:
     verdicts = found.verdicts
     return [
-        f"{words.count(found.figures, 'figure')} of {words.count(len(found.sources), 'source')} were held against what "
-        "can be counted, recomputed or found elsewhere in print.",
+        f"{words.count(found.figures, 'printed figure')} of {words.count(len(found.sources), 'source')} were held "
+        "against what can be counted, recomputed or found elsewhere in print.",
         f"{verdicts['reproduced']} came out the same within their last printed digit, {verdicts['differs']} did not; "
         f"{verdicts['not testable here']} need data or trainings that are not here, and "
         f"{verdicts['not comparable']} are times of other devices.",

@@ -55,7 +55,8 @@ def _named(labels: Sequence[str]) -> str:
 
 
 def _times(results: Results) -> list[str]:
-    sentences = []
+    """One sentence for all runtimes of which the same can be said."""
+    runtimes: dict[str, list[str]] = {}
     for runtime in results.timed:
         rows = {arm.arm.label: arm.row(runtime) for arm in results.arms if not arm.is_baseline}
         parts = []
@@ -63,8 +64,8 @@ def _times(results: Results) -> list[str]:
             labels = [label for label, row in rows.items() if row is not None and row.verdict == word]
             parts += [f"{_named(labels)} {'is' if len(labels) == 1 else 'are'} {word}"] if labels else []
         said = "; ".join(parts) or "no arm was shown to be faster or slower than its baseline"
-        sentences.append(f"End to end in {runtime}, {said}.")
-    return sentences
+        runtimes.setdefault(said, []).append(runtime)
+    return [f"End to end in {words.join(names)}, {said}." for said, names in runtimes.items()]
 
 
 def ablation(results: Results, name: str) -> list[list[str]]:

@@ -139,7 +139,7 @@ def latency(results: Results) -> list[str]:
         f"reverse. A turn is {words.count(record.blocks, 'block')} of at least {words.plain(record.block_ms)} ms, of "
         "which the fastest counts; ratios to the ablation's baseline are taken within a round.",
     ]
-    return [*sentences, *words.not_comparable(results), *words.not_timed(results)]
+    return [*sentences, *words.not_comparable(results), *words.not_timed(results.latency)]
 
 
 def _sessions(results: Results) -> list[LatencySession]:

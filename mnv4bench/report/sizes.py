@@ -85,7 +85,7 @@ def _document(rows: Sequence[dict[str, Any]], record: Latency, imgsz: int) -> st
                     "Parameters and FLOPs (2 × multiply-accumulates) are those of the fused network with the one head "
                     "that is read.",
                     "The larger sizes are not trained here, so they have no AP.",
-                    *(f"Not timed: {name} ({why.rstrip('.')})." for name, why in sorted(record.absent.items())),
+                    *words.not_timed(record),
                 ]
             ),
         ]

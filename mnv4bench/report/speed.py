@@ -122,7 +122,7 @@ def document(results: Results) -> str:
     """Return tables/latency.md."""
     record = results.latency
     parts = [f"# {markdown.escape(results.plan.preset.title)}: latency"]
-    parts += [markdown.bullets([*words.not_comparable(results), *words.not_timed(results)])]
+    parts += [markdown.bullets([*words.not_comparable(results), *words.not_timed(results.latency)])]
     for runtime in results.timed:
         parts += [f"## {markdown.escape(runtime)}", *_runtime(results, runtime)]
     if results.timed_int8:

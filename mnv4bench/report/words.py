@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mnv4bench.plan import Plan
+from mnv4bench.records import Latency
 from mnv4bench.report.collect import ArmResult, Results
 from mnv4bench.report.compare import Difference
 
@@ -134,9 +135,10 @@ def not_comparable(results: Results) -> list[str]:
     return [f"The machine was busy when a session began{cores}: the times are shown, and not to be compared."]
 
 
-def not_timed(results: Results) -> list[str]:
-    """Return a sentence for each arm or runtime that was not timed."""
-    return [f"Not timed: {name} ({why.rstrip('.')})." for name, why in sorted(results.latency.absent.items())]
+def not_timed(times: Latency) -> list[str]:
+    """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
+    absent = [f"{name} ({why.rstrip('.')})" for name, why in sorted(times.absent.items())]
+    return [f"Not timed: {join(absent)}."] if absent else []
 
 
 def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
