@@ -42,6 +42,8 @@ Disturbance = Callable[[np.random.Generator, Order], Floats]
 
 BASE, ARM = "x/base", "x/arm"
 SUBJECTS = (BASE, ARM, COPY, CANARY)
+GROUPS = ((0, 1, 2), (3,))
+"""Places in SUBJECTS of those that are compared."""
 ARMS = (Judged(BASE, BASE, "nms_free", None), Judged(ARM, ARM, "nms_free", BASE))
 DEFAULT = LatencySpec()
 
@@ -144,7 +146,7 @@ def simulate(
     truth = np.array([10.0, 10.0 * ratio, 10.0, 1.0])[None, :, None]
     found = []
     for session in range(spec.sessions):
-        turns = orders(len(SUBJECTS), spec.rounds, int(generator.integers(2**32)))
+        turns = orders(GROUPS, spec.rounds, int(generator.integers(2**32)))
         order = Order(np.argsort(turns, axis=1), spec.blocks)
         ms = truth * (by_session or {}).get(session, disturbance)(generator, order)
         seconds, places = (ms / 100).tolist(), order.places.tolist()

@@ -26,13 +26,13 @@ class Block:
     threads: int
     round: int
     position: int
-    """The arm's place in the round's order."""
+    """The turn's place in the round's order."""
     runtime: str
     arm: str
     """Label under which the network was measured, or one of the names that `analysis` knows."""
     stage: Stage
     block: int
-    """Number of the block within the arm's turn."""
+    """Number of the block within the turn."""
     repeats: int
     """Images processed."""
     seconds: float

@@ -1,8 +1,9 @@
 """When each arm has its turn, and for how long: every timed block of one session.
 
-Rounds are outermost and visit every arm of every runtime, so slow drift of the machine reaches all of them. The order
-is a random permutation in the first, third, … round and its reverse in the next (ABBA), which cancels a linear drift.
-Times are compared within a round only.
+Rounds are outermost and visit every arm of every runtime, so slow drift of the machine reaches all of them. Within a
+round, arms that are compared take their turns one after the other: what disturbs a machine for a second is then shared
+by both sides of a ratio. The order is random in the first, third, … round and its reverse in the next (ABBA), which
+cancels a linear drift. Times are compared within a round only.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -25,10 +27,13 @@ Clock = Callable[[], float]
 SHARE: dict[Stage, float] = {"post": 0.2}
 """Part of a whole block's length that a stage's block needs: post-processing takes microseconds."""
 
+BESIDE: dict[Stage, Stage] = {"in_graph": "end_to_end"}
+"""Stage → the one that it is compared with: a graph that ends in detections is timed end to end as it is."""
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What has a turn in a round: one arm in one runtime, with a call per stage."""
+    """One arm in one runtime, with a call per stage; each stage has a turn in every round."""
 
     runtime: str
     arm: str
@@ -41,7 +46,7 @@ class Schedule:
 
     rounds: int
     blocks: int
-    """In each turn, for every stage."""
+    """In each turn."""
     block_ms: float
     warm_up: int = 3
     """Blocks of every stage before the first round, which are dropped."""
@@ -64,39 +69,49 @@ def run_session(
         seed: of the order.
         session, threads: written into the blocks.
     """
+    turns = [(subject, stage) for subject in subjects for stage in subject.stages]
     repeats = [
-        {
-            stage: calibrate(call, images, schedule.block_ms * SHARE.get(stage, 1.0), clock)
-            for stage, call in subject.stages.items()
-        }
-        for subject in subjects
+        calibrate(subject.stages[stage], images, schedule.block_ms * SHARE.get(stage, 1.0), clock)
+        for subject, stage in turns
     ]
-    for subject, counts in zip(subjects, repeats, strict=True):
-        for stage, call in subject.stages.items():
-            for _ in range(schedule.warm_up):
-                time_block(call, 0, counts[stage], images, clock)
+    for (subject, stage), count in zip(turns, repeats, strict=True):
+        for _ in range(schedule.warm_up):
+            time_block(subject.stages[stage], 0, count, images, clock)
 
     timed = []
     stride = math.ceil(images / schedule.rounds)
-    for number, order in enumerate(orders(len(subjects), schedule.rounds, seed)):
+    for number, order in enumerate(orders(_compared(turns), schedule.rounds, seed)):
         start = number * stride % images
         for position, index in enumerate(order):
-            subject = subjects[index]
-            for stage, call in subject.stages.items():
-                count = repeats[index][stage]
-                for block in range(schedule.blocks):
-                    seconds = time_block(call, start, count, images, clock)
-                    place = (session, threads, number, position, subject.runtime, subject.arm, stage, block)
-                    timed.append(Block(*place, repeats=count, seconds=seconds))
+            (subject, stage), count = turns[index], repeats[index]
+            for block in range(schedule.blocks):
+                seconds = time_block(subject.stages[stage], start, count, images, clock)
+                place = (session, threads, number, position, subject.runtime, subject.arm, stage, block)
+                timed.append(Block(*place, repeats=count, seconds=seconds))
     return timed
 
 
-def orders(subjects: int, rounds: int, seed: int) -> list[list[int]]:
-    """Return each round's order: a permutation is drawn for rounds 0, 2, 4, …, and reversed in the next one."""
+def _compared(turns: Sequence[tuple[Subject, Stage]]) -> list[list[int]]:
+    """Return the indices of turns in groups, within which times are compared."""
+    groups: dict[tuple[str, Stage], list[int]] = {}
+    for index, (subject, stage) in enumerate(turns):
+        groups.setdefault((subject.runtime, BESIDE.get(stage, stage)), []).append(index)
+    return list(groups.values())
+
+
+def orders(groups: Sequence[Sequence[int]], rounds: int, seed: int) -> list[list[int]]:
+    """Return each round's order of the groups' members: drawn for rounds 0, 2, 4, …, and reversed in the next one.
+
+    Both the groups and the members within each are permuted, so that a group stays together.
+    """
     generator = np.random.Generator(np.random.PCG64(seed))
     result: list[list[int]] = []
     for number in range(rounds):
-        result.append(result[-1][::-1] if number % 2 else generator.permutation(subjects).tolist())
+        if number % 2:
+            result.append(result[-1][::-1])
+        else:
+            places = generator.permutation(len(groups))
+            result.append(list(chain.from_iterable(generator.permutation(groups[place]).tolist() for place in places)))
     return result
 
 
