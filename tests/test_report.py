@@ -452,14 +452,16 @@ def test_int8_times_stand_beside_no_float_ap(healthy: tuple[Plan, Path]) -> None
     assert [axis.get_title(loc="left") for axis in pareto(found).axes] == list(fake.RUNTIMES[:3])
 
 
-def test_pareto_places_an_arm_by_its_paired_ratio_at_its_baselines_median(healthy: tuple[Plan, Path]) -> None:
+def test_pareto_places_an_arm_at_its_median_with_a_bar_of_the_paired_ratios_interval(
+    healthy: tuple[Plan, Path],
+) -> None:
     plan, results = healthy
     rows = {
         row.arm: row for row in reversed(latency(results).rows) if (row.runtime, row.stage) == ("torch", "end_to_end")
     }
     base, arm = rows["nms_free/one_to_many"], rows["nms_free/dual_nms"]
     places = {point.label: point.ms for point in points(collect(plan, results), "torch")}
-    expected = [ratio * base.p50_ms for ratio in (arm.ratio_low, arm.ratio, arm.ratio_high)]  # type: ignore[operator]
+    expected = [ratio / arm.ratio * arm.p50_ms for ratio in (arm.ratio_low, arm.ratio, arm.ratio_high)]  # type: ignore[operator]
     assert places["nms_free: dual_nms"] == pytest.approx(expected)
     assert places["nms_free: one_to_many"] == (base.p50_ms,) * 3
 

@@ -176,9 +176,9 @@ def _pareto(results: Results) -> str:
     found = [pareto.points(results, runtime) for runtime in results.timed]
     seeds = "Vertical bars span the seeds" if len(results.plan.preset.seeds) > 1 else "There is one seed"
     sentences = [
-        f"AP against end-to-end latency. {seeds}; horizontal bars are the interval of the latency ratio to the "
-        "ablation's baseline, in milliseconds of that baseline. Squares are baselines, diamonds peers, the dashed line "
-        "is the front.",
+        f"AP against end-to-end latency. {seeds}; horizontal bars are as long as the interval of the paired "
+        "ratio to the ablation's baseline, about the median. Squares are baselines, diamonds peers, the dashed line is "
+        "the front.",
         "Grey points, which have no name, are neither baselines nor peers nor on the front."
         if any(len(pareto.named(drawn)) < len(drawn) for drawn in found)
         else "",

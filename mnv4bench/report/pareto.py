@@ -28,7 +28,7 @@ class Point:
     baseline: bool
     peer: bool
     ms: tuple[float, float, float]
-    """Low, middle, high: the paired ratio to the ablation's baseline, and its interval, times the baseline's median."""
+    """Low, middle, high: the median, and as far off on either side as the paired ratio's interval is."""
     ap: tuple[float, float, float]
     """Lowest seed, mean, highest seed."""
 
@@ -75,7 +75,7 @@ def points(results: Results, runtime: str) -> list[Point]:
     found = []
     for group in distinct(results.arms):
         aps = list(group[0].scores("AP").values())
-        ms = next(filter(None, (_milliseconds(results, arm, runtime) for arm in group)), None)
+        ms = next(filter(None, (_milliseconds(arm, runtime) for arm in group)), None)
         if ms is None or not aps:
             continue
         mean = sum(aps) / len(aps)
@@ -129,15 +129,14 @@ def same_arms(results: Results) -> list[str]:
     return [" = ".join(f"{arm.arm.ablation}: {arm.arm.name}" for arm in group) for group in groups]
 
 
-def _milliseconds(results: Results, arm: ArmResult, runtime: str) -> tuple[float, float, float] | None:
+def _milliseconds(arm: ArmResult, runtime: str) -> tuple[float, float, float] | None:
+    """Return the median, which arms of one network share, between ends as far off as those of the paired ratio."""
     row = arm.row(runtime)
     if row is None:
         return None
-    baseline = next(other for other in results.ablations[arm.arm.ablation] if other.is_baseline).row(runtime)
-    if baseline is None or row.ratio is None or row.ratio_low is None or row.ratio_high is None:
+    if row.ratio is None or row.ratio_low is None or row.ratio_high is None:
         return (row.p50_ms, row.p50_ms, row.p50_ms)
-    low, middle, high = (ratio * baseline.p50_ms for ratio in (row.ratio_low, row.ratio, row.ratio_high))
-    return (low, middle, high)
+    return (row.p50_ms * row.ratio_low / row.ratio, row.p50_ms, row.p50_ms * row.ratio_high / row.ratio)
 
 
 def front(drawn: Sequence[Point]) -> list[Point]:
