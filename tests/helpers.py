@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from mnv4bench.files import write_json, write_text
-from mnv4bench.models.yolo import Detector
+from mnv4bench.model_spec import ModelSpec, Read, readings
+from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.records import Dataset, Split
 from mnv4bench.spec import DataSpec, RunSpec, TrainSpec
+
+ROOT = Path(__file__).parent.parent
 
 WATCH = """
 import json, sys
@@ -27,6 +33,25 @@ def watch(event, args):
 sys.addaudithook(watch)
 """
 """Opens a script that must not touch the network: every attempt is recorded in `contacts` and refused."""
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from mnv4bench import train
+from mnv4bench.files import read_json
+from mnv4bench.spec import RunSpec
+
+spec, data, folder = map(Path, sys.argv[1:4])
+step_on = train.Trainer.step_on
+
+def dying(self, batch):
+    if self.step == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step_on(self, batch)
+
+train.Trainer.step_on = dying
+train.train(folder.name, RunSpec.model_validate(read_json(spec)), data, folder.parent)
+"""
 
 SIDE = 64
 CLASSES = ("square", "bar")
@@ -119,3 +144,28 @@ def batch_of(boxes: list[list[float]], labels: list[int], side: int = 128) -> di
         "bboxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         "batch_idx": torch.zeros(len(boxes)),
     }
+
+
+def train_until_killed(folder: Path, spec: RunSpec, data: Path, step: int) -> None:
+    """Train the run of that folder in a process that is killed in one of its steps."""
+    path = folder.with_suffix(".json")
+    write_json(path, spec)
+    command = [sys.executable, "-c", DYING, str(path), str(data), str(folder), str(step)]
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+def check_branches(model: Detector, spec: ModelSpec, read: Read) -> None:
+    """Assert that all branches are decoded, and the one that is read into what the model returns."""
+    with torch.no_grad():
+        output, decoded = model(images(2))[0], branches(model, images(2))
+    assert set(decoded) == set(readings(spec))
+    boxes, scores = decoded[read]
+    if read == "nms_free":
+        chosen = scores.max(dim=2).values.max(dim=1)
+        torch.testing.assert_close(output[:, 0, 4], chosen.values)  # the best detection comes first
+        torch.testing.assert_close(output[:, 0, :4], boxes[torch.arange(2), chosen.indices])
+    else:
+        corners = torch.cat([(output[:, :2] - output[:, 2:4] / 2), (output[:, :2] + output[:, 2:4] / 2)], dim=1)
+        torch.testing.assert_close(boxes, corners.transpose(1, 2), atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(scores, output[:, 4:].transpose(1, 2))

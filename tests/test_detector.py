@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 import torch
 import ultralytics
-from helpers import batch_of, images, spread
+from helpers import batch_of, check_branches, images, spread
 from torch import Tensor, nn
 from ultralytics.nn.modules import Detect
 from ultralytics.nn.tasks import DetectionModel
@@ -21,7 +21,7 @@ from ultralytics.utils.loss import E2EDetectLoss, E2ELoss, v8DetectionLoss
 from mnv4bench.errors import SpecError
 from mnv4bench.model_spec import TAPS, ModelSpec, PartName, Read, contested, readings
 from mnv4bench.models import build, detector
-from mnv4bench.models.yolo import Detector, branches
+from mnv4bench.models.yolo import Detector
 
 HEADS = ("one_to_many", "one_to_one", "dual")
 READS: list[tuple[Any, Read]] = [(head, read) for head in HEADS for read in readings(ModelSpec(head=head))]
@@ -229,19 +229,7 @@ def test_a_fused_model_refuses_the_reading_whose_branch_is_gone() -> None:
 
 @pytest.mark.parametrize(("head", "read"), READS)
 def test_branches_decode_what_the_model_returns(head: Any, read: Read) -> None:
-    model = small(head, read)
-    with torch.no_grad():
-        output, decoded = model(images(2))[0], branches(model, images(2))
-    assert set(decoded) == set(readings(ModelSpec(head=head)))
-    boxes, scores = decoded[read]
-    if read == "nms_free":
-        chosen = scores.max(dim=2).values.max(dim=1)
-        torch.testing.assert_close(output[:, 0, 4], chosen.values)  # the best detection comes first
-        torch.testing.assert_close(output[:, 0, :4], boxes[torch.arange(2), chosen.indices])
-    else:
-        corners = torch.cat([(output[:, :2] - output[:, 2:4] / 2), (output[:, :2] + output[:, 2:4] / 2)], dim=1)
-        torch.testing.assert_close(boxes, corners.transpose(1, 2), atol=1e-4, rtol=1e-5)
-        torch.testing.assert_close(scores, output[:, 4:].transpose(1, 2))
+    check_branches(small(head, read), ModelSpec(head=head), read)
 
 
 @pytest.mark.parametrize(("head", "read"), READS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -264,15 +263,6 @@ def test_a_projectors_gradient_does_not_shorten_the_students_step_and_is_clipped
 
 class Interruption(BaseException):
     """What Ctrl-C is: no Exception, so nothing catches it."""
-
-
-@pytest.fixture
-def process_settings() -> Iterator[None]:
-    """Put back what training sets for its whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.usefixtures("process_settings")

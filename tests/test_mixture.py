@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, SIDE, batch_of, images, spread, tiny_dataset, tiny_run
+from helpers import CLASSES, ROOT, SIDE, batch_of, images, spread, tiny_dataset, tiny_run, train_until_killed
 from torch import Tensor
 
 from mnv4bench import pairing, plan
@@ -23,7 +19,6 @@ from mnv4bench.batches import Batches, training_mixture, training_set
 from mnv4bench.data import load, scenes
 from mnv4bench.distill import Distillation
 from mnv4bench.errors import PairingError, SpecError
-from mnv4bench.files import write_json
 from mnv4bench.mixture import Mixture, with_ground_truth
 from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
@@ -31,7 +26,8 @@ from mnv4bench.models.yolo import Detector
 from mnv4bench.spec import AugmentSpec, DataSpec, DistillSpec, MixtureSpec, RunSpec, TrainSpec, derive_seed
 from mnv4bench.train import CHECKPOINT, Trainer, train
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("process_settings")
+
 ALL = ("mild", "heavy", "unlabelled")
 OUTPUTS = DistillSpec(logits=1.0, boxes=1.0)
 MILD = AugmentSpec()
@@ -45,15 +41,6 @@ def run(*sets: str, epochs: int = 1, **fields: Any) -> RunSpec:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_dataset(tmp_path_factory.mktemp("mixture"))
-
-
-@pytest.fixture(autouse=True)
-def process_settings() -> Iterator[None]:
-    """Put back what training sets for its whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 # Order
@@ -362,34 +349,13 @@ def test_pairing_compares_batches_among_equal_mixtures_and_initial_values_among_
 
 # Resume
 
-DYING = """
-import os, signal, sys
-from pathlib import Path
-from mnv4bench import train
-from mnv4bench.files import read_json
-from mnv4bench.spec import RunSpec
-
-step_on = train.Trainer.step_on
-
-def dying(self, batch):
-    if self.step == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step_on(self, batch)
-
-train.Trainer.step_on = dying
-train.train("killed", RunSpec.model_validate(read_json(Path(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3]))
-"""
-
 
 def test_a_mixed_and_distilled_run_that_is_killed_ends_with_the_same_bytes(data: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     assert train("teacher", tiny_run(), data, runs).state == "done"
     spec = run(*ALL, epochs=2, distill=DistillSpec(logits=1.0, boxes=1.0, features=6.0))
     assert train("undisturbed", spec, data, runs).state == "done"
-    write_json(tmp_path / "spec.json", spec)
-    command = [sys.executable, "-c", DYING, str(tmp_path / "spec.json"), str(data), str(runs)]
-    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    train_until_killed(runs / "killed", spec, data, step=3)
     assert (runs / "killed" / CHECKPOINT).exists()
     assert train("killed", spec, data, runs).state == "done"
     for name in ("weights.safetensors", "curve.csv", "pairing.json"):

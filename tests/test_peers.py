@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, SIDE, batch_of, images, spread, tiny_dataset, tiny_run
+from helpers import CLASSES, SIDE, batch_of, check_branches, spread, tiny_dataset, tiny_run
 from pydantic import ValidationError
 from tiny_network import PHOTOS, loaded
 from torch import Tensor, nn
@@ -33,25 +33,18 @@ from mnv4bench.files import read_json, write_json
 from mnv4bench.latency import direct, outputs
 from mnv4bench.model_spec import DUAL_PEERS, ModelSpec, Peer, Read, default_read, readings
 from mnv4bench.models import catalog, detector
-from mnv4bench.models.yolo import Detector, branches
+from mnv4bench.models.yolo import Detector
 from mnv4bench.records import Latency
 from mnv4bench.spec import DistillSpec, LossSpec, RunSpec
 from mnv4bench.train import Trainer, train
+
+pytestmark = pytest.mark.usefixtures("process_settings")
 
 PEERS = get_args(Peer)
 SMALL: tuple[Peer, ...] = ("yolov8n", "yolov10n", "yolo11n", "yolo26n")
 """One of each family."""
 READS = [(peer, read) for peer in SMALL for read in readings(ModelSpec(peer=peer))]
 TWO_BOXES = [[0.3, 0.3, 0.4, 0.4], [0.75, 0.75, 0.4, 0.3]]
-
-
-@pytest.fixture(autouse=True)
-def process_settings() -> Iterator[None]:
-    """Put back what training sets for its whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 def new(peer: Peer, read: Read | None = None, seed: int = 0) -> Detector:
@@ -317,19 +310,7 @@ def test_every_reading_is_scored(peer: Peer, data: Path, runs: Path, tmp_path: P
 
 @pytest.mark.parametrize(("peer", "read"), READS)
 def test_branches_decode_what_the_model_returns(peer: Peer, read: Read) -> None:
-    model = lively(peer, read)
-    with torch.no_grad():
-        output, decoded = model(images(2))[0], branches(model, images(2))
-    assert set(decoded) == set(readings(ModelSpec(peer=peer)))
-    boxes, scores = decoded[read]
-    if read == "nms_free":
-        chosen = scores.max(dim=2).values.max(dim=1)
-        torch.testing.assert_close(output[:, 0, 4], chosen.values)  # the best detection comes first
-        torch.testing.assert_close(output[:, 0, :4], boxes[torch.arange(2), chosen.indices])
-    else:
-        corners = torch.cat([(output[:, :2] - output[:, 2:4] / 2), (output[:, :2] + output[:, 2:4] / 2)], dim=1)
-        torch.testing.assert_close(boxes, corners.transpose(1, 2), atol=1e-4, rtol=1e-5)
-        torch.testing.assert_close(scores, output[:, 4:].transpose(1, 2))
+    check_branches(lively(peer, read), ModelSpec(peer=peer), read)
 
 
 # Deployment

@@ -6,10 +6,8 @@ import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, SIDE, WATCH, tiny_dataset, tiny_run
+from helpers import CLASSES, ROOT, SIDE, WATCH, tiny_dataset, tiny_run, train_until_killed
 
 from mnv4bench import train as training
 from mnv4bench import weights
@@ -31,22 +29,14 @@ from mnv4bench.schedule import rates
 from mnv4bench.spec import AugmentSpec, DistillSpec, RunSpec
 from mnv4bench.train import CURVE, Trainer, is_out_of_memory, train
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("process_settings")
+
 SAME = ("weights.safetensors", "curve.csv", "pairing.json")
 MOSAIC = {"augment": AugmentSpec(mosaic=1.0, close_mosaic=1, scale=0.5, translate=0.1, hsv_h=0.1)}
 
 
 class Interruption(BaseException):
     """What Ctrl-C is: no Exception, so nothing catches it."""
-
-
-@pytest.fixture(autouse=True)
-def process_settings() -> Iterator[None]:
-    """Put back what training sets for its whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="module")
@@ -93,34 +83,12 @@ def test_a_run_interrupted_between_epochs_ends_with_the_same_bytes(
     assert not (tmp_path / kind / training.CHECKPOINT).exists()
 
 
-DYING = """
-import os, signal, sys
-from pathlib import Path
-from mnv4bench import train
-from mnv4bench.files import read_json
-from mnv4bench.spec import RunSpec
-
-step_on = train.Trainer.step_on
-
-def dying(self, batch):
-    if self.step == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step_on(self, batch)
-
-train.Trainer.step_on = dying
-train.train("run", RunSpec.model_validate(read_json(Path(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3]))
-"""
-
-
 def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_bytes(
     data: Path, undisturbed: dict[str, Path], tmp_path: Path
 ) -> None:
     spec = tiny_run(3, train=MOSAIC)
-    write_json(tmp_path / "spec.json", spec)
-    command = [sys.executable, "-c", DYING, str(tmp_path / "spec.json"), str(data), str(tmp_path / "runs")]
-    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
     folder = tmp_path / "runs" / "run"
+    train_until_killed(folder, spec, data, step=3)
     assert (folder / training.CHECKPOINT).exists()
     assert not (folder / "status.json").exists()
     assert train("run", spec, data, tmp_path / "runs").state == "done"
