@@ -49,13 +49,13 @@ def test_equal_differences_are_shown_and_nothing_is_said(results: Results, tmp_p
     publish(tmp_path / "photographs", results, results.comparison)
     found = beside(results, tmp_path)
     assert found is not None
-    assert found["apart"] == []
-    assert found["table"]["header"] == ["ablation", "comparison", "here", "photographs"]
-    assert [row[2] for row in found["table"]["rows"]] == [row[3] for row in found["table"]["rows"]]
-    assert found["which"] == [
+    assert found.apart == ()
+    assert found.table.header == ("ablation", "comparison", "here", "photographs")
+    assert [row[2] for row in found.table.rows] == [row[3] for row in found.table.rows]
+    assert found.which == (
         "photographs: Other & data; scenes, 10 images to train on and 10 to score; 3 seeds, from random weights; "
-        "4 comparisons."
-    ]
+        "4 comparisons.",
+    )
 
 
 def test_what_a_reference_lacks_is_named(results: Results, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_what_a_reference_lacks_is_named(results: Results, tmp_path: Path) -> No
     write_json(path, read("full", tmp_path).model_copy(update={"missing": ("uib", "mqa")}))
     found = beside(results, tmp_path)
     assert found is not None
-    assert found["which"][0].endswith("4 comparisons. Not run: uib and mqa.")
+    assert found.which[0].endswith("4 comparisons. Not run: uib and mqa.")
 
 
 def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Results, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Result
     publish(tmp_path / "scratch", results, flipped)
     found = beside(results, tmp_path)
     assert found is not None
-    (sentence,) = found["apart"]
+    (sentence,) = found.apart
     assert sentence.startswith("psa/psa and scratch: the signs differ (")
     weaker = "inconclusive" if ours.verdict == "inconclusive" else "untestable at 3 seeds"
     assert sentence.endswith(f"The weaker verdict holds for both: {weaker}.")
@@ -93,6 +93,13 @@ def test_another_size_on_other_data_is_said_and_no_verdict_is_weakened(results: 
     )
     found = beside(results, tmp_path)
     assert found is not None
-    (sentence,) = found["apart"]
+    (sentence,) = found.apart
     assert "the sizes differ, the intervals do not meet" in sentence
     assert "weaker" not in sentence
+
+
+def test_the_column_of_the_results_may_have_a_name(results: Results, tmp_path: Path) -> None:
+    publish(tmp_path / "bccd", results, results.comparison)
+    found = beside(results, tmp_path, here="scenes")
+    assert found is not None
+    assert found.table.header == ("ablation", "comparison", "scenes", "bccd")

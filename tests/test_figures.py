@@ -151,7 +151,7 @@ def test_the_paper_quotes_the_farthest_figure_of_each_source(tmp_path: Path) -> 
     write_json(tmp_path / "tables/ledger.json", summary)
     said = checked(tmp_path)
     assert said is not None
-    assert said["prose"][0].startswith("14 figures of 3 sources were held against")
+    assert said["prose"][0].startswith("14 printed figures of 3 sources were held against")
     assert said["prose"][1].startswith("7 came out the same within their last printed digit, 4 did not; 2 need")
     assert [row[0]["text"] for row in said["table"]["rows"]] == ["A", "B", "C", "all"]
 

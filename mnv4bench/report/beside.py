@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mnv4bench import reference
 from mnv4bench.data import RECORD as DATASET
 from mnv4bench.records import Dataset
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
-from mnv4bench.report.cells import Cell, Table, printable, table
+from mnv4bench.report.cells import Cell, Table, table
 from mnv4bench.report.collect import Results
 from mnv4bench.report.compare import Comparison, Difference
 from mnv4bench.report.runs import read_record
@@ -51,19 +50,32 @@ def others(results: Results, folder: Path = reference.FOLDER) -> list[Other]:
     return found
 
 
-def beside(results: Results, folder: Path = reference.FOLDER) -> dict[str, Any] | None:
-    """Return what the paper says of the references: a table of the comparisons that they share, and sentences.
+@dataclass(frozen=True)
+class Beside:
+    """What is said of the references."""
 
-    None where there is no other reference.
+    table: Table
+    """The comparisons that they share."""
+    which: tuple[str, ...]
+    """A sentence on each."""
+    apart: tuple[str, ...]
+    """A sentence on each comparison that came out otherwise there."""
+
+
+def beside(results: Results, folder: Path = reference.FOLDER, here: str = "here") -> Beside | None:
+    """Set results beside the references; None where there is no other one.
+
+    Args:
+        here: what the results' own column is called.
     """
     found = others(results, folder)
     if not found:
         return None
-    return {
-        "table": printable(_table(results, found)),
-        "which": [_which(other) for other in found],
-        "apart": [sentence for other in found for sentence in _apart(results, other)],
-    }
+    return Beside(
+        table=_table(results, found, here),
+        which=tuple(_which(other) for other in found),
+        apart=tuple(sentence for other in found for sentence in _apart(results, other)),
+    )
 
 
 def _which(other: Other) -> str:
@@ -78,12 +90,12 @@ def _which(other: Other) -> str:
     )
 
 
-def _table(results: Results, found: list[Other]) -> Table:
+def _table(results: Results, found: list[Other], here: str) -> Table:
     rows: list[tuple[Cell | str, ...]] = []
     for d in results.comparison.differences:
         theirs = [other.differences.get((d.ablation, d.arm)) for other in found]
         rows.append((d.ablation, f"{d.arm} − {d.baseline}", _cell(d), *map(_cell, theirs)))
-    header = ("ablation", "comparison", "here", *(other.name for other in found))
+    header = ("ablation", "comparison", here, *(other.name for other in found))
     return table(header, "ll" + "r" * (1 + len(found)), rows)
 
 

@@ -27,10 +27,11 @@ def checked(results: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     found = read_record(path, LedgerSummary)
-    return {"table": printable(summary_table(found)), "prose": _prose(found), "telling": telling(found)}
+    return {"table": printable(summary_table(found)), "prose": prose(found), "telling": telling(found)}
 
 
-def _prose(found: LedgerSummary) -> list[str]:
+def prose(found: LedgerSummary) -> list[str]:
+    """Return how many figures were held against what, and how many of each verdict there are."""
     verdicts = found.verdicts
     return [
         f"{words.count(found.figures, 'printed figure')} of {words.count(len(found.sources), 'source')} were held "

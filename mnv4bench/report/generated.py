@@ -16,10 +16,12 @@ from mnv4bench.files import read_json, write_text
 from mnv4bench.published.ledger import LedgerSummary
 from mnv4bench.reference import plan_of
 from mnv4bench.report import findings, markdown, outlook
+from mnv4bench.report.beside import beside
 from mnv4bench.report.blocks import verdicts
 from mnv4bench.report.catalogue import catalogue
 from mnv4bench.report.cells import table
-from mnv4bench.report.collect import collect
+from mnv4bench.report.checked import prose
+from mnv4bench.report.collect import Results, collect
 from mnv4bench.report.ledger import summary_table
 
 REFERENCE = Path("results/reference")
@@ -72,16 +74,37 @@ def ledger(content: Mapping[str, Any]) -> str:
     return markdown.table(summary_table(LedgerSummary.model_validate(content)))
 
 
+def in_short(content: Mapping[str, Any]) -> str:
+    return " ".join(prose(LedgerSummary.model_validate(content)))
+
+
 def outcome(path: Path) -> str:
     """Return how a reference's ablations came out: in words, and every verdict.
 
     Args:
         path: its reference.json.
     """
-    folder = path.parent
-    results = collect(plan_of(folder.name, folder.parent.parent.parent), folder)
+    results = _collected(path.parent)
     kinds = [f"**{title}**\n\n{markdown.bullets(arms)}" for title, arms in outlook.outcomes(results).items()]
     return "\n\n".join([markdown.escape(findings.abstract(results)[0]), *kinds, markdown.table(verdicts(results))])
+
+
+def elsewhere(path: Path) -> str:
+    """Return the same comparisons in the other references, and where they come out otherwise.
+
+    Args:
+        path: a reference's reference.json.
+    """
+    folder = path.parent
+    found = beside(_collected(folder), folder.parent, here=folder.name)
+    if found is None:
+        return "There is no other reference yet."
+    apart = f"Where one says something else than {folder.name}:\n\n{markdown.bullets(found.apart)}"
+    return "\n\n".join([markdown.bullets(found.which), markdown.table(found.table), *([apart] if found.apart else [])])
+
+
+def _collected(folder: Path) -> Results:
+    return collect(plan_of(folder.name, folder.parent.parent.parent), folder)
 
 
 def repeatability(content: Mapping[str, Any]) -> str:
@@ -156,7 +179,9 @@ def _of(make: Callable[[Mapping[str, Any]], str]) -> Callable[[Path], str]:
 
 PASSAGES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "scenes": ("scenes/reference.json", outcome),
+    "elsewhere": ("scenes/reference.json", elsewhere),
     "ledger": ("scenes/tables/ledger.json", _of(ledger)),
+    "ledger_in_short": ("scenes/tables/ledger.json", _of(in_short)),
     "repeatability": ("benchmarks/latency_repeatability.json", _of(repeatability)),
     "coverage": ("benchmarks/coverage.json", _of(coverage)),
     "time_to_table": ("benchmarks/time_to_table.json", _of(time_to_table)),

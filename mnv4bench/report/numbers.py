@@ -40,7 +40,7 @@ def numbers(results: Results) -> dict[str, Any]:
         "latency": method.latency(results),
         "speed_words": _pairs(say.speed_legend()),
         "noise": method.noise(results),
-        "beside": beside(results),
+        "beside": _beside(results),
         "limits": method.limits(results),
         "machine": method.machine(results),
         "model": _model(results),
@@ -54,6 +54,11 @@ def numbers(results: Results) -> dict[str, Any]:
         "captions": captions(results),
         "raw": raw_rows(results),
     }
+
+
+def _beside(results: Results) -> dict[str, Any] | None:
+    found = beside(results)
+    return {"table": printable(found.table), "which": found.which, "apart": found.apart} if found else None
 
 
 def _model(results: Results) -> dict[str, str]:
