@@ -57,6 +57,13 @@ def edit(side: Side, change: Edit, file: str = "tables/ablations.csv") -> None:
         writer.writerows(rows)
 
 
+def train_otherwise(side: Side) -> None:
+    """Give every run another name, as another training has."""
+    for run in (side.folder / "runs").iterdir():
+        run.rename(run.with_name(f"x{run.name}"))
+    edit(side, lambda row: row.update(runs=" ".join("x" + run for run in row["runs"].split())))
+
+
 def cell(cells: list[Cell], ablation: str, arm: str, quantity: str) -> Cell:
     return next(one for one in cells if (one.ablation, one.arm, one.quantity) == (ablation, arm, quantity))
 
@@ -208,9 +215,23 @@ def test_the_closest_reference_shares_most_trainings(sides: tuple[Side, Side], t
         shutil.copytree(sides[1].folder, tmp_path / "references" / name)
         record = Reference(preset="fake", only=None, seeds=None, title="fake", trunk=True, files={}, matches={})
         write_json(tmp_path / "references" / name / RECORD, record)
-    other = Side(tmp_path / "references/other")
-    edit(other, lambda row: row.update(runs=" ".join("x" + run for run in row["runs"].split())))
+    train_otherwise(Side(tmp_path / "references/other"))
     assert closest(sides[0], tmp_path / "references").folder.name == "same"
+
+
+def test_of_references_that_share_no_training_one_on_the_same_data_is_closest(
+    sides: tuple[Side, Side], tmp_path: Path
+) -> None:
+    here, reference = sides
+    for name in ("cells", "drawn"):
+        shutil.copytree(reference.folder, tmp_path / "references" / name)
+        record = Reference(preset=name, only=None, seeds=None, title=name, trunk=True, files={}, matches={})
+        write_json(tmp_path / "references" / name / RECORD, record)
+    for path in (tmp_path / "references/cells/runs").glob("*/spec.json"):
+        spec = read_json(path)
+        write_json(path, {**spec, "data": {**spec["data"], "name": "bccd"}})
+    train_otherwise(here)
+    assert closest(here, tmp_path / "references").folder.name == "drawn"
 
 
 def test_the_normal_quantile_is_reached() -> None:

@@ -73,7 +73,7 @@ def verify(here: Side, reference: Side) -> list[Cell]:
 
 
 def closest(results: Side, folder: Path = FOLDER) -> Side:
-    """Return the reference that shares most trainings with `results`; among equals the one of the same name.
+    """Return the reference that shares most trainings with `results`; among equals one on the same data or of the name.
 
     Raises:
         Mnv4benchError: there is no reference.
@@ -84,10 +84,17 @@ def closest(results: Side, folder: Path = FOLDER) -> Side:
     sides = [reference_side(folder / name) for name in found]
     trainings = {row.training for row in results.arms.values()}
 
-    def shared(side: Side) -> tuple[int, bool]:
-        return len(trainings & {row.training for row in side.arms.values()}), side.folder.name == results.folder.name
+    def shared(side: Side) -> tuple[int, bool, bool]:
+        both = trainings & {row.training for row in side.arms.values()}
+        return len(both), _data(side) == _data(results), side.folder.name == results.folder.name
 
     return max(sides, key=shared)
+
+
+def _data(side: Side) -> str | None:
+    """Return the name of the data set; None where nothing was trained."""
+    runs = [run for row in side.arms.values() for run in row.runs.values()]
+    return side.spec(runs[0])["data"]["name"] if runs else None
 
 
 def _arm(label: Label, here: Side, reference: Side) -> Iterator[Cell | _Noisy]:
