@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fake_results as fake
@@ -9,9 +10,10 @@ import pytest
 
 from mnv4bench.files import write_json
 from mnv4bench.reference import RECORD, Reference, read
-from mnv4bench.report.beside import beside, others
+from mnv4bench.report.beside import beside, others, weaker_verdict
 from mnv4bench.report.collect import Results, collect
 from mnv4bench.report.compare import Comparison, Difference
+from mnv4bench.verdicts import Verdict
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,38 @@ def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Result
     assert sentence.startswith("psa/psa and scratch: the signs differ (")
     weaker = "inconclusive" if ours.verdict == "inconclusive" else "untestable at 3 seeds"
     assert sentence.endswith(f"The weaker verdict holds for both: {weaker}.")
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "holds"),
+    [
+        ("better", "better", "better"),
+        ("better", "untestable", "untestable"),
+        ("inconclusive", "worse", "inconclusive"),
+        ("untestable", "inconclusive", "inconclusive"),
+        ("tiny", "better", "tiny"),
+        ("worse", "tiny", "tiny"),
+        ("tiny", "equivalent", "equivalent"),
+        ("better", "worse", None),
+        ("equivalent", "better", None),
+    ],
+)
+def test_the_weaker_of_two_verdicts_or_none_where_they_contradict(
+    here: Verdict, there: Verdict, holds: Verdict | None
+) -> None:
+    assert weaker_verdict(here, there) == holds
+
+
+def test_verdicts_that_contradict_hold_neither(results: Results, tmp_path: Path) -> None:
+    ours = difference(results, "psa")
+    better = ours.model_copy(update={"mean": 0.02, "low": 0.01, "high": 0.03, "verdict": "better"})
+    rows = tuple(better if d.arm == "psa" else d for d in results.comparison.differences)
+    here = replace(results, comparison=results.comparison.model_copy(update={"differences": rows}))
+    publish(tmp_path / "scratch", results, changed(results, "psa", mean=-0.02, low=-0.03, high=-0.01, verdict="worse"))
+    found = beside(here, tmp_path)
+    assert found is not None
+    (sentence,) = found.apart
+    assert sentence.endswith("The verdicts contradict each other, so neither is held: better here, worse there.")
 
 
 def test_another_size_on_other_data_is_said_and_no_verdict_is_weakened(results: Results, tmp_path: Path) -> None:

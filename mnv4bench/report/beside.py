@@ -17,7 +17,8 @@ from mnv4bench.report.compare import Comparison, Difference
 from mnv4bench.report.runs import read_record
 from mnv4bench.verdicts import Verdict
 
-WEAKEST_FIRST: tuple[Verdict, ...] = ("inconclusive", "untestable", "tiny", "equivalent", "worse", "better")
+WEAKEST_FIRST: tuple[Verdict, ...] = ("inconclusive", "untestable", "equivalent", "tiny", "better", "worse")
+CONTRADICTIONS = ({"better", "worse"}, {"better", "equivalent"}, {"worse", "equivalent"})
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,16 @@ def _disagreement(a: Difference, b: Difference) -> str:
 
 
 def _weaker(a: Difference, b: Difference) -> str:
-    """Return the verdict that both protocols carry on the same data."""
+    """Say which verdict both protocols carry on the same data."""
     if a.verdict is None or b.verdict is None:
         return ""
-    weaker = a if WEAKEST_FIRST.index(a.verdict) <= WEAKEST_FIRST.index(b.verdict) else b
-    return f" The weaker verdict holds for both: {say.verdict(weaker)}."
+    held = weaker_verdict(a.verdict, b.verdict)
+    if held is None:
+        both = f"{say.verdict(a)} here, {say.verdict(b)} there"
+        return f" The verdicts contradict each other, so neither is held: {both}."
+    return f" The weaker verdict holds for both: {say.verdict(a if held == a.verdict else b)}."
+
+
+def weaker_verdict(a: Verdict, b: Verdict) -> Verdict | None:
+    """Return the verdict that claims less; None where both cannot be true."""
+    return None if {a, b} in CONTRADICTIONS else min(a, b, key=WEAKEST_FIRST.index)
