@@ -17,8 +17,9 @@ from mnv4bench.matches import AREAS, MatchRecords
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """Recall levels at which COCO reads the interpolated precision."""
-_BLOCK = 256
-"""Replicates at a time: a block's columns of one class fit into a core's cache."""
+_BLOCK = 1 << 22
+"""Replicates × detections of a class at a time: so much that threads seldom wait for the interpreter, and no more
+memory than tens of megabytes for each."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -60,7 +61,9 @@ def bootstrap_ap(records: MatchRecords, weights: Integers, area: str = "all") ->
         raise DataError(f"weights: shape {weights.shape}, need (replicates, {len(records.image_ids)} images)")
     place = AREAS.index(area)
     events = [_class_events(records, place, k) for k in range(len(records.category_ids))]
-    blocks = [weights[start : start + _BLOCK] for start in range(0, len(weights), _BLOCK)]
+    longest = max((len(group.images) for one in events for group in one.groups), default=1)
+    size = max(1, _BLOCK // longest)
+    blocks = [weights[start : start + size] for start in range(0, len(weights), size)]
     parts = [_block_ap(events, block.astype(np.int32)) for block in blocks]
     return np.concatenate([np.empty(0), *parts])
 

@@ -63,7 +63,7 @@ def test_a_baseline_without_c2f_everywhere_is_refused() -> None:
 
 def test_the_order_of_the_arms_is_read_off_their_stages() -> None:
     plan = load("full", "rank_guided", root=ROOT)
-    assert declared_order(plan) == ["p5_out", "p4_out", "p4_mid", "p3_out"]
+    assert declared_order(plan) == ["p4_mid", "p4_out", "p3_out", "p5_out"]
 
 
 def test_the_order_of_the_arms_is_held_against_the_ranks() -> None:
@@ -131,8 +131,8 @@ def test_tables_are_written_from_weights_and_comparison(tmp_path: Path) -> None:
     with (tmp_path / "tables" / "ranks.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["stage"], row["place"], row["declared_place"]) for row in rows][2:] == [
-        ("p4_mid", "3", "3"),
-        ("p3_out", "4", "4"),
+        ("p4_mid", "3", "1"),
+        ("p3_out", "4", "3"),
     ]
     assert float(next(row for row in rows if row["stage"] == "p4_out")["rank"]) == pytest.approx(0.375)
     assert "0.375" in (tmp_path / "tables" / "ranks.md").read_text()
