@@ -78,7 +78,7 @@ def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Result
     found = beside(results, tmp_path)
     assert found is not None
     (sentence,) = found.apart
-    assert sentence.startswith("psa/psa and scratch: the signs differ (")
+    assert sentence.startswith("psa/psa: the signs differ (")
     weaker = "inconclusive" if ours.verdict == "inconclusive" else "untestable at 3 seeds"
     assert sentence.endswith(f"The weaker verdict holds for both: {weaker}.")
 
@@ -112,7 +112,7 @@ def test_verdicts_that_contradict_hold_neither(results: Results, tmp_path: Path)
     found = beside(here, tmp_path)
     assert found is not None
     (sentence,) = found.apart
-    assert sentence.endswith("The verdicts contradict each other, so neither is held: better here, worse there.")
+    assert sentence.endswith("The verdicts contradict each other, so neither is held: better here, worse in scratch.")
 
 
 def test_another_size_on_other_data_is_said_and_no_verdict_is_weakened(results: Results, tmp_path: Path) -> None:
@@ -132,8 +132,13 @@ def test_another_size_on_other_data_is_said_and_no_verdict_is_weakened(results: 
     assert "weaker" not in sentence
 
 
-def test_the_column_of_the_results_may_have_a_name(results: Results, tmp_path: Path) -> None:
-    publish(tmp_path / "bccd", results, results.comparison)
+def test_the_results_may_have_a_name(results: Results, tmp_path: Path) -> None:
+    ours = difference(results, "psa")
+    assert ours.mean is not None
+    publish(tmp_path / "bccd", results, changed(results, "psa", mean=-ours.mean))
     found = beside(results, tmp_path, here="scenes")
     assert found is not None
     assert found.table.header == ("ablation", "comparison", "scenes", "bccd")
+    (sentence,) = found.apart
+    assert " in scenes, " in sentence
+    assert " in bccd)" in sentence

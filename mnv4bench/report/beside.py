@@ -18,6 +18,7 @@ from mnv4bench.report.runs import read_record
 from mnv4bench.verdicts import Verdict
 
 WEAKEST_FIRST: tuple[Verdict, ...] = ("inconclusive", "untestable", "equivalent", "tiny", "better", "worse")
+HERE = "here"
 CONTRADICTIONS = ({"better", "worse"}, {"better", "equivalent"}, {"worse", "equivalent"})
 
 
@@ -63,7 +64,7 @@ class Beside:
     """A sentence on each comparison that came out otherwise there."""
 
 
-def beside(results: Results, folder: Path = reference.FOLDER, here: str = "here") -> Beside | None:
+def beside(results: Results, folder: Path = reference.FOLDER, here: str = HERE) -> Beside | None:
     """Set results beside the references; None where there is no other one.
 
     Args:
@@ -75,7 +76,7 @@ def beside(results: Results, folder: Path = reference.FOLDER, here: str = "here"
     return Beside(
         table=_table(results, found, here),
         which=tuple(_which(other) for other in found),
-        apart=tuple(sentence for other in found for sentence in _apart(results, other)),
+        apart=tuple(sentence for other in found for sentence in _apart(results, other, here)),
     )
 
 
@@ -106,21 +107,22 @@ def _cell(d: Difference | None) -> Cell:
     return Cell(f"{words.interval(d, 3)} {say.verdict(d)}", say.strong(d))
 
 
-def _apart(results: Results, other: Other) -> Iterator[str]:
+def _apart(results: Results, other: Other, here: str) -> Iterator[str]:
     """Yield a sentence for each comparison that comes out otherwise there."""
+    where = (here if here == HERE else f"in {here}", f"in {other.name}")
     same_data = other.dataset.digest == results.data.record.digest
     for d in results.comparison.differences:
         there = other.differences.get((d.ablation, d.arm))
         if there is None or d.mean is None or there.mean is None:
             continue
-        how = _disagreement(d, there)
+        how = _disagreement(d, there, where)
         if how:
-            yield f"{d.ablation}/{d.arm} and {other.name}: {how}.{_weaker(d, there) if same_data else ''}"
+            yield f"{d.ablation}/{d.arm}: {how}.{_weaker(d, there, where) if same_data else ''}"
 
 
-def _disagreement(a: Difference, b: Difference) -> str:
+def _disagreement(a: Difference, b: Difference, where: tuple[str, str]) -> str:
     """Say whether two differences disagree in sign or size; empty where they do not."""
-    means = f"{words.number(a.mean, 3, sign=True)} here, {words.number(b.mean, 3, sign=True)} there"
+    means = f"{words.number(a.mean, 3, sign=True)} {where[0]}, {words.number(b.mean, 3, sign=True)} {where[1]}"
     if (a.mean or 0) * (b.mean or 0) < 0:
         return f"the signs differ ({means})"
     if a.low is None or a.high is None or b.low is None or b.high is None:
@@ -129,13 +131,13 @@ def _disagreement(a: Difference, b: Difference) -> str:
     return f"the sizes differ, the intervals do not meet ({means})" if apart else ""
 
 
-def _weaker(a: Difference, b: Difference) -> str:
+def _weaker(a: Difference, b: Difference, where: tuple[str, str]) -> str:
     """Say which verdict both protocols carry on the same data."""
     if a.verdict is None or b.verdict is None:
         return ""
     held = weaker_verdict(a.verdict, b.verdict)
     if held is None:
-        both = f"{say.verdict(a)} here, {say.verdict(b)} there"
+        both = f"{say.verdict(a)} {where[0]}, {say.verdict(b)} {where[1]}"
         return f" The verdicts contradict each other, so neither is held: {both}."
     return f" The weaker verdict holds for both: {say.verdict(a if held == a.verdict else b)}."
 
