@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from mnv4bench import weights
 from mnv4bench.errors import PairingError
 from mnv4bench.files import read_json, write_json
+from mnv4bench.models.sharing import groups
 from mnv4bench.spec import MixtureSpec, RunSpec
 
 FILE = "pairing.json"
@@ -26,26 +26,23 @@ def key(spec: RunSpec) -> str:
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 
-def fingerprint(
-    state: Mapping[str, Tensor], batch: Mapping[str, Tensor], mixture: MixtureSpec = ALIKE
-) -> dict[str, str]:
-    """Return digests of a first batch and of every group of initial tensors.
+def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: RunSpec) -> dict[str, str]:
+    """Return digests of a run's first batch and of every group of its initial tensors.
 
     Arms with other mixtures of images have other batches by design: the batch's key carries its mixture, so that it is
     compared among equal ones, and initial values among all.
 
-    A group is a part's direct child ("p5_out.cv1"), or one of a list's ("backbone.blocks.3"); its key carries its
-    shapes, so that groups are compared only where the architectures agree.
+    Groups are those of mnv4bench.models.sharing. A key carries its group's shapes, so that groups are compared only
+    where the architectures agree. Those of a backbone carry its name too: what stands at the same place in another
+    backbone is not the same block.
     """
-    groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    for name, value in state.items():
-        words = name.split(".")
-        groups[".".join(words[: 3 if words[2].isdigit() else 2])][name] = value
     prints = {}
-    for name, tensors in groups.items():
+    for name, members in groups(state).items():
+        tensors = {member: state[member] for member in members}
         shapes = "|".join(f"{key}{tuple(value.shape)}" for key, value in sorted(tensors.items()))
-        prints[f"{name}:{hashlib.sha256(shapes.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
-    kind = "" if mixture == ALIKE else f" of {mixture.model_dump_json(exclude_defaults=True)}"
+        whose = f" of {spec.model.backbone}" if name.startswith("backbone.") else ""
+        prints[f"{name}{whose}:{hashlib.sha256(shapes.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
+    kind = "" if spec.mixture == ALIKE else f" of {spec.mixture.model_dump_json(exclude_defaults=True)}"
     names = ("img", "cls", "bboxes", "batch_idx", "labelled")
     first = {name: batch[name] for name in names if name in batch}
     return {f"first batch{kind}": weights.digest(first)[:16], **prints}

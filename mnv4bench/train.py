@@ -277,7 +277,7 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     model.names = dict(enumerate(dataset.classes))
     if spec.start:
         weights.load_parts(model, weights.read(runs / spec.start / "weights.safetensors"), spec.fresh)
-    prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec.mixture)
+    prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec)
     pairing.prove(run, spec, prints, runs)
     model.args = hyperparameters()
     model = model.to(spec.train.device, memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fake_results as fake
@@ -51,6 +52,22 @@ def test_what_it_would_take_by_hand(results: Results) -> None:
     assert "more than 999 seeds" in takes(d.model_copy(update={"seed_sd": 0.1}), results.comparison)
     for verdict in ("better", "worse", "equivalent"):
         assert takes(d.model_copy(update={"verdict": verdict}), results.comparison) == ""
+
+
+def test_a_lead_takes_the_seeds_that_can_pass_the_test(results: Results) -> None:
+    """Of n seeds the smallest two-sided p is 2 / 2^n; six comparisons at 0.05 need it to be at most 0.05 / 6."""
+    d = results.comparison.differences[0].model_copy(
+        update={"verdict": "untestable", "low": 0.01, "high": 0.03, "seed_sd": 0.01, "image_se": 0.005}
+    )
+    assert takes(d, results.comparison.model_copy(update={"family": 6})) == "To test it takes 8 seeds."
+    arms = {
+        name: tuple(
+            replace(arm, difference=d) if arm.arm.name == d.arm and name == d.ablation else arm for arm in group
+        )
+        for name, group in results.ablations.items()
+    }
+    (lead,) = outcomes(replace(results, ablations=arms))[TITLES["lead"]]
+    assert lead.startswith(f"{d.ablation}/{d.arm}: ")
 
 
 def test_the_passage_of_a_reference_names_every_comparison(root: Path, results: Results) -> None:

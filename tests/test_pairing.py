@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import tiny_dataset, tiny_run
+from helpers import ROOT, tiny_dataset, tiny_run
 from torch import Tensor
 
 from mnv4bench import pairing
@@ -15,6 +15,7 @@ from mnv4bench.errors import PairingError
 from mnv4bench.files import read_json, write_json
 from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
+from mnv4bench.plan import load
 from mnv4bench.records import Dataset
 from mnv4bench.spec import DistillSpec, RunSpec, derive_seed
 
@@ -44,7 +45,7 @@ def first_batch(data: Path, spec: RunSpec) -> dict[str, Tensor]:
 
 def prints(data: Path, spec: RunSpec) -> dict[str, str]:
     model = detector.build(spec.model, 2, seed=spec.seed)
-    return pairing.fingerprint(model.part_state(), first_batch(data, spec))
+    return pairing.fingerprint(model.part_state(), first_batch(data, spec), spec)
 
 
 def test_all_arms_of_a_seed_agree(data: Path, tmp_path: Path) -> None:
@@ -63,6 +64,46 @@ def test_all_arms_of_a_seed_agree(data: Path, tmp_path: Path) -> None:
     assert compared(*ARMS) == everywhere
     assert compared(*(set(ARMS) - {"tap_128"})) == everywhere | {"sppf"}
     assert compared("c2f", "one_to_many") == everywhere | {"sppf", "attention", "p5_down"}
+
+
+def test_the_arms_of_every_ablation_can_be_paired(tmp_path: Path) -> None:
+    """What each ablation trains in the preset `full`, as its first seed starts, with no batch."""
+    plan = load("full", root=ROOT)
+    first = {arm.runs[0]: plan.runs[arm.runs[0]] for arm in plan.arms}
+    drawn: dict[ModelSpec, dict[str, Tensor]] = {}
+    for run, spec in first.items():
+        if spec.model not in drawn:
+            drawn[spec.model] = detector.build(spec.model, 2, seed=spec.seed).part_state()
+        pairing.prove(run, spec, pairing.fingerprint(drawn[spec.model], {}, spec), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"backbone": "mnv4_hybrid_medium"}, {"backbone": "mnv4_hybrid_medium", "mobile_attention": "none"}),
+        ({"backbone": "mnv4_hybrid_medium", "mobile_attention": "mqa"}, {"backbone": "mnv4_hybrid_medium"}),
+        ({"uib": "ib"}, {}),
+        ({"uib": "ffn"}, {"uib": "extra_dw"}),
+    ],
+)
+def test_backbones_share_the_blocks_that_they_have_in_common(one: dict[str, str], other: dict[str, str]) -> None:
+    """Blocks of equal shapes at one place start alike, those behind a block that differs too."""
+    states = [detector.build(ModelSpec.model_validate(fields), 2).part_state() for fields in (one, other)]
+    blocks = [{place(name): {} for name in state if name.startswith("backbone")} for state in states]
+    for found, state in zip(blocks, states, strict=True):
+        for name, value in state.items():
+            if name.startswith("backbone"):
+                found[place(name)][name] = value
+    shapes = [{key: {n: v.shape for n, v in block.items()} for key, block in found.items()} for found in blocks]
+    common = [key for key in shapes[0] if shapes[0][key] == shapes[1].get(key)]
+    apart = [key for key in shapes[0].keys() | shapes[1].keys() if key not in common]
+    assert max(common) > min(apart)
+    for key in common:
+        assert all(torch.equal(value, blocks[1][key][name]) for name, value in blocks[0][key].items())
+
+
+def place(name: str) -> int:
+    return int(name.split(".")[2])
 
 
 def test_different_seeds_differ_in_every_random_layer_and_in_the_batch(data: Path) -> None:
@@ -84,10 +125,10 @@ def test_an_arm_with_other_initial_values_is_stopped_with_the_other_runs_name(da
     spec = tiny_run()
     batch = first_batch(data, spec)
     state = detector.build(spec.model, 2).part_state()
-    pairing.prove("honest", spec, pairing.fingerprint(state, batch), tmp_path)
+    pairing.prove("honest", spec, pairing.fingerprint(state, batch, spec), tmp_path)
     state["p4_mid.cv1.conv.weight"] = state["p4_mid.cv1.conv.weight"] + 1e-7 * torch.ones(())
     with pytest.raises(PairingError, match=r"tampered and honest share a seed, but their p4_mid\.cv1:.* differs"):
-        pairing.prove("tampered", spec, pairing.fingerprint(state, batch), tmp_path)
+        pairing.prove("tampered", spec, pairing.fingerprint(state, batch, spec), tmp_path)
     assert not (tmp_path / "tampered" / pairing.FILE).exists()  # it would stop the honest ones
 
 
@@ -95,10 +136,10 @@ def test_an_arm_with_another_first_batch_is_stopped(data: Path, tmp_path: Path) 
     spec = tiny_run()
     batch = first_batch(data, spec)
     state = detector.build(spec.model, 2).part_state()
-    pairing.prove("honest", spec, pairing.fingerprint(state, batch), tmp_path)
+    pairing.prove("honest", spec, pairing.fingerprint(state, batch, spec), tmp_path)
     batch["bboxes"] = batch["bboxes"].flip(0)
     with pytest.raises(PairingError, match="their first batch differs"):
-        pairing.prove("tampered", spec, pairing.fingerprint(state, batch), tmp_path)
+        pairing.prove("tampered", spec, pairing.fingerprint(state, batch, spec), tmp_path)
 
 
 def test_a_tampered_record_stops_the_next_run_of_its_group_only(data: Path, tmp_path: Path) -> None:

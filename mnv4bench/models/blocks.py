@@ -52,6 +52,17 @@ class ConvRow:
 
 
 @dataclass(frozen=True)
+class EmptyRow:
+    """A place that is left out: it passes its input on, and the rows behind it keep their places and so their names."""
+
+    channels: int
+    stride: int = 1
+
+    def build(self, in_channels: int, style: Style) -> nn.Module:
+        return nn.Identity()
+
+
+@dataclass(frozen=True)
 class FusedRow:
     """Fused inverted bottleneck: a full kernel×kernel convolution expands, a 1×1 projects; no input is added."""
 

@@ -6,7 +6,7 @@ down-sampling to P5 and its block; head on P3, P4, P5. A contested part is a fie
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -18,6 +18,7 @@ from mnv4bench.model_spec import ModelSpec, Read, Stage, default_read
 from mnv4bench.models import alternatives, peers, stages, yolo
 from mnv4bench.models.attention import Kind
 from mnv4bench.models.mobilenetv4 import MobileNetV4, backbone, make_divisible
+from mnv4bench.models.sharing import share
 from mnv4bench.models.yolov10 import YOLOv10Backbone
 from mnv4bench.spec import derive_seed
 
@@ -108,17 +109,28 @@ def Upsample() -> nn.Module:  # noqa: N802 - reads as the layer that it makes
 def build(spec: ModelSpec, classes: int, *, seed: int = 0, read: Read | None = None) -> yolo.Detector:
     """Return the detector of a spec, a peer where it names one, its weights drawn from `seed`.
 
-    Every part draws from a stream of its own, named by seed and part: models that share a part share its initial
-    values, whatever else they hold. The caller's random state is left as it was.
+    Every part draws from a stream of its own, named by seed and part, and a layer that the default detector (of a
+    backbone: its published form) has in the same place and shapes gets the values that it draws there: models that
+    share a layer share its initial values, whatever else they hold. The caller's random state is left as it was.
     """
     read = read or default_read(spec)
     if spec.peer is not None:
         return peers.build(spec.peer, classes, seed=seed, read=read)
-    built: dict[str, nn.Module] = {}
     layers = parts(spec, classes, read)
+    built = _drawn(layers, seed)
+    if spec != ModelSpec():
+        published = spec.model_copy(update={"uib": "mixed", "mobile_attention": "as_published"})
+        originals = _drawn([*parts(ModelSpec(), classes, read)[1:], *parts(published, classes, read)[:1]], seed)
+        for name in built.keys() & originals.keys():
+            share(name, built[name], originals[name])
+    wiring = {part.name: part.inputs for part in layers}
+    return yolo.Composed(built, wiring, classes, description=spec.model_dump(mode="json"))
+
+
+def _drawn(layers: Sequence[Part], seed: int) -> dict[str, nn.Module]:
+    built = {}
     with torch.random.fork_rng(devices=[]):
         for part in layers:
             torch.manual_seed(derive_seed("initial values", seed, part.name))
             built[part.name] = part.build()
-    wiring = {part.name: part.inputs for part in layers}
-    return yolo.Composed(built, wiring, classes, description=spec.model_dump(mode="json"))
+    return built

@@ -10,7 +10,7 @@ from torch import nn
 
 from mnv4bench.errors import SpecError
 from mnv4bench.models.attention import AttentionRow, Kind
-from mnv4bench.models.blocks import ConvRow, FusedRow, Row, Style, UIBRow
+from mnv4bench.models.blocks import ConvRow, EmptyRow, FusedRow, Row, Style, UIBRow
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def variant(name: str, attention: Kind | Literal["none"] = "mqa", kv_downsamplin
 
     Args:
         attention: "mqa" as published; "mhsa" gives every head its own key and value (table 2); "none" leaves the
-            attention blocks out.
+            attention blocks out, their places empty.
         kv_downsampling: False computes keys and values at every position (table 3).
 
     Raises:
@@ -248,6 +248,8 @@ def variant(name: str, attention: Kind | Literal["none"] = "mqa", kv_downsamplin
     for row in chosen.rows:
         if not isinstance(row, AttentionRow):
             rows.append(row)
-        elif attention != "none":
+        elif attention == "none":
+            rows.append(EmptyRow(row.channels))
+        else:
             rows.append(replace(row, kind=attention, kv_stride=row.kv_stride if kv_downsampling else 1))
     return replace(chosen, rows=tuple(rows))

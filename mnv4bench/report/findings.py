@@ -13,7 +13,7 @@ from mnv4bench.report.compare import Difference
 from mnv4bench.verdicts import Verdict
 
 FEW = 5
-Payment = Literal["pays", "trades", "not shown", "open"]
+Payment = Literal["pays", "trades", "not shown", "lead", "open"]
 
 
 def abstract(results: Results) -> list[str]:
@@ -150,6 +150,8 @@ def pays(results: Results, arm: ArmResult) -> tuple[Payment, str] | None:
     rows = {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
     if d is None or d.verdict is None or not rows:
         return None
+    if d.verdict == "untestable" and len(d.seeds) > 1:
+        return "lead", "Whether it pays is left open: a lead, not a verdict."
     if d.verdict not in ("better", "worse", "equivalent") or any(_open(row) for row in rows.values()):
         return "open", "Whether it pays is left open by these verdicts."
     faster, slower = (

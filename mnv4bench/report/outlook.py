@@ -9,11 +9,13 @@ from mnv4bench.report import findings, words
 from mnv4bench.report.collect import Results
 from mnv4bench.report.compare import Comparison, Difference
 from mnv4bench.report.findings import Payment
+from mnv4bench.stats import seeds_needed
 
 TITLES: dict[Payment, str] = {
     "pays": "Paid: AP better and no runtime slower, or AP equivalent and time saved",
     "trades": "Trades AP against time",
     "not shown": "Was not shown to pay",
+    "lead": "Leads: the interval excludes zero, but so few seeds cannot pass the test",
     "open": "Could not be told apart",
 }
 MOST = 999
@@ -29,18 +31,21 @@ def outcomes(results: Results) -> dict[str, list[str]]:
             if paid is None or paid[0] != kind or d is None:
                 continue
             text = f"{arm.arm.label}: ΔAP {words.interval(d, decimals)}. "
-            text += takes(d, results.comparison) if kind == "open" else paid[1]
+            text += takes(d, results.comparison) if kind in ("lead", "open") else paid[1]
             found.setdefault(title, []).append(text.strip())
     return found
 
 
 def takes(d: Difference, comparison: Comparison) -> str:
-    """Return what would make the smallest effect that matters detectable, from the noise seen here.
+    """Return what a verdict would take: of a lead the seeds that can pass the test; else what would make the smallest
+    effect that matters detectable, from the noise seen here.
 
     By the normal approximation: the standard error has to fall to smallest_effect / (z₁₋α/₂ + z_power).
     """
     if d.verdict in ("better", "worse", "equivalent") or d.seed_sd is None or d.image_se is None:
         return ""
+    if d.verdict == "untestable":
+        return f"To test it takes {seeds_needed(comparison.family, comparison.alpha)} seeds."
     normal = NormalDist()
     reach = normal.inv_cdf((1 + comparison.level) / 2) + normal.inv_cdf(comparison.power)
     variance = (d.smallest_effect / reach) ** 2
