@@ -69,6 +69,16 @@ def test_what_a_reference_lacks_is_named(results: Results, tmp_path: Path) -> No
     assert found.which[0].endswith("4 comparisons. Not run: uib and mqa.")
 
 
+def test_runs_that_stand_in_both_are_no_independent_evidence(results: Results, tmp_path: Path) -> None:
+    publish(tmp_path / "full", results, results.comparison)
+    path = tmp_path / "full" / RECORD
+    sums = {**dict.fromkeys(list(results.plan.runs)[:2], ""), "another": ""}
+    write_json(path, read("full", tmp_path).model_copy(update={"matches": sums}))
+    found = beside(results, tmp_path, here="scenes")
+    assert found is not None
+    assert found.which[0].endswith("4 comparisons. 2 runs of it also stand in scenes: no independent evidence.")
+
+
 def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Results, tmp_path: Path) -> None:
     ours = difference(results, "psa")
     assert ours.mean is not None

@@ -75,7 +75,7 @@ def beside(results: Results, folder: Path = reference.FOLDER, here: str = HERE) 
         return None
     return Beside(
         table=_table(results, found, here),
-        which=tuple(_which(other) for other in found),
+        which=tuple(_which(other) + _same_runs(results, other, here) for other in found),
         apart=tuple(sentence for other in found for sentence in _apart(results, other, here)),
     )
 
@@ -90,6 +90,13 @@ def _which(other: Other) -> str:
         f"{data.val.count} to score; {words.count(seeds, 'seed')}, {start}; {count}."
         + (f" Not run: {words.join(other.record.missing)}." if other.record.missing else "")
     )
+
+
+def _same_runs(results: Results, other: Other, here: str) -> str:
+    """Say how many of a reference's runs are these results' own: what they say twice is said once."""
+    common = len(other.record.matches.keys() & results.plan.runs.keys())
+    where = here if here == HERE else f"in {here}"
+    return f" {words.count(common, 'run')} of it also stand {where}: no independent evidence." if common else ""
 
 
 def _table(results: Results, found: list[Other], here: str) -> Table:
