@@ -334,7 +334,7 @@ def test_agreement_has_its_direction(agreeing: int, mean: float | None, text: st
         ("better", {"torch": "suppressed"}, "Whether it pays is left open by these verdicts."),
         ("tiny", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
         ("inconclusive", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
-        ("untestable", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
+        ("untestable", {"torch": "faster"}, "Whether it pays is left open: a lead, not a verdict."),
         # An int8 runtime detects something else than what the AP is of.
         (
             "better",
