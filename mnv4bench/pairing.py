@@ -12,7 +12,7 @@ from torch import Tensor
 from mnv4bench import weights
 from mnv4bench.errors import PairingError
 from mnv4bench.files import read_json, write_json
-from mnv4bench.models.sharing import groups
+from mnv4bench.models.sharing import groups, shapes
 from mnv4bench.spec import MixtureSpec, RunSpec
 
 FILE = "pairing.json"
@@ -39,9 +39,9 @@ def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: 
     prints = {}
     for name, members in groups(state).items():
         tensors = {member: state[member] for member in members}
-        shapes = "|".join(f"{key}{tuple(value.shape)}" for key, value in sorted(tensors.items()))
+        form = "|".join(f"{member}{shape}" for member, shape in shapes(state, members).items())
         whose = f" of {spec.model.backbone}" if name.startswith("backbone.") else ""
-        prints[f"{name}{whose}:{hashlib.sha256(shapes.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
+        prints[f"{name}{whose}:{hashlib.sha256(form.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
     kind = "" if spec.mixture == ALIKE else f" of {spec.mixture.model_dump_json(exclude_defaults=True)}"
     names = ("img", "cls", "bboxes", "batch_idx", "labelled")
     first = {name: batch[name] for name in names if name in batch}

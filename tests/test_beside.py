@@ -113,16 +113,17 @@ def test_the_weaker_of_two_verdicts_or_none_where_they_contradict(
     assert weaker_verdict(here, there) == holds
 
 
-def test_verdicts_that_contradict_hold_neither(results: Results, tmp_path: Path) -> None:
+@pytest.mark.parametrize("theirs", ["worse", "tiny"])
+def test_verdicts_that_contradict_hold_neither(results: Results, tmp_path: Path, theirs: Verdict) -> None:
     ours = difference(results, "psa")
     better = ours.model_copy(update={"mean": 0.02, "low": 0.01, "high": 0.03, "verdict": "better"})
     rows = tuple(better if d.arm == "psa" else d for d in results.comparison.differences)
     here = replace(results, comparison=results.comparison.model_copy(update={"differences": rows}))
-    publish(tmp_path / "scratch", results, changed(results, "psa", mean=-0.02, low=-0.03, high=-0.01, verdict="worse"))
+    publish(tmp_path / "scratch", results, changed(results, "psa", mean=-0.02, low=-0.03, high=-0.01, verdict=theirs))
     found = beside(here, tmp_path)
     assert found is not None
     (sentence,) = found.apart
-    assert sentence.endswith("The verdicts contradict each other, so neither is held: better here, worse in scratch.")
+    assert sentence.endswith(f"contradict each other, so neither is held: better here, {theirs} in scratch.")
 
 
 def test_another_size_on_other_data_is_said_and_no_verdict_is_weakened(results: Results, tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def build(spec: ModelSpec, classes: int, *, seed: int = 0, read: Read | None = N
     built = _drawn(layers, seed)
     if spec != ModelSpec():
         published = spec.model_copy(update={"uib": "mixed", "mobile_attention": "as_published"})
-        originals = _drawn([*parts(ModelSpec(), classes, read)[1:], *parts(published, classes, read)[:1]], seed)
+        trunks = [part for part in parts(published, classes, read) if part.name == "backbone"]
+        originals = _drawn(parts(ModelSpec(), classes, read), seed) | _drawn(trunks, seed)
         for name in built.keys() & originals.keys():
             share(name, built[name], originals[name])
     wiring = {part.name: part.inputs for part in layers}

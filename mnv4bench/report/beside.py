@@ -19,6 +19,8 @@ from mnv4bench.verdicts import Verdict
 
 WEAKEST_FIRST: tuple[Verdict, ...] = ("inconclusive", "untestable", "equivalent", "tiny", "better", "worse")
 HERE = "here"
+SIGNED = {"tiny", "better", "worse"}
+"""Verdicts whose interval excludes zero, on the mean's side of it."""
 CONTRADICTIONS = ({"better", "worse"}, {"better", "equivalent"}, {"worse", "equivalent"})
 
 
@@ -142,7 +144,8 @@ def _weaker(a: Difference, b: Difference, where: tuple[str, str]) -> str:
     """Say which verdict both protocols carry on the same data."""
     if a.verdict is None or b.verdict is None:
         return ""
-    held = weaker_verdict(a.verdict, b.verdict)
+    opposed = {a.verdict, b.verdict} <= SIGNED and (a.mean or 0) * (b.mean or 0) < 0
+    held = None if opposed else weaker_verdict(a.verdict, b.verdict)
     if held is None:
         both = f"{say.verdict(a)} {where[0]}, {say.verdict(b)} {where[1]}"
         return f" The verdicts contradict each other, so neither is held: {both}."
