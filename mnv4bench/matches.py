@@ -55,6 +55,9 @@ class MatchRecords:
 
 
 _PACKED = ("tp", "ignored")
+_SCORE, _STEPS = "score", "score_steps"
+_UNIT = 10**6
+"""Scores are kept to so many parts of 1 (evaluate.py), so steps between them are whole numbers."""
 
 
 def from_eval(evaluation: COCOeval) -> MatchRecords:
@@ -105,25 +108,33 @@ def _join(parts: list[NDArray[Any]], empty: tuple[int, ...], axis: int, dtype: t
     return np.concatenate([np.empty(empty, dtype), *parts], axis=axis).astype(dtype, copy=False)
 
 
-def save(path: Path, readings: Mapping[str, MatchRecords], compression: int = zipfile.ZIP_DEFLATED) -> None:
+def save(path: Path, readings: Mapping[str, MatchRecords], small: bool = False) -> None:
     """Write readings into one compressed npz, as arrays "<reading>.<field>"; equal content gives equal bytes.
 
     Args:
-        compression: ZIP_LZMA takes a third less room, and longer.
+        small: take half the room, and longer: by LZMA, and with scores as the steps between them.
     """
+    compression = zipfile.ZIP_LZMA if small else zipfile.ZIP_DEFLATED
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", compression) as archive:
         for reading, records in sorted(readings.items()):
-            for field in fields(MatchRecords):
+            for name, value in _arrays(records, small).items():
                 # An explicit entry, because its date is fixed (1980) whatever the clock says.
-                entry = zipfile.ZipInfo(f"{reading}.{field.name}.npy")
+                entry = zipfile.ZipInfo(f"{reading}.{name}.npy")
                 entry.compress_type = compression
                 with archive.open(entry, "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, _packed(field.name, records), allow_pickle=False)
+                    np.lib.format.write_array(stream, value, allow_pickle=False)
 
 
-def _packed(name: str, records: MatchRecords) -> NDArray[Any]:
-    value = np.ascontiguousarray(getattr(records, name))
-    return np.packbits(value, axis=-1, bitorder="little") if name in _PACKED else value
+def _arrays(records: MatchRecords, small: bool) -> dict[str, NDArray[Any]]:
+    """Return name → array as it is written."""
+    arrays = {field.name: np.ascontiguousarray(getattr(records, field.name)) for field in fields(MatchRecords)}
+    for name in _PACKED:
+        arrays[name] = np.packbits(arrays[name], axis=-1, bitorder="little")
+    parts = np.rint(arrays[_SCORE] * _UNIT).astype(np.int32)
+    if small and np.array_equal(parts / _UNIT, arrays[_SCORE]):
+        del arrays[_SCORE]
+        arrays[_STEPS] = np.diff(parts, prepend=np.int32(0))
+    return arrays
 
 
 def load(path: Path) -> dict[str, MatchRecords]:
@@ -135,16 +146,19 @@ def load(path: Path) -> dict[str, MatchRecords]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = sorted({name.rpartition(".")[0] for name in archive.files})
-            return {
-                name: MatchRecords(**{f.name: _unpacked(f.name, archive, name) for f in fields(MatchRecords)})
-                for name in names
-            }
+            return {name: _records(archive, name) for name in names}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: no match records ({error}); evaluate the run again") from error
 
 
-def _unpacked(name: str, archive: Mapping[str, NDArray[Any]], reading: str) -> NDArray[Any]:
-    value = archive[f"{reading}.{name}"]
-    if name not in _PACKED:
-        return value
-    return np.unpackbits(value, axis=-1, count=IOU_THRESHOLDS, bitorder="little").astype(np.bool_)
+def _records(archive: Mapping[str, NDArray[Any]], reading: str) -> MatchRecords:
+    arrays = {
+        field.name: archive[f"{reading}.{field.name}"]
+        for field in fields(MatchRecords)
+        if field.name != _SCORE or f"{reading}.{_STEPS}" not in archive
+    }
+    for name in _PACKED:
+        arrays[name] = np.unpackbits(arrays[name], axis=-1, count=IOU_THRESHOLDS, bitorder="little").astype(np.bool_)
+    if _SCORE not in arrays:
+        arrays[_SCORE] = np.cumsum(archive[f"{reading}.{_STEPS}"], dtype=np.int64) / _UNIT
+    return MatchRecords(**arrays)

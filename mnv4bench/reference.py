@@ -34,8 +34,6 @@ class Reference(Record):
     """The preset's."""
     trunk: bool
     """Whether the arms started from a trained trunk."""
-    missing: tuple[str, ...] = ()
-    """Ablations of the preset that were not run."""
     files: dict[str, str]
     """Every other file of the folder → SHA-256."""
     matches: dict[str, str]

@@ -60,22 +60,20 @@ def test_equal_differences_are_shown_and_nothing_is_said(results: Results, tmp_p
     )
 
 
-def test_what_a_reference_lacks_is_named(results: Results, tmp_path: Path) -> None:
-    publish(tmp_path / "full", results, results.comparison)
-    path = tmp_path / "full" / RECORD
-    write_json(path, read("full", tmp_path).model_copy(update={"missing": ("uib", "mqa")}))
-    found = beside(results, tmp_path)
-    assert found is not None
-    assert found.which[0].endswith("4 comparisons. Not run: uib and mqa.")
+def test_a_reference_without_a_common_comparison_is_left_out(results: Results, tmp_path: Path) -> None:
+    rows = tuple(d.model_copy(update={"ablation": "uib"}) for d in results.comparison.differences)
+    publish(tmp_path / "full-backbones", results, results.comparison.model_copy(update={"differences": rows}))
+    assert beside(results, tmp_path) is None
 
 
 def test_runs_that_stand_in_both_are_no_independent_evidence(results: Results, tmp_path: Path) -> None:
     publish(tmp_path / "full", results, results.comparison)
     path = tmp_path / "full" / RECORD
     sums = {**dict.fromkeys(list(results.plan.runs)[:2], ""), "another": ""}
-    write_json(path, read("full", tmp_path).model_copy(update={"matches": sums}))
+    write_json(path, read("full", tmp_path).model_copy(update={"only": "psa,nms_free", "matches": sums}))
     found = beside(results, tmp_path, here="scenes")
     assert found is not None
+    assert found.which[0].startswith("full: Other & data, of these psa and nms_free; scenes, ")
     assert found.which[0].endswith("4 comparisons. 2 runs of it also stand in scenes: no independent evidence.")
 
 

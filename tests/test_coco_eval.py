@@ -258,6 +258,19 @@ def test_match_records_survive_the_file(tmp_path: Path) -> None:
         assert_equal_records(loaded[name], records)
 
 
+@pytest.mark.parametrize("decimals", [6, 12])
+def test_small_files_hold_the_same_records_whatever_the_scores_decimals(tmp_path: Path, decimals: int) -> None:
+    content, found = random_split(18)
+    rounded = [{**one, "score": round(one["score"] * 0.987654321, decimals)} for one in found]
+    records = matches.from_eval(evaluate(coco(content), rounded))
+    matches.save(tmp_path / "small.npz", {"nms": records}, small=True)
+    loaded = matches.load(tmp_path / "small.npz")["nms"]
+    assert_equal_records(loaded, records)
+    assert loaded.score.dtype == records.score.dtype
+    with np.load(tmp_path / "small.npz") as archive:
+        assert ("nms.score_steps" in archive) == (decimals == 6)
+
+
 def test_equal_match_records_give_equal_bytes_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content, found = random_split(17)
     first, second = (matches.from_eval(evaluate(coco(content), found)) for _ in range(2))

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import fake_results as fake
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from PIL import Image
 
 from mnv4bench import plan as planning
 from mnv4bench.files import write_json
@@ -19,7 +21,7 @@ from mnv4bench.report.collect import Results, collect
 from mnv4bench.report.forest import Line, Panel
 from mnv4bench.report.numbers import captions
 from mnv4bench.report.pareto import Point
-from mnv4bench.report.style import look
+from mnv4bench.report.style import BASELINE, COLOURS, few_colours, look
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     plan = fake.make_plan(root)
     fake.write_results(plan, root / "results")
     return collect(plan, root / "results")
+
+
+def test_few_colours_leave_those_that_mean_something_as_they_are() -> None:
+    many = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    meant = [tuple(bytes.fromhex(colour[1:])) for colour in ("#FFFFFF", BASELINE, *COLOURS)]
+    many[0, : len(meant)] = meant
+    few = np.asarray(few_colours(Image.fromarray(many)).convert("RGB"))
+    assert [tuple(pixel) for pixel in few[0, : len(meant)].tolist()] == meant
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256
+    assert np.abs(few.astype(int) - many).mean() < 20
 
 
 def test_a_row_of_the_forest_has_the_published_effect_of_its_own_arm(results: Results) -> None:

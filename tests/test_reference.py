@@ -17,6 +17,7 @@ from mnv4bench.plan import Plan
 from mnv4bench.records import Dataset
 from mnv4bench.reference import FOLDER, REBUILT, chosen, names, plan_of, read
 from mnv4bench.report import write_tables
+from mnv4bench.report.measured import measured, references
 from mnv4bench.reproduction.publishing import publish, refresh
 from mnv4bench.reproduction.restoring import check, unlike
 
@@ -108,16 +109,19 @@ def test_an_unfinished_preset_is_named_and_leaves_the_old_reference(
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
 
 
-def test_ablations_that_were_not_run_are_recorded(made: tuple[Plan, Path], tmp_path: Path) -> None:
-    plan, results = made
-    some = Plan(
-        plan.preset_name,
-        plan.preset,
-        {"psa": plan.ablations["psa"]},
-        tuple(plan.arms_of("psa")),
-        {name: plan.runs[name] for arm in plan.arms_of("psa") for name in arm.runs.values()},
-    )
-    assert publish(some, results, tmp_path / "some", only="psa").missing == ("nms_free", "distillation")
+def test_an_ablation_is_shown_as_each_reference_that_ran_it_measured_it(
+    project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    publish(*made, project[1].parent / "again")
+    found = references(tmp_path)
+    assert list(found) == ["again", "tiny"]
+    table = measured("psa", found)
+    assert table is not None
+    assert table.header[:4] == ("reference", "comparison", "ΔAP [95\N{NO-BREAK SPACE}%]", "verdict")
+    assert [row[0].text for row in table.rows] == ["again, 3 seeds", "tiny, 3 seeds"]
+    assert table.rows[0][1:] == table.rows[1][1:]
+    assert [cell.text for cell in table.rows[0][1:3]] == ["psa − none", "+0.0191 [+0.0131, +0.0251]"]
+    assert measured("uib", found) is None
 
 
 def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:

@@ -39,7 +39,7 @@ class Other:
 
 
 def others(results: Results, folder: Path = reference.FOLDER) -> list[Other]:
-    """Return every reference but those of the preset that `results` are of.
+    """Return every reference with a comparison in common, but those of the preset that `results` are of.
 
     Raises:
         Mnv4benchError: a reference's files are damaged.
@@ -51,7 +51,8 @@ def others(results: Results, folder: Path = reference.FOLDER) -> list[Other]:
             dataset = next((folder / name / "data").glob(f"*/{DATASET}"))
             comparison = read_record(folder / name / "compare.json", Comparison)
             found.append(Other(name, record, read_record(dataset, Dataset), comparison))
-    return found
+    own = {(d.ablation, d.arm) for d in results.comparison.differences}
+    return [other for other in found if own & other.differences.keys()]
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ def _which(other: Other) -> str:
     start = "from one trained trunk" if other.record.trunk else "from random weights"
     count = words.count(len(other.comparison.differences), "comparison")
     data = other.dataset
+    only = f", of these {words.join(other.record.only.split(','))}" if other.record.only else ""
     return (
-        f"{other.name}: {other.record.title}; {data.name}, {words.count(data.train.count, 'image')} to train on and "
-        f"{data.val.count} to score; {words.count(seeds, 'seed')}, {start}; {count}."
-        + (f" Not run: {words.join(other.record.missing)}." if other.record.missing else "")
+        f"{other.name}: {other.record.title}{only}; {data.name}, {words.count(data.train.count, 'image')} to train on "
+        f"and {data.val.count} to score; {words.count(seeds, 'seed')}, {start}; {count}."
     )
 
 

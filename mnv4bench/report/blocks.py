@@ -120,27 +120,35 @@ def _scores(arms: Sequence[ArmResult], names: Sequence[Cell], decimals: int) -> 
 
 def verdicts(results: Results) -> Table:
     """Return one row per comparison: the difference in AP, the end-to-end time in each runtime, and both verdicts."""
+    rows = [(name, *row) for name in results.ablations for row in comparisons(results, name, results.timed)]
+    return table(*verdicts_head("ablation", words.percent(results.comparison.level), results.timed), rows)
+
+
+def verdicts_head(first: str, level: str, runtimes: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Return titles and alignment of rows made of another cell and one of `comparisons`."""
+    times = [f"time in {name}" for name in runtimes]
+    return (first, "comparison", f"ΔAP [{level}]", "verdict", *times), "llrl" + "l" * len(times)
+
+
+def comparisons(results: Results, name: str, runtimes: Sequence[str]) -> list[tuple[Cell | str, ...]]:
+    """Return a row for each arm of an ablation but the baseline."""
     decimals = words.decimals_for(arm.difference for arm in results.arms)
-    level = words.percent(results.comparison.level)
+    baseline = results.plan.ablations[name].baseline
     rows: list[tuple[Cell | str, ...]] = []
-    for name, arms in results.ablations.items():
-        baseline = results.plan.ablations[name].baseline
-        for arm in arms:
-            if arm.is_baseline:
-                continue
-            d = arm.difference
-            bold = say.strong(d)
-            rows.append(
-                (
-                    name,
-                    f"{arm.arm.name} − {baseline}",
-                    Cell(words.interval(d, decimals), bold),
-                    Cell(say.verdict(d), bold),
-                    *(say.ratio_and_speed(arm.row(runtime)) for runtime in results.timed),
-                )
+    for arm in results.ablations[name]:
+        if arm.is_baseline:
+            continue
+        d = arm.difference
+        bold = say.strong(d)
+        rows.append(
+            (
+                f"{arm.arm.name} − {baseline}",
+                Cell(words.interval(d, decimals), bold),
+                Cell(say.verdict(d), bold),
+                *(say.ratio_and_speed(arm.row(runtime)) for runtime in runtimes),
             )
-    header = ("ablation", "comparison", f"ΔAP [{level}]", "verdict", *(f"time in {name}" for name in results.timed))
-    return table(header, "llrl" + "l" * len(results.timed), rows)
+        )
+    return rows
 
 
 def columns(results: Results) -> list[str]:

@@ -1,4 +1,5 @@
-"""docs/ablations.md: every ablation in words, made from its YAML, the presets and the published figures."""
+"""docs/ablations.md: every ablation in words, made from its YAML, the presets, the published figures, and what the
+committed reference results measured."""
 
 from __future__ import annotations
 
@@ -12,27 +13,32 @@ from mnv4bench.published.facts import load
 from mnv4bench.report import markdown, words
 from mnv4bench.report.cells import table
 from mnv4bench.report.claims import changes_in_words, figures_in_words
+from mnv4bench.report.collect import Results
+from mnv4bench.report.measured import measured, references
 from mnv4bench.yamlfile import YamlFile
 
 INTRODUCTION = """\
 # The ablations
 
 One file of [ablations/](../ablations) each; this page is made from them by `mnv4bench docs`. “printed” is what the
-source prints of an arm, with its place, “change” its difference to the baseline. Neither is used in computing a result;
-what is measured stands beside them in the tables and the paper of every preset. Any ablation runs by itself, with all
-of its arms, by `snakemake --cores all --config preset=full only=NAME`."""
+source prints of an arm, with its place, “change” its difference to the baseline. Neither is used in computing a result.
+The second table is what was measured, in each of the project's own [results](reproducing.md) that ran the ablation: the
+difference in AP to the baseline with its interval, the time over the baseline's, and the verdicts
+([method](method.md)). Any ablation runs by itself, with all of its arms, by
+`snakemake --cores all --config preset=full only=NAME`."""
 
 
 def catalogue(root: Path) -> str:
-    """Return the page for the ablations and presets under `root`.
+    """Return the page for the ablations, presets and references under `root`.
 
     Raises:
         SpecError: a YAML file is not valid.
-        Mnv4benchError: an ablation cites a figure that does not exist.
+        Mnv4benchError: an ablation cites a figure that does not exist, or a reference is damaged.
     """
     presets = {path.stem: YamlFile(path).parse(Preset) for path in sorted((root / PRESETS).glob("*.yaml"))}
     specs = {path.stem: YamlFile(path).parse(AblationSpec) for path in sorted((root / ABLATIONS).glob("*.yaml"))}
-    sections = [part for name, spec in specs.items() for part in section(name, spec, presets)]
+    found = references(root)
+    sections = [part for name, spec in specs.items() for part in section(name, spec, presets, found)]
     return markdown.document([INTRODUCTION, _contents(specs), *sections])
 
 
@@ -40,13 +46,15 @@ def _contents(specs: Mapping[str, AblationSpec]) -> str:
     return "\n".join(f"- [{name}](#{name}): {markdown.escape(spec.question)}" for name, spec in specs.items())
 
 
-def section(name: str, spec: AblationSpec, presets: Mapping[str, Preset]) -> list[str]:
-    """Return one ablation's heading, question, text, arms, and how it is run."""
+def section(name: str, spec: AblationSpec, presets: Mapping[str, Preset], found: Mapping[str, Results]) -> list[str]:
+    """Return one ablation's heading, question, text, arms, results, and how it is run."""
+    results = measured(name, found)
     return [
         f"## {name}",
         f"**{markdown.escape(spec.title)}.** {markdown.escape(spec.question)} ([file](../ablations/{name}.yaml))",
         markdown.escape(spec.about),
         _arms(spec),
+        markdown.table(results) if results else "Measured: in none of the references yet.",
         markdown.bullets(_facts(name, spec, presets)),
     ]
 

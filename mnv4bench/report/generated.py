@@ -14,14 +14,12 @@ from typing import Any
 from mnv4bench.errors import Mnv4benchError
 from mnv4bench.files import read_json, write_text
 from mnv4bench.published.ledger import LedgerSummary
-from mnv4bench.reference import plan_of
-from mnv4bench.report import findings, markdown, outlook
+from mnv4bench.report import findings, markdown, measured, outlook
 from mnv4bench.report.beside import beside
 from mnv4bench.report.blocks import verdicts
 from mnv4bench.report.catalogue import catalogue
 from mnv4bench.report.cells import table
 from mnv4bench.report.checked import prose
-from mnv4bench.report.collect import Results, collect
 from mnv4bench.report.ledger import summary_table
 
 REFERENCE = Path("results/reference")
@@ -84,7 +82,7 @@ def outcome(path: Path) -> str:
     Args:
         path: its reference.json.
     """
-    results = _collected(path.parent)
+    results = measured.reference(path.parent)
     kinds = [f"**{title}**\n\n{markdown.bullets(arms)}" for title, arms in outlook.outcomes(results).items()]
     return "\n\n".join([markdown.escape(findings.abstract(results)[0]), *kinds, markdown.table(verdicts(results))])
 
@@ -96,15 +94,11 @@ def elsewhere(path: Path) -> str:
         path: a reference's reference.json.
     """
     folder = path.parent
-    found = beside(_collected(folder), folder.parent, here=folder.name)
+    found = beside(measured.reference(folder), folder.parent, here=folder.name)
     if found is None:
         return "There is no other reference yet."
     apart = f"Where one says something else than {folder.name}:\n\n{markdown.bullets(found.apart)}"
     return "\n\n".join([markdown.bullets(found.which), markdown.table(found.table), *([apart] if found.apart else [])])
-
-
-def _collected(folder: Path) -> Results:
-    return collect(plan_of(folder.name, folder.parent.parent.parent), folder)
 
 
 def repeatability(content: Mapping[str, Any]) -> str:

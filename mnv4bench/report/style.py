@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mnv4bench.files import write_with
 
 WIDTH = 6.3
 """Inches: the width of the paper's text."""
+DPI = 200
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Okabe and Ito's palette (2008), told apart with any common colour-vision deficiency; black is the baselines'."""
@@ -58,16 +62,43 @@ def figure(width: float, height: float) -> Figure:
     return made
 
 
-def save(made: Figure, folder: Path, name: str) -> None:
-    """Write <name>.png (200 dpi) and <name>.pdf without dates or versions, so that equal results give equal bytes."""
+def _save_png(made: Figure, path: Path, pictures: bool) -> None:
+    with io.BytesIO() as pixels:
+        made.savefig(pixels, format="png", dpi=DPI)
+        with Image.open(pixels) as image:
+            (image.convert("RGB") if pictures else few_colours(image)).save(path, format="PNG", optimize=True)
+
+
+def few_colours(image: Image.Image) -> Image.Image:
+    """Return the image in 256 colours: a third of the bytes.
+
+    The suite's own colours are kept as they are, because they mean something; only the others are chosen by how often
+    they occur.
+    """
+    kept = [tuple(bytes.fromhex(colour[1:])) for colour in ("#FFFFFF", BASELINE, FAINT, *COLOURS)]
+    whole = image.convert("RGB")
+    few = whole.quantize(256 - len(kept), dither=Image.Dither.NONE)
+    chosen = list(few.getpalette() or [])[: 3 * (256 - len(kept))]
+    pixels, indices = np.asarray(whole), np.array(few)
+    for place, colour in enumerate(kept, start=len(chosen) // 3):
+        indices[(pixels == colour).all(axis=-1)] = place
+    made = Image.fromarray(indices, "P")
+    made.putpalette([*chosen, *(channel for colour in kept for channel in colour)])
+    return made
+
+
+def save(made: Figure, folder: Path, name: str, pictures: bool = False) -> None:
+    """Write <name>.png and <name>.pdf without dates or versions, so that equal results give equal bytes.
+
+    Args:
+        pictures: keep every colour, because images are shown.
+    """
     # Solved once and kept: both formats then show the same places, and the solver is most of the drawing time.
     made.draw_without_rendering()
     made.set_layout_engine("none")
-    write_with(
-        folder / f"{name}.png", lambda path: made.savefig(path, format="png", dpi=200, metadata={"Software": None})
-    )
+    write_with(folder / f"{name}.png", lambda path: _save_png(made, path, pictures))
     nothing = {"Creator": None, "Producer": None, "CreationDate": None}
-    write_with(folder / f"{name}.pdf", lambda path: made.savefig(path, format="pdf", dpi=200, metadata=nothing))
+    write_with(folder / f"{name}.pdf", lambda path: made.savefig(path, format="pdf", dpi=DPI, metadata=nothing))
 
 
 def arm_colours(names: list[str], baseline: str) -> dict[str, str]:

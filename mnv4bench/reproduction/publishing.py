@@ -5,7 +5,6 @@ from __future__ import annotations
 import lzma
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +59,6 @@ def publish(plan: Plan, results: Path, target: Path, only: str | None = None, se
             seeds=seeds,
             title=plan.preset.title,
             trunk=plan.preset.trunk is not None,
-            missing=tuple(name for name in plan.preset.ablations if name not in plan.ablations),
             files=files,
             matches=sums,
         )
@@ -101,7 +99,7 @@ def _run(plan: Plan, results: Path, made: Path, run: str) -> str:
     wanted: set[str] = {arm.read for arm in plan.arms if run in arm.runs.values()}
     if wanted:
         readings = {read: record for read, record in matches.load(results / path).items() if read in wanted}
-        _with(results, made, path, path, lambda _, packed: matches.save(packed, readings, zipfile.ZIP_LZMA))
+        _with(results, made, path, path, lambda _, packed: matches.save(packed, readings, small=True))
     return sha256(results / path)
 
 
