@@ -20,7 +20,6 @@ from mnv4bench.report.checked import checked, telling
 from mnv4bench.report.collect import Results, collect
 from mnv4bench.report.forest import Line, Panel
 from mnv4bench.report.numbers import captions
-from mnv4bench.report.pareto import Point
 from mnv4bench.report.style import BASELINE, COLOURS, few_colours, look
 
 
@@ -112,23 +111,24 @@ def test_no_two_parts_look_alike() -> None:
     assert len(set(parts.FILLS.values())) == len(parts.FILLS)
 
 
-def point(ms: float, ap: float, baseline: bool = False, peer: bool = False) -> Point:
-    return Point(f"{ms} {ap}", "#000000", baseline, peer, (ms, ms, ms), (ap, ap, ap))
-
-
-def test_of_many_points_the_front_baselines_and_peers_are_named() -> None:
-    front = [point(1, 0.2), point(2, 0.3)]
-    others = [point(3, 0.1, baseline=True), point(4, 0.1, peer=True)]
-    plain = [point(5 + k, 0.1) for k in range(pareto.FEW)]
-    assert pareto.named([*plain, *front, *others]) == [*front, *others]
-    assert pareto.named([*front, *others, *plain[:2]]) == [*front, *others, *plain[:2]]
+def test_a_points_number_follows_its_ap_and_stands_in_every_panel_and_in_the_key(results: Results) -> None:
+    drawn = {runtime: pareto.points(results, runtime) for runtime in results.timed}
+    for found in drawn.values():
+        assert [p.number for p in found] == list(range(1, len(found) + 1))
+        assert [p.ap[1] for p in found] == sorted((p.ap[1] for p in found), reverse=True)
+    with look():
+        *panels, key = pareto.pareto(results).axes
+    names = [text.get_text() for text in key.texts]
+    labels = {p.number: p.label for p in drawn[results.timed[0]]}
+    assert names == [text for number in sorted(labels) for text in (str(number), labels[number])]
+    for panel in panels:
+        assert sorted(int(text.get_text()) for text in panel.texts) == sorted(labels)
 
 
 def test_captions_say_what_was_drawn(results: Results) -> None:
     said = captions(results)
     assert "what the source prints of the same part" in said["effects"]
     assert "scale of its own" not in said["effects"]
-    assert "Grey points" not in said["pareto"]
 
 
 def differing(source: str, published: float | str, measured: float | str, decimals: int = 1) -> Row:

@@ -41,7 +41,7 @@ def write_figures(plan: Plan, results: Path, dataset: Path | None = None, pictur
     with look():
         for name, draw in DRAWN.items():
             if pictures or name not in PICTURES:
-                save(draw(found), folder, name, pictures=name in PICTURES)
+                save(draw(found), folder, name)
 
 
 def _grid(results: Results, height: float) -> tuple[Figure, list[Axes]]:

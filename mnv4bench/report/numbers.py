@@ -178,15 +178,11 @@ def _effects(results: Results) -> str:
 
 def _pareto(results: Results) -> str:
     shared = pareto.same_arms(results)
-    found = [pareto.points(results, runtime) for runtime in results.timed]
     seeds = "Vertical bars span the seeds" if len(results.plan.preset.seeds) > 1 else "There is one seed"
     sentences = [
         f"AP against end-to-end latency. {seeds}; horizontal bars are as long as the interval of the paired "
-        "ratio to the ablation's baseline, about the median. Squares are baselines, diamonds peers, the dashed line is "
-        "the front.",
-        "Grey points, which have no name, are neither baselines nor peers nor on the front."
-        if any(len(pareto.named(drawn)) < len(drawn) for drawn in found)
-        else "",
+        "ratio to the ablation's baseline, about the median. Numbers go by AP. Squares are baselines, diamonds peers, "
+        "the dashed line is the front.",
         f"The same runs under several names are one black point: {'; '.join(shared)}." if shared else "",
         "Triangles on the lower edge are larger sizes, which are not trained: their forward pass alone, without AP."
         if results.sizes

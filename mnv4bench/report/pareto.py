@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnv4bench.report import words
 from mnv4bench.report.collect import QUANTISED, UNTRAINED, ArmResult, Results, distinct
-from mnv4bench.report.style import BASELINE, COLOURS, FAINT, WIDTH, figure
+from mnv4bench.report.style import BASELINE, COLOURS, WIDTH, figure
 
 FRONT = "#666666"
-TALLEST = 9.0
-"""Inches of all panels together."""
-FEW = 18
-"""Up to so many points are all named."""
+LOWEST, TALLEST = 2.1, 3.0
+"""Inches of a panel, so that three fit a page."""
+LINE = 0.145
+"""Inches of a line of the key."""
 
 
 @dataclass(frozen=True)
 class Point:
     """Milliseconds and AP, each with the ends of its bar."""
 
+    number: int
+    """In every panel, and in the key that names it."""
     label: str
     colour: str
     baseline: bool
@@ -34,54 +38,50 @@ class Point:
 
 
 def pareto(results: Results) -> Figure:
-    """Return AP over end-to-end latency, one panel per runtime, the front drawn and points named in the margin.
-
-    All points are named where they are few; of many, those of the front, of baselines and of peers.
-    """
-    groups = distinct(results.arms)
+    """Return AP over end-to-end latency, one panel per runtime, the front drawn, and a key to the points' numbers."""
     runtimes = results.timed or results.runtimes
-    height = min(max(2.0, 0.5 + 0.155 * len(groups)), TALLEST / len(runtimes))
+    drawn = {runtime: points(results, runtime) for runtime in runtimes}
+    key = {p.number: p for found in drawn.values() for p in found}
+    height = min(max(LOWEST, LINE * len(key) / len(runtimes)), TALLEST)
     made = figure(WIDTH, height * len(runtimes))
+    grid = made.add_gridspec(len(runtimes), 2, width_ratios=(2, 1))
     for position, runtime in enumerate(runtimes):
-        axis = made.add_subplot(len(runtimes), 1, position + 1)
+        axis = made.add_subplot(grid[position, 0])
         busy = "" if results.latency.comparable else " (the machine was busy: not comparable)"
         axis.set_title(f"{runtime}{busy}", loc="left")
         axis.set_xlabel("end-to-end latency, ms per image")
         axis.set_ylabel("AP")
-        drawn = points(results, runtime)
-        if drawn:
-            _panel(axis, drawn)
+        if drawn[runtime]:
+            _panel(axis, drawn[runtime])
             _sizes(axis, untrained(results, runtime))
         else:
             why = results.latency.absent.get(runtime, "no arm was both scored and timed")
             axis.text(0.5, 0.5, words.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
+    _key(made.add_subplot(grid[:, 1]), [key[number] for number in sorted(key)], height * len(runtimes))
     return made
 
 
-def named(drawn: Sequence[Point]) -> list[Point]:
-    """Return the points that get a name: all where they are few, else the front, baselines and peers."""
-    edge = front(drawn)
-    return [p for p in drawn if len(drawn) <= FEW or p in edge or p.baseline or p.peer]
-
-
 def points(results: Results, runtime: str) -> list[Point]:
-    """Return the arms that were both scored and timed; the same runs read the same way are one point.
+    """Return the arms that were both scored and timed, highest AP first, which their numbers follow.
+
+    The same runs read the same way are one point.
 
     There is none for an int8 runtime, which detects something else than what was scored.
     """
     if runtime.endswith(QUANTISED):
         return []
     order = list(results.ablations)
+    scored = [(group, list(group[0].scores("AP").values())) for group in distinct(results.arms)]
+    ranked = sorted(((fmean(aps), group, aps) for group, aps in scored if aps), key=lambda one: -one[0])
     found = []
-    for group in distinct(results.arms):
-        aps = list(group[0].scores("AP").values())
+    for number, (mean, group, aps) in enumerate(ranked, start=1):
         ms = next(filter(None, (_milliseconds(arm, runtime) for arm in group)), None)
-        if ms is None or not aps:
+        if ms is None:
             continue
-        mean = sum(aps) / len(aps)
         colour = BASELINE if len(group) > 1 else COLOURS[order.index(group[0].arm.ablation) % len(COLOURS)]
         found.append(
             Point(
+                number=number,
                 label=group_label(group),
                 colour=colour,
                 baseline=any(arm.is_baseline for arm in group),
@@ -159,62 +159,43 @@ def _panel(axis: Axes, drawn: Sequence[Point]) -> None:
         linestyle="--",
         zorder=1,
     )
-    labelled = named(drawn)
-    for p in drawn:
-        _point(axis, p, faint=p not in labelled)
+    for p in reversed(drawn):
+        _point(axis, p)
     axis.margins(0.06, 0.1)
-    _margin_labels(axis, labelled)
 
 
-def _point(axis: Axes, p: Point, faint: bool) -> None:
-    """Draw a point with its bars: squares are baselines, diamonds peers; those without a name stay behind."""
+def _point(axis: Axes, p: Point) -> None:
+    """Draw a point's bars, and its number on top: squares are baselines, diamonds peers."""
     axis.errorbar(
         p.ms[1],
         p.ap[1],
         xerr=[[p.ms[1] - p.ms[0]], [p.ms[2] - p.ms[1]]],
         yerr=[[p.ap[1] - p.ap[0]], [p.ap[2] - p.ap[1]]],
-        fmt="D" if p.peer else "s" if p.baseline else "o",
-        color=FAINT if faint else p.colour,
-        markerfacecolor="white" if p.baseline and not p.peer else FAINT if faint else p.colour,
-        markersize=3 if faint else 4.5,
-        elinewidth=0.5 if faint else 0.7,
-        alpha=0.6 if faint else 1,
-        zorder=2 if faint else 3,
+        fmt="none",
+        ecolor=p.colour,
+        elinewidth=0.6,
+        alpha=0.5,
+        zorder=2,
     )
+    axis.plot(p.ms[1], p.ap[1], zorder=3, **_marker(p))
+    axis.text(p.ms[1], p.ap[1], str(p.number), ha="center", va="center_baseline", fontsize=4.5, zorder=3)
 
 
-def _margin_labels(axis: Axes, drawn: Sequence[Point]) -> None:
-    """Name the points in a column beside the panel, spread so that no two names touch, in the points' own order."""
-    low, high = axis.get_ylim()
-    ordered = sorted(drawn, key=lambda p: (p.ap[1], -p.ms[1]))
-    heights = spread([(p.ap[1] - low) / (high - low) for p in ordered], 1 / max(9, len(ordered) - 1))
-    for p, height in zip(ordered, heights, strict=True):
-        axis.annotate(
-            p.label,
-            xy=(p.ms[1], p.ap[1]),
-            xytext=(1.03, height),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=6.5,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": FAINT,
-                "linewidth": 0.4,
-                "linestyle": ":",
-                "shrinkA": 1,
-                "shrinkB": 3,
-            },
-        )
+def _marker(p: Point) -> dict[str, Any]:
+    shape = "D" if p.peer else "s" if p.baseline else "o"
+    size = {"D": 6.0, "s": 6.5, "o": 7.5}[shape]
+    return {"marker": shape, "markersize": size, "markerfacecolor": "white", "markeredgecolor": p.colour, "ls": "none"}
 
 
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Return ascending positions in 0–1, near the wanted ones and at least `gap` apart where that fits."""
-    placed: list[float] = []
-    for value in wanted:
-        placed.append(max(value, placed[-1] + gap) if placed else max(value, 0.0))
-    top = 1.0
-    for position in reversed(range(len(placed))):
-        placed[position] = min(placed[position], top)
-        top = placed[position] - gap
-    return placed
+def _key(axis: Axes, named: Sequence[Point], height: float) -> None:
+    """Write every point's marker, number and name, from the top of a panel so many inches high."""
+    axis.set_axis_off()
+    axis.set_xlim(0, 1)
+    axis.set_ylim(height, 0)
+    step = min(LINE, height / max(1, len(named)))
+    size = 6.5 * step / LINE
+    for place, p in enumerate(named):
+        middle = (place + 0.5) * step
+        axis.plot(0.0, middle, clip_on=False, **_marker(p))
+        axis.text(0.0, middle, str(p.number), ha="center", va="center_baseline", fontsize=4.5)
+        axis.text(0.06, middle, p.label, va="center_baseline", fontsize=size)

@@ -193,7 +193,7 @@ def _box(axis: Axes, box: tuple[float, float, float, float], colour: str, label:
         va="top" if inside else "bottom",
         ha="left",
         clip_on=True,
-        bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.4, "alpha": 0.85},
+        bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.4},
     )
 
 

@@ -62,11 +62,11 @@ def figure(width: float, height: float) -> Figure:
     return made
 
 
-def _save_png(made: Figure, path: Path, pictures: bool) -> None:
+def _save_png(made: Figure, path: Path) -> None:
     with io.BytesIO() as pixels:
         made.savefig(pixels, format="png", dpi=DPI)
         with Image.open(pixels) as image:
-            (image.convert("RGB") if pictures else few_colours(image)).save(path, format="PNG", optimize=True)
+            few_colours(image).save(path, format="PNG", optimize=True)
 
 
 def few_colours(image: Image.Image) -> Image.Image:
@@ -87,16 +87,12 @@ def few_colours(image: Image.Image) -> Image.Image:
     return made
 
 
-def save(made: Figure, folder: Path, name: str, pictures: bool = False) -> None:
-    """Write <name>.png and <name>.pdf without dates or versions, so that equal results give equal bytes.
-
-    Args:
-        pictures: keep every colour, because images are shown.
-    """
+def save(made: Figure, folder: Path, name: str) -> None:
+    """Write <name>.png and <name>.pdf without dates or versions, so that equal results give equal bytes."""
     # Solved once and kept: both formats then show the same places, and the solver is most of the drawing time.
     made.draw_without_rendering()
     made.set_layout_engine("none")
-    write_with(folder / f"{name}.png", lambda path: _save_png(made, path, pictures))
+    write_with(folder / f"{name}.png", lambda path: _save_png(made, path))
     nothing = {"Creator": None, "Producer": None, "CreationDate": None}
     write_with(folder / f"{name}.pdf", lambda path: made.savefig(path, format="pdf", dpi=DPI, metadata=nothing))
 
