@@ -125,6 +125,31 @@ def test_a_points_number_follows_its_ap_and_stands_in_every_panel_and_in_the_key
         assert sorted(int(text.get_text()) for text in panel.texts) == sorted(labels)
 
 
+def test_one_network_has_no_front(results: Results) -> None:
+    first, *others = results.ablations["distillation"]
+    arms = (first, *(replace(arm, latency=first.latency) for arm in others))
+    with look():
+        (axis,) = pareto.pareto(replace(results, ablations={"distillation": arms})).axes
+    (said,) = axis.texts
+    assert " ".join(said.get_text().split()).startswith("All arms deploy the same network, so they differ in AP alone:")
+
+
+def test_the_classes_of_a_narrow_sheet_are_listed_inside_it(results: Results) -> None:
+    arms = results.ablations["psa"][:1]
+    with look():
+        made = sheet.sheet(replace(results, ablations={"psa": arms}))
+        made.draw_without_rendering()
+    (legend,) = made.legends
+    box = legend.get_window_extent()
+    wide, tall = made.get_size_inches() * made.dpi
+    assert [text.get_text() for text in legend.get_texts()] == [
+        f"{i + 1} {name}" for i, name in enumerate(results.data.record.classes)
+    ]
+    assert 0 <= box.x0 < box.x1 <= wide
+    lowest = min(axis.get_window_extent().y0 for axis in made.axes)
+    assert 0 <= box.y0 < box.y1 <= lowest < tall
+
+
 def test_captions_say_what_was_drawn(results: Results) -> None:
     said = captions(results)
     assert "what the source prints of the same part" in said["effects"]
@@ -173,7 +198,8 @@ def test_of_many_arms_the_sheet_shows_the_first_baselines_and_peers(results: Res
     peer = replace(arm, arm=replace(arm.arm, model=ModelSpec(peer="yolov8n")))
     plain = [[arm]] * sheet.SHOWN
     assert sheet.shown(plain) == plain
-    assert sheet.shown([*plain, [baseline], [peer], [arm, baseline]]) == [[baseline], [peer], [arm, baseline]]
+    wanted = [[baseline], [peer], [arm, baseline]]
+    assert sheet.shown([*plain, *wanted]) == [*plain[:-3], *wanted]
     assert sheet.shown([[peer]] * (sheet.SHOWN + 1)) == [[peer]] * sheet.SHOWN
 
 

@@ -146,7 +146,11 @@ def captions(results: Results) -> dict[str, str]:
     seeds = results.plan.preset.seeds
     parts = "diagnostic slice" if results.data.slices else "object size"
     groups = distinct(results.arms)
-    left_out = " Of so many arms, the first baselines and peers are shown." if len(shown(groups)) < len(groups) else ""
+    left_out = (
+        " Of so many arms, those that a page holds are shown, baselines and peers before others."
+        if len(shown(groups)) < len(groups)
+        else ""
+    )
     return {
         "effects": _effects(results),
         "cost": "Where parameters and FLOPs sit: the networks as deployed, by part. Arms whose networks cost the same "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ COLUMNS = 8
 """Columns in a row of pictures, ground truth included; more arms continue below."""
 SHOWN = 2 * (COLUMNS - 1)
 """Most arms that a page holds."""
-SIDE, GAP, MARGIN, HEAD, FOOT = 1.24, 0.06, 0.2, 0.34, 0.26
-"""Inches: a picture's width, the space after it, left margin, column titles, class legend."""
+SIDE, GAP, MARGIN, HEAD, FOOT, ENTRY = 1.24, 0.06, 0.2, 0.34, 0.16, 0.86
+"""Inches: a picture's width, the space after it, left margin, column titles, a line of the class legend, its entry."""
 
 LISTED = 8
 """Most classes that the legend lists."""
@@ -73,11 +74,10 @@ def chosen(data: DataFacts) -> list[tuple[str, dict[str, Any]]]:
 
 
 def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
-    """Return the groups of equal arms that a page holds: all, or of many the first baselines and peers."""
-    if len(groups) <= SHOWN:
-        return groups
-    wanted = [g for g in groups if any(arm.is_baseline for arm in g) or g[0].arm.model.peer is not None]
-    return wanted[:SHOWN]
+    """Return the groups of equal arms that a page holds, in their order; baselines and peers before others."""
+    first = [any(arm.is_baseline for arm in g) or g[0].arm.model.peer is not None for g in groups]
+    ranked = sorted(range(len(groups)), key=lambda place: not first[place])
+    return [groups[place] for place in sorted(ranked[:SHOWN])]
 
 
 def sheet(results: Results) -> Figure:
@@ -90,8 +90,11 @@ def sheet(results: Results) -> Figure:
     blocks = [columns[i : i + per_block] for i in range(0, len(columns), per_block)]
     truth = _Column("ground truth", _truth(results.data))
     tall = max((image["height"] / image["width"] for _, image in rows), default=1.0) * SIDE
-    height = len(blocks) * (len(rows) * (tall + GAP) + HEAD) + FOOT
-    made = figure(MARGIN + (SIDE + GAP) * (1 + min(per_block, len(columns))), height)
+    width = MARGIN + (SIDE + GAP) * (1 + min(per_block, len(columns)))
+    handles = _legend(results.data)
+    across = max(1, int(width / ENTRY))
+    height = len(blocks) * (len(rows) * (tall + GAP) + HEAD) + FOOT * (0.6 + ceil(len(handles) / across))
+    made = figure(width, height)
     # Places are computed: a layout solver needs seconds for so many panels.
     made.set_layout_engine("none")
     pictures = {image["id"]: _picture(results.data, image) for _, image in rows}
@@ -109,7 +112,8 @@ def sheet(results: Results) -> Figure:
                 if c == 0:
                     axis.set_ylabel(label, fontsize=7)
         top -= len(rows) * (tall + GAP)
-    _legend(made, results.data)
+    if handles:
+        made.legend(handles=handles, loc="lower center", ncols=across, borderaxespad=0.1, handlelength=1)
     return made
 
 
@@ -197,10 +201,12 @@ def _box(axis: Axes, box: tuple[float, float, float, float], colour: str, label:
     )
 
 
-def _legend(made: Figure, data: DataFacts) -> None:
-    """Number and colour of every class, where they are few enough to be listed."""
+def _legend(data: DataFacts) -> list[Rectangle]:
+    """Return a patch with colour, number and name of every class, where they are few enough to be listed."""
     names = data.record.classes
-    if len(names) <= LISTED:
-        handles = [Rectangle((0, 0), 1, 1, color=COLOURS[i % len(COLOURS)]) for i in range(len(names))]
-        labels = [f"{i + 1} {name}" for i, name in enumerate(names)]
-        made.legend(handles, labels, loc="lower center", ncols=min(8, len(names)), borderaxespad=0.1, handlelength=1)
+    if len(names) > LISTED:
+        return []
+    return [
+        Rectangle((0, 0), 1, 1, color=COLOURS[i % len(COLOURS)], label=f"{i + 1} {name}")
+        for i, name in enumerate(names)
+    ]

@@ -72,12 +72,12 @@ def _save_png(made: Figure, path: Path) -> None:
 def few_colours(image: Image.Image) -> Image.Image:
     """Return the image in 256 colours: a third of the bytes.
 
-    The suite's own colours are kept as they are, because they mean something; only the others are chosen by how often
-    they occur.
+    The suite's own colours are kept as they are, because they mean something. The others are chosen so that none is
+    far from its own: choosing by how often they occur would give rare ones, of a small object say, another hue.
     """
     kept = [tuple(bytes.fromhex(colour[1:])) for colour in ("#FFFFFF", BASELINE, FAINT, *COLOURS)]
     whole = image.convert("RGB")
-    few = whole.quantize(256 - len(kept), dither=Image.Dither.NONE)
+    few = whole.quantize(256 - len(kept), Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     chosen = list(few.getpalette() or [])[: 3 * (256 - len(kept))]
     pixels, indices = np.asarray(whole), np.array(few)
     for place, colour in enumerate(kept, start=len(chosen) // 3):
