@@ -132,8 +132,8 @@ def test_tables_are_written_from_weights_and_comparison(tmp_path: Path) -> None:
     with (tmp_path / "tables" / "ranks.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["stage"], row["place"], row["declared_place"]) for row in rows][2:] == [
-        ("p4_mid", "3", "1"),
-        ("p3_out", "4", "3"),
+        ("p4_mid", "3", "2"),
+        ("p3_out", "4", "4"),
     ]
     assert float(next(row for row in rows if row["stage"] == "p4_out")["rank"]) == pytest.approx(0.375)
     assert "0.375" in (tmp_path / "tables" / "ranks.md").read_text()

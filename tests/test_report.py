@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import re
 import shutil
@@ -27,7 +26,7 @@ from mnv4bench.report.figures import DRAWN, write_figures
 from mnv4bench.report.latex import escape
 from mnv4bench.report.numbers import numbers
 from mnv4bench.report.paper import write_paper
-from mnv4bench.report.pareto import Point, front, pareto, points, spread
+from mnv4bench.report.pareto import Point, front, pareto, points
 from mnv4bench.report.sheet import chosen
 from mnv4bench.report.tables import write_tables
 
@@ -569,13 +568,6 @@ def test_front_keeps_the_points_that_nothing_beats() -> None:
     drawn = [point(1, 0.2), point(2, 0.1), point(2, 0.3), point(2, 0.25), point(3, 0.3), point(4, 0.4)]
     assert [p.label for p in front(drawn)] == ["1", "2", "4"]
     assert [p.ap[1] for p in front(drawn)] == [0.2, 0.3, 0.4]
-
-
-@pytest.mark.parametrize("wanted", [[0.5] * 8, [0.0, 0.01, 0.99, 1.0], [0.95] * 5, [], [0.3]])
-def test_spread_keeps_labels_apart_and_inside(wanted: list[float]) -> None:
-    placed = spread(wanted, 0.1)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in itertools.pairwise(placed))
-    assert all(-1e-9 <= y <= 1 for y in placed)
 
 
 def test_sheet_takes_the_image_with_the_median_number_of_objects(healthy: tuple[Plan, Path]) -> None:
