@@ -181,6 +181,8 @@ def _effects(results: Results) -> str:
 
 
 def _pareto(results: Results) -> str:
+    if pareto.one_network([pareto.points(results, runtime) for runtime in results.timed]):
+        return "AP against end-to-end latency: nothing to weigh, as training alone differs between the arms."
     shared = pareto.same_arms(results)
     seeds = "Vertical bars span the seeds" if len(results.plan.preset.seeds) > 1 else "There is one seed"
     sentences = [

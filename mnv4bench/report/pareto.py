@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -42,7 +42,7 @@ def pareto(results: Results) -> Figure:
     runtimes = results.timed or results.runtimes
     drawn = {runtime: points(results, runtime) for runtime in runtimes}
     key = {p.number: p for found in drawn.values() for p in found}
-    if len(key) > 1 and all(len({p.ms[1] for p in found}) <= 1 for found in drawn.values()):
+    if one_network(drawn.values()):
         return _one_network({runtime: found[0] for runtime, found in drawn.items() if found})
     height = min(max(LOWEST, LINE * len(key) / len(runtimes)), TALLEST)
     made = figure(WIDTH, height * len(runtimes))
@@ -61,6 +61,12 @@ def pareto(results: Results) -> Figure:
             axis.text(0.5, 0.5, words.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
     _key(made.add_subplot(grid[:, 1]), [key[number] for number in sorted(key)], height * len(runtimes))
     return made
+
+
+def one_network(drawn: Iterable[Sequence[Point]]) -> bool:
+    """Return whether several arms take the same time in every runtime, because they deploy the same network."""
+    panels = [found for found in drawn if found]
+    return any(len(found) > 1 for found in panels) and all(len({p.ms[1] for p in found}) == 1 for found in panels)
 
 
 def _one_network(timed: Mapping[str, Point]) -> Figure:
