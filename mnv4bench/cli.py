@@ -12,7 +12,7 @@ from mnv4bench.cores import usable_cores
 from mnv4bench.errors import Mnv4benchError
 from mnv4bench.expected import expected, in_words
 from mnv4bench.plan import ABLATIONS, PRESETS, AblationSpec, Plan, latency_spec, load
-from mnv4bench.reference import FOLDER, REBUILT, chosen
+from mnv4bench.reference import FOLDER, REBUILT, chosen, plan_of
 from mnv4bench.scaffold import new_ablation
 from mnv4bench.steps import STEPS, Context
 from mnv4bench.yamlfile import YamlFile
@@ -249,10 +249,10 @@ def _publish(options: argparse.Namespace) -> None:
 
     target = FOLDER / options.name
     if options.rebuilt:
-        record = refresh(target, REBUILT / options.name)
+        record = refresh(plan_of(options.name), target, REBUILT / options.name)
     else:
         plan, results = _load(options)
-        record = publish(plan, results, target, options.only, options.seeds)
+        record = publish(plan, results, target)
     size = sum((target / file).stat().st_size for file in record.files)
     print(f"{target}: {len(record.files)} files, {size / 1e6:.1f} MB")
 

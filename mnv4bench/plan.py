@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,6 +190,20 @@ class Plan:
     arms: tuple[Arm, ...]
     runs: dict[str, RunSpec] = field(default_factory=dict)
     """Run name → spec, each once, trunk and teacher included."""
+    only: str | None = None
+    seeds: int | None = None
+    """As asked for, see `load`."""
+
+    @property
+    def title(self) -> str:
+        """The preset's, with the ablations in brackets where they are not the preset's own."""
+        return self.preset.title + (f" ({', '.join(self.ablations)})" if self.only else "")
+
+    @property
+    def config(self) -> str:
+        """What follows the workflow's --config to get this plan again."""
+        asked = {"preset": self.preset_name, "only": self.only, "seeds": self.seeds}
+        return " ".join(f"{key}={value}" for key, value in asked.items() if value is not None)
 
     def arms_of(self, ablation: str) -> list[Arm]:
         return [arm for arm in self.arms if arm.ablation == ablation]
@@ -263,7 +277,7 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
             message = f"no ablation {name!r} in {root / ABLATIONS}; {nearest(name, known)}"
             raise SpecError(message) if only else config.error(("ablations", position), message)
     files = {name: YamlFile(root / ABLATIONS / f"{name}.yaml") for name in names}
-    return _resolve(preset, config, spec, files)
+    return replace(_resolve(preset, config, spec, files), only=only, seeds=seeds)
 
 
 def _resolve(preset: str, config: YamlFile, spec: Preset, files: Mapping[str, YamlFile]) -> Plan:

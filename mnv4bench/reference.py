@@ -31,7 +31,7 @@ class Reference(Record):
     """As for `plan.load`: the ablations that were run, where they are not the preset's."""
     seeds: int | None
     title: str
-    """The preset's."""
+    """The plan's."""
     trunk: bool
     """Whether the arms started from a trained trunk."""
     files: dict[str, str]

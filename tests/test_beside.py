@@ -70,10 +70,10 @@ def test_runs_that_stand_in_both_are_no_independent_evidence(results: Results, t
     publish(tmp_path / "full", results, results.comparison)
     path = tmp_path / "full" / RECORD
     sums = {**dict.fromkeys(list(results.plan.runs)[:2], ""), "another": ""}
-    write_json(path, read("full", tmp_path).model_copy(update={"only": "psa,nms_free", "matches": sums}))
+    write_json(path, read("full", tmp_path).model_copy(update={"matches": sums}))
     found = beside(results, tmp_path, here="scenes")
     assert found is not None
-    assert found.which[0].startswith("full: Other & data, of these psa and nms_free; scenes, ")
+    assert found.which[0].startswith("full: Other & data; scenes, ")
     assert found.which[0].endswith("4 comparisons. 2 runs of it also stand in scenes: no independent evidence.")
 
 

@@ -108,8 +108,8 @@ def test_figures_without_a_counterpart_are_said_apart(tmp_path: Path) -> None:
         f"b: {{AP: {TABLE5} +cls/ap_val, params_M: {TABLE5} +cls/params_M}}",
         "c: {top1: mobilenetv4/table9/MNv4-Conv-S/our_distill}",
     )
-    assert claims.published(found, "abc") == (
-        "Published (Table 5): b − a: −0.1 AP points.",
+    assert claims.published(found, "abc", {"b": "+0.31 AP points"}) == (
+        "Published (Table 5): b − a: −0.1 AP points (here +0.31 AP points).",
         "Figures without a counterpart: b: 9.9 M parameters; c: 75.5\N{NO-BREAK SPACE}% ImageNet top-1.",
     )
 

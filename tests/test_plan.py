@@ -337,6 +337,13 @@ def test_only_picks_several_in_their_order_each_once(tmp_path: Path) -> None:
         plan.load("tiny", "other,blok", folder)
 
 
+def test_a_plan_says_what_was_asked_for(tmp_path: Path) -> None:
+    folder = project(tmp_path, other=BLOCK)
+    whole, part = plan.load("tiny", root=folder), plan.load("tiny", "other,block", folder, seeds=1)
+    assert (whole.title, whole.config) == (whole.preset.title, "preset=tiny")
+    assert (part.title, part.config) == (f"{whole.title} (other, block)", "preset=tiny only=other,block seeds=1")
+
+
 def test_an_unknown_only_is_named_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"no ablation 'blok' in .* did you mean 'block'\?"):
         load(tmp_path, only="blok")

@@ -146,7 +146,7 @@ def test_rebuilt_tables_are_told_from_others_and_can_be_taken_over(project: tupl
     assert unlike(folder, rebuilt) == ["figures/effects.png", "tables/ablations.md"]
     before = sha256(folder / "runs" / next(iter(read("tiny").matches)) / "metrics.json")
     write_text(rebuilt / "figures/effects.png", "drawn")
-    record = refresh(folder, rebuilt)
+    record = refresh(plan_of("tiny"), folder, rebuilt)
     assert (folder / "tables/ablations.md").read_text() == "other words"
     assert unlike(folder, rebuilt) == []
     assert before in record.files.values()

@@ -88,9 +88,8 @@ def _which(other: Other) -> str:
     start = "from one trained trunk" if other.record.trunk else "from random weights"
     count = words.count(len(other.comparison.differences), "comparison")
     data = other.dataset
-    only = f", of these {words.join(other.record.only.split(','))}" if other.record.only else ""
     return (
-        f"{other.name}: {other.record.title}{only}; {data.name}, {words.count(data.train.count, 'image')} to train on "
+        f"{other.name}: {other.record.title}; {data.name}, {words.count(data.train.count, 'image')} to train on "
         f"and {data.val.count} to score; {words.count(seeds, 'seed')}, {start}; {count}."
     )
 
@@ -106,6 +105,8 @@ def _table(results: Results, found: list[Other], here: str) -> Table:
     rows: list[tuple[Cell | str, ...]] = []
     for d in results.comparison.differences:
         theirs = [other.differences.get((d.ablation, d.arm)) for other in found]
+        if not any(theirs):
+            continue
         rows.append((d.ablation, f"{d.arm} − {d.baseline}", _cell(d), *map(_cell, theirs)))
     header = ("ablation", "comparison", here, *(other.name for other in found))
     return table(header, "ll" + "r" * (1 + len(found)), rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mnv4bench.plan import AblationSpec, Quantity
 from mnv4bench.published.cited import Printings, alone, changes
@@ -23,12 +23,18 @@ FIGURES: dict[Quantity, str] = CHANGES | {"AP": " AP", "top1": "\N{NO-BREAK SPAC
 """Quantity → what follows a figure."""
 
 
-def published(spec: AblationSpec, arms: Sequence[str]) -> tuple[str, ...]:
-    """Return what the source prints: one sentence on differences, one on figures without a counterpart, and a note."""
+def published(spec: AblationSpec, arms: Sequence[str], here: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what the source prints: one sentence on differences, one on figures without a counterpart, and a note.
+
+    Args:
+        here: arm → its measured difference in words, which follows the published one in brackets.
+    """
     if spec.published is None:
         return ()
     compared = [
-        f"{arm} − {spec.baseline}: {change}" for arm in arms if (change := changes_in_words(changes(spec, arm)))
+        f"{arm} − {spec.baseline}: {change}" + (f" (here {here[arm]})" if arm in here else "")
+        for arm in arms
+        if (change := changes_in_words(changes(spec, arm)))
     ]
     single = [f"{arm}: {figure}" for arm in arms if (figure := figures_in_words(alone(spec, arm, arms)))]
     place = spec.published.place
@@ -54,15 +60,13 @@ def figures_in_words(found: Printings) -> str:
 
 
 def sentences(spec: AblationSpec, arms: Sequence[ArmResult]) -> tuple[str, ...]:
-    """Return what the source prints of these arms, and what was measured of each that it compares with its baseline."""
+    """Return what the source prints of these arms, and beside each difference what was measured here."""
     baseline = next(arm for arm in arms if arm.is_baseline)
-    said = published(spec, [arm.arm.name for arm in arms])
-    beside = [
-        f"Measured here, {arm.arm.name} − {baseline.arm.name}: {measured(found, arm, baseline)}."
-        for arm in arms
-        if (found := changes(spec, arm.arm.name))
-    ]
-    return (*said, *beside)
+    printed = {arm.arm.name: changes(spec, arm.arm.name) for arm in arms}
+    here = {arm.arm.name: measured(found, arm, baseline) for arm in arms if (found := printed[arm.arm.name])}
+    said = published(spec, list(printed), here)
+    other = any("top1" in found and "AP" not in found for found in printed.values())
+    return (*said, *(["ImageNet top-1 is not measured here; AP stands in its place."] if other else []))
 
 
 def measured(found: Printings, arm: ArmResult, baseline: ArmResult) -> str:
@@ -71,8 +75,7 @@ def measured(found: Printings, arm: ArmResult, baseline: ArmResult) -> str:
     d = arm.difference
     if "AP" in found or "top1" in found:
         points = d.mean * 100 if d is not None and d.mean is not None else None
-        instead = " (ImageNet top-1 is not measured here)" if "AP" not in found else ""
-        parts.append(f"{words.number(points, 2, sign=True)}{CHANGES['AP']}{instead}")
+        parts.append(f"{words.number(points, 2, sign=True)}{CHANGES['AP']}")
     for quantity, change in _cost(arm, baseline).items():
         if quantity in found:
             parts.append(words.number(change, 3, sign=True) + CHANGES[quantity])

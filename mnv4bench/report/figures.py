@@ -91,13 +91,19 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
     # A diverging loss must not squeeze the others flat.
     highest = max(max(loss) for loss in done) if done else None
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if not _crowded(results):
-        axis.set_ylim(0, highest and 1.05 * highest)
-        axis.legend(loc="best")
-        return
     # Room above the curves for the legend's rows.
-    axis.set_ylim(0, highest and (1.05 + 0.13 * ceil(len(axis.get_legend_handles_labels()[1]) / 2)) * highest)
-    axis.legend(loc="upper right", ncols=2, fontsize=CRAMPED, labelspacing=0.2, handlelength=1, borderaxespad=0)
+    lines = [label.count("\n") + 1 for label in axis.get_legend_handles_labels()[1]]
+    half = ceil(len(lines) / 2)
+    rows = max(sum(lines[:half]), sum(lines[half:]))
+    axis.set_ylim(0, highest and (1.05 + 0.13 * rows) * highest)
+    axis.legend(
+        loc="upper right",
+        ncols=2,
+        fontsize=CRAMPED if _crowded(results) else None,
+        labelspacing=0.2,
+        handlelength=1,
+        borderaxespad=0,
+    )
 
 
 def _curve(axis: Axes, results: Results, group: list[ArmResult], colour: str) -> None:

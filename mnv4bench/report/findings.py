@@ -76,7 +76,7 @@ def ablation(results: Results, name: str) -> list[list[str]]:
     return [
         [
             *_accuracy(results, arm, baseline, decimals),
-            *_cost(arm, baseline),
+            *_cost(results, arm, baseline),
             *_time(results, arm),
             *_pays(results, arm),
         ]
@@ -115,8 +115,8 @@ def _states(arm: ArmResult, baseline: ArmResult) -> str:
     return "; ".join(ended)
 
 
-def _cost(arm: ArmResult, baseline: ArmResult) -> list[str]:
-    if arm.cost is None or baseline.cost is None:
+def _cost(results: Results, arm: ArmResult, baseline: ArmResult) -> list[str]:
+    if arm.cost is None or baseline.cost is None or _same_network(results, arm):
         return []
     params = words.ratio(arm.cost.params / baseline.cost.params)
     flops = words.ratio(arm.cost.flops / baseline.cost.flops)
@@ -125,15 +125,23 @@ def _cost(arm: ArmResult, baseline: ArmResult) -> list[str]:
 
 def _time(results: Results, arm: ArmResult) -> list[str]:
     """One sentence for all runtimes; those whose arms deploy one network need no ratio."""
-    rows = {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
-    if rows and all(row.verdict == "identical" for row in rows.values()):
-        return ["It deploys the same network as the baseline, so it takes the same time."]
+    if _same_network(results, arm):
+        return ["It deploys the same network as the baseline, at the same cost and in the same time."]
     parts = []
-    for runtime, row in rows.items():
+    for runtime, row in _judged(results, arm).items():
         number = "" if row.verdict == "identical" else f"{say.ratio(row)} × the baseline's time, "
         why = f" ({row.reason.rstrip('.')})" if row.reason and row.verdict in ("unstable", "suppressed") else ""
         parts.append(f"in {runtime} {number}{say.speed(row)}{why}")
     return [f"End to end, {'; '.join(parts)}."] if parts else []
+
+
+def _judged(results: Results, arm: ArmResult) -> dict[str, LatencyRow]:
+    return {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
+
+
+def _same_network(results: Results, arm: ArmResult) -> bool:
+    rows = _judged(results, arm)
+    return bool(rows) and all(row.verdict == "identical" for row in rows.values())
 
 
 def _pays(results: Results, arm: ArmResult) -> list[str]:
@@ -147,7 +155,7 @@ def pays(results: Results, arm: ArmResult) -> tuple[Payment, str] | None:
     None where there is no difference, or no time.
     """
     d = arm.difference
-    rows = {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
+    rows = _judged(results, arm)
     if d is None or d.verdict is None or not rows:
         return None
     if d.verdict == "untestable" and len(d.seeds) > 1:

@@ -86,7 +86,7 @@ def _accuracy(d: Difference, plan: Plan) -> str:
         value += f" [{words.number(100 * d.low, 2, sign=True)}, {words.number(100 * d.high, 2, sign=True)}]"
     seeds = words.count(len(d.seeds), "seed")
     return (
-        f"The same part here, on other data and in another detector ({plan.preset.title}; {seeds}): {value} AP, "
+        f"The same part here, on other data and in another detector ({plan.title}; {seeds}): {value} AP, "
         f"{verdict_words.verdict(d)}."
     )
 

@@ -14,7 +14,7 @@ from mnv4bench.report.cells import Table, printable
 from mnv4bench.report.checked import checked
 from mnv4bench.report.collect import Results, distinct
 from mnv4bench.report.raw import raw_rows
-from mnv4bench.report.sheet import RULE, RULE_WITHOUT_SLICES, THRESHOLD, shown
+from mnv4bench.report.sheet import COLUMNS, RULE, RULE_WITHOUT_SLICES, THRESHOLD, shown
 
 
 def write_numbers(results: Results) -> Path:
@@ -28,8 +28,8 @@ def numbers(results: Results) -> dict[str, Any]:
     """Return all that main.typ reads; strings are ready to print, `raw` is not rounded."""
     plan = results.plan
     return {
-        "preset": plan.preset_name,
-        "title": plan.preset.title,
+        "config": plan.config,
+        "title": plan.title,
         "ledger": checked(results.folder),
         "abstract": findings.abstract(results),
         "outcomes": [[title, arms] for title, arms in outlook.outcomes(results).items()],
@@ -52,6 +52,7 @@ def numbers(results: Results) -> dict[str, Any]:
         "seeds": _seeds(results),
         "slices": _slices(results),
         "captions": captions(results),
+        "sheet_is_tall": len(shown(distinct(results.arms))) >= COLUMNS,
         "raw": raw_rows(results),
     }
 

@@ -121,7 +121,7 @@ def noise(results: Results) -> Table:
 def document(results: Results) -> str:
     """Return tables/latency.md."""
     record = results.latency
-    parts = [f"# {markdown.escape(results.plan.preset.title)}: latency"]
+    parts = [f"# {markdown.escape(results.plan.title)}: latency"]
     parts += [markdown.bullets([*words.not_comparable(results), *words.not_timed(results.latency)])]
     for runtime in results.timed:
         parts += [f"## {markdown.escape(runtime)}", *_runtime(results, runtime)]

@@ -34,7 +34,7 @@ def write_tables(plan: Plan, results: Path, dataset: Path | None = None) -> None
 
 def ablations(results: Results) -> str:
     """Return tables/ablations.md: all verdicts first, then each ablation, then how to read them."""
-    parts = [f"# {markdown.escape(results.plan.preset.title)}", markdown.table(verdicts(results))]
+    parts = [f"# {markdown.escape(results.plan.title)}", markdown.table(verdicts(results))]
     for name in results.ablations:
         parts += _ablation(block(results, name))
     parts += ["## How to read", markdown.bullets(foot(results))]
@@ -57,7 +57,7 @@ def errors(results: Results) -> str:
     """Return tables/errors.md."""
     return markdown.document(
         [
-            f"# {markdown.escape(results.plan.preset.title)}: what keeps AP50 down",
+            f"# {markdown.escape(results.plan.title)}: what keeps AP50 down",
             markdown.table(error_types.error_table(results)) if error_types.recorded(results) else "",
             markdown.bullets(error_types.legend(results)),
         ]

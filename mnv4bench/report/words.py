@@ -67,6 +67,8 @@ def setting(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return " + ".join(f"{name}: {setting(part)}" for name, part in value.items())
     return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -29,7 +29,7 @@ VERIFIED = "verify"
 BLOCKS = "latency/blocks.csv"
 
 
-def publish(plan: Plan, results: Path, target: Path, only: str | None = None, seeds: int | None = None) -> Reference:
+def publish(plan: Plan, results: Path, target: Path) -> Reference:
     """Write `target` from a finished preset's folder, all of it or nothing, and return its record.
 
     Match records are cut down to the readings that arms use, and timed blocks are compressed: both without loss.
@@ -55,9 +55,9 @@ def publish(plan: Plan, results: Path, target: Path, only: str | None = None, se
         files = {path.relative_to(made).as_posix(): sha256(path) for path in sorted(made.rglob("*")) if path.is_file()}
         record = Reference(
             preset=plan.preset_name,
-            only=only,
-            seeds=seeds,
-            title=plan.preset.title,
+            only=plan.only,
+            seeds=plan.seeds,
+            title=plan.title,
             trunk=plan.preset.trunk is not None,
             files=files,
             matches=sums,
@@ -69,7 +69,7 @@ def publish(plan: Plan, results: Path, target: Path, only: str | None = None, se
     return record
 
 
-def refresh(target: Path, rebuilt: Path) -> Reference:
+def refresh(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     """Replace a reference's tables, figures and paper by those rebuilt from its records, and return its record.
 
     For when the words of a table or the look of a figure changed: the records stay as they were measured.
@@ -83,7 +83,7 @@ def refresh(target: Path, rebuilt: Path) -> Reference:
         _copy(rebuilt, target, file)
     files = {file: digest for file, digest in record.files.items() if file not in made}
     files |= {file: sha256(target / file) for file in made}
-    record = record.model_copy(update={"files": dict(sorted(files.items()))})
+    record = record.model_copy(update={"title": plan.title, "files": dict(sorted(files.items()))})
     write_json(target / RECORD, record)
     return record
 
