@@ -227,3 +227,6 @@ def test_the_paper_tells_apart_what_starts_from_the_trunk(tmp_path: Path) -> Non
     assert "But for 1 ablation trained from scratch, all arms share a trained trunk" in findings.abstract(found)[-1]
     whole = planning.load("fake", "distillation", root=tmp_path)
     assert words.protocol(whole).startswith("Every arm was trained from scratch")
+    assert any("The shared trunk" in sentence for sentence in method.limits(found))
+    fake.write_results(whole, tmp_path / "alone")
+    assert not any("trunk" in sentence for sentence in method.limits(collect(whole, tmp_path / "alone")))

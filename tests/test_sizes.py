@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from itertools import pairwise
 from pathlib import Path
 
 import fake_results as fake
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from mnv4bench.files import write_json
 from mnv4bench.models import catalog
@@ -74,8 +77,21 @@ def test_the_pareto_plot_marks_what_is_not_trained_and_says_so(made: tuple[Plan,
     assert set(pareto.untrained(found, "torch")) == set(UNTRAINED)
     assert pareto.untrained(found, "onnxruntime") == {}
     assert "Triangles on the lower edge" in numbers.captions(found)["pareto"]
-    written = {text.get_text() for axis in pareto.pareto(found).axes for text in axis.texts}
-    assert set(UNTRAINED) <= written
+    axis, *_ = pareto.pareto(found).axes
+    names = {text.get_text(): text.xy[0] for text in axis.texts if isinstance(text, Annotation)}
+    assert set(names) == set(UNTRAINED)
+    places = sorted(names.values())
+    left, right = axis.get_xlim()
+    assert min(b - a for a, b in pairwise(places)) > 0.9 * pareto.NAME * (right - left)
+
+
+def test_names_that_lie_close_stand_side_by_side_in_their_order() -> None:
+    axis = Figure().add_subplot()
+    axis.set_xlim(0, 20)
+    pareto._sizes(axis, {"b": 10.01, "a": 10.0, "c": 15.0})
+    names = [(text.get_text(), text.xy[0]) for text in axis.texts if isinstance(text, Annotation)]
+    assert [name for name, _ in names] == ["a", "b", "c"]
+    assert [place for _, place in names] == pytest.approx([10, 10 + 20 * pareto.NAME, 15])
 
 
 def test_int8_runtimes_and_further_thread_counts_are_left_out(tmp_path: Path) -> None:

@@ -173,6 +173,7 @@ def _of(make: Callable[[Mapping[str, Any]], str]) -> Callable[[Path], str]:
 
 PASSAGES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "scenes": ("scenes/reference.json", outcome),
+    "peers": ("full-peers/reference.json", outcome),
     "elsewhere": ("scenes/reference.json", elsewhere),
     "ledger": ("scenes/tables/ledger.json", _of(ledger)),
     "ledger_in_short": ("scenes/tables/ledger.json", _of(in_short)),

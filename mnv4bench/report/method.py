@@ -186,7 +186,7 @@ def limits(results: Results) -> list[str]:
     ]
     if preset.data.name == "coco":
         sentences[1] = "YOLOv10's published times are of a T4 GPU with TensorRT FP16, which is not what was timed here."
-    if preset.trunk is not None:
+    if any(results.plan.runs[run].start for arm in results.arms for run in arm.arm.runs.values()):
         sentences.append(
             "The shared trunk was trained with the default detector's parts. It measures what a part adds to an "
             "already trained network, and may favour parts that suit the trunk."

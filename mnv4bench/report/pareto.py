@@ -19,6 +19,8 @@ LOWEST, TALLEST = 2.1, 3.0
 """Inches of a panel, so that three fit a page."""
 LINE = 0.145
 """Inches of a line of the key."""
+NAME = 0.022
+"""Share of a panel's width that an upright name takes."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,17 @@ def untrained(results: Results, runtime: str) -> dict[str, float]:
 def _sizes(axis: Axes, found: dict[str, float]) -> None:
     """Mark networks without AP on the lower edge."""
     low, _ = axis.get_ylim()
-    for name, ms in found.items():
+    for ms in found.values():
         axis.plot(ms, low, marker="^", color=FRONT, markersize=4, clip_on=False, zorder=3)
+    left, right = axis.get_xlim()
+    free = left
+    for name, ms in sorted(found.items(), key=lambda item: item[1]):
+        # Names of networks that lie close stand side by side, in the triangles' order.
+        place = max(ms, free)
+        free = place + NAME * (right - left)
         axis.annotate(
             name,
-            (ms, low),
+            (place, low),
             xytext=(0, 4),
             textcoords="offset points",
             rotation=90,
