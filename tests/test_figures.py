@@ -229,4 +229,7 @@ def test_the_paper_tells_apart_what_starts_from_the_trunk(tmp_path: Path) -> Non
     assert words.protocol(whole).startswith("Every arm was trained from scratch")
     assert any("The shared trunk" in sentence for sentence in method.limits(found))
     fake.write_results(whole, tmp_path / "alone")
-    assert not any("trunk" in sentence for sentence in method.limits(collect(whole, tmp_path / "alone")))
+    alone = method.limits(collect(whole, tmp_path / "alone"))
+    assert not any("trunk" in sentence for sentence in alone)
+    for said in (method.limits(found), alone):
+        assert any(sentence.startswith("Arms that start from random weights had 7 epochs on ") for sentence in said)

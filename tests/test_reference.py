@@ -17,7 +17,7 @@ from mnv4bench.plan import Plan
 from mnv4bench.records import Dataset
 from mnv4bench.reference import FOLDER, REBUILT, chosen, names, plan_of, read
 from mnv4bench.report import write_tables
-from mnv4bench.report.measured import measured, references
+from mnv4bench.report.measured import apart_from_zero, measured, references
 from mnv4bench.reproduction.publishing import publish, refresh
 from mnv4bench.reproduction.restoring import check, unlike
 
@@ -122,6 +122,16 @@ def test_an_ablation_is_shown_as_each_reference_that_ran_it_measured_it(
     assert table.rows[0][1:] == table.rows[1][1:]
     assert [cell.text for cell in table.rows[0][1:3]] == ["psa − none", "+0.0191 [+0.0131, +0.0251]"]
     assert measured("uib", found) is None
+    each = found["tiny"].comparison.differences
+    apart = [d for d in each if d.mean is not None and abs(d.mean) > 0.006]  # half of every fake interval
+    assert 0 < len(apart) < len(each)
+    said, rows = apart_from_zero(found)
+    named = [(row[0].text, row[1].text) for row in rows.rows]
+    assert named == 2 * [(d.ablation, f"{d.arm} − {d.baseline}") for d in apart]
+    assert said == (
+        f"{2 * len(each)} comparisons with 3 seeds. {2 * len(apart)} of their 95\N{NO-BREAK SPACE}% intervals exclude "
+        f"zero; about {0.05 * 2 * len(each):.0f} would if no part had an effect."
+    )
 
 
 def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from mnv4bench.errors import Mnv4benchError
 from mnv4bench.files import read_json, write_text
 from mnv4bench.published.ledger import LedgerSummary
+from mnv4bench.reference import names, read
 from mnv4bench.report import findings, markdown, measured, outlook
 from mnv4bench.report.beside import beside
 from mnv4bench.report.blocks import verdicts
@@ -101,6 +102,20 @@ def elsewhere(path: Path) -> str:
     return "\n\n".join([markdown.bullets(found.which), markdown.table(found.table), *([apart] if found.apart else [])])
 
 
+def catalogue_in_short(path: Path) -> str:
+    """Return what stands out in all references of one preset.
+
+    Args:
+        path: the reference.json of one of them.
+    """
+    folder = path.parent.parent
+    preset = read(path.parent.name, folder).preset
+    said, rows = measured.apart_from_zero(
+        {name: measured.reference(folder / name) for name in names(folder) if read(name, folder).preset == preset}
+    )
+    return f"{said}\n\n{markdown.table(rows)}"
+
+
 def repeatability(content: Mapping[str, Any]) -> str:
     """Return what one network against copies of itself came out as."""
     rows = []
@@ -175,6 +190,7 @@ PASSAGES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "scenes": ("scenes/reference.json", outcome),
     "peers": ("full-peers/reference.json", outcome),
     "elsewhere": ("scenes/reference.json", elsewhere),
+    "catalogue": ("full-parts/reference.json", catalogue_in_short),
     "ledger": ("scenes/tables/ledger.json", _of(ledger)),
     "ledger_in_short": ("scenes/tables/ledger.json", _of(in_short)),
     "repeatability": ("benchmarks/latency_repeatability.json", _of(repeatability)),

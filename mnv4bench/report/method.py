@@ -27,6 +27,8 @@ SCHEDULES = {
     "cosine": "a cosine schedule after a warm-up",
 }
 OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum"}
+YOLOV10_EPOCHS, COCO_IMAGES = 500, 118_287
+"""YOLOv10, Table 14; COCO train2017. What a training from random weights has in the papers."""
 
 
 def data(results: Results) -> list[str]:
@@ -186,10 +188,20 @@ def limits(results: Results) -> list[str]:
     ]
     if preset.data.name == "coco":
         sentences[1] = "YOLOv10's published times are of a T4 GPU with TensorRT FP16, which is not what was timed here."
-    if any(results.plan.runs[run].start for arm in results.arms for run in arm.arm.runs.values()):
+    runs = [results.plan.runs[run] for arm in results.arms for run in arm.arm.runs.values()]
+    if any(run.start for run in runs):
         sentences.append(
             "The shared trunk was trained with the default detector's parts. It measures what a part adds to an "
             "already trained network, and may favour parts that suit the trunk."
+        )
+    images = results.data.record.train.count
+    short = sorted({run.train.epochs for run in runs if run.start is None})
+    if short and short[0] * images < YOLOV10_EPOCHS * COCO_IMAGES:
+        epochs = words.count(short[0], "epoch") if len(short) == 1 else f"{short[0]} to {short[-1]} epochs"
+        sentences.append(
+            f"Arms that start from random weights had {epochs} on {images} images, where YOLOv10 has "
+            f"{YOLOV10_EPOCHS} on COCO's {COCO_IMAGES}. What learns slowly, a large network above all, may have lost "
+            "to the schedule rather than to its baseline."
         )
     if len(preset.seeds) == 1:
         sentences.append("One seed cannot show how much another training would differ.")

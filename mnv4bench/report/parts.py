@@ -15,7 +15,7 @@ from mnv4bench.report.collect import ArmResult, Results
 from mnv4bench.report.pareto import group_label
 from mnv4bench.report.style import COLOURS, FAINT, WIDTH, figure
 
-NECK, DOWN = "///////", "......."
+NECK, DOWN = "///////", "-------"
 FILLS: dict[str, tuple[str, str]] = {
     "backbone": ("#444444", ""),
     "sppf": (COLOURS[4], ""),
