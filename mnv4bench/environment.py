@@ -21,6 +21,7 @@ PACKAGES = (
     "pycocotools",
     "fvcore",
     "onnxruntime",
+    "onnxruntime-gpu",
     "openvino",
     "nncf",
     "snakemake",

@@ -23,8 +23,15 @@ def set_up_process(threads: int) -> None:
     # A debugging aid that comes with it and took a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    without_tf32()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in another order
     keep_freed_memory()
+
+
+def without_tf32() -> None:
+    """Let a GPU compute float32 as float32, not as TF32, which keeps 10 bits of the mantissa: its scores would differ
+    from every other device's by more than a runtime is allowed."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def keep_freed_memory() -> bool:

@@ -72,7 +72,7 @@ class TrainSpec(Spec):
     augment: AugmentSpec = AugmentSpec()
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "amp"] = "fp32"
-    """amp: float16 autocast with loss scaling, on CUDA only."""
+    """fp32: without TF32 on a GPU. amp: float16 autocast with loss scaling, on CUDA only."""
     threads: int = Field(1, ge=1)
     """Threads of one training job; part of the spec, because it changes the order of additions and so the bits."""
     workers: int = Field(0, ge=0)

@@ -285,7 +285,7 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     trainer = Trainer(model, spec.train, extra, spec.loss)
     checkpoint = runs / run / CHECKPOINT
     if checkpoint.exists():
-        trainer.load_state(torch.load(checkpoint, map_location=spec.train.device, weights_only=True))
+        trainer.load_state(torch.load(checkpoint, map_location="cpu", weights_only=True))
     return trainer, batches
 
 

@@ -25,7 +25,7 @@ from torch import nn
 from mnv4bench.cost import deployed
 from mnv4bench.errors import DataError, Mnv4benchError
 from mnv4bench.latency import imports, int8, outputs
-from mnv4bench.latency.export import OPSET, append_nms, export
+from mnv4bench.latency.export import OPSET, append_nms, export, nothing
 from mnv4bench.latency.runtimes import RUNTIMES, Deployment, OnnxRuntime, OnnxRuntimeCuda, TensorRT, settings
 from mnv4bench.model_spec import ModelSpec, Read
 from mnv4bench.models import detector
@@ -330,17 +330,35 @@ def test_a_provider_that_is_not_built_in_is_named(
         runtime()
 
 
-def test_a_provider_that_does_not_start_is_not_replaced_silently(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fallen:
-        def __init__(self, *arguments: object, **options: object) -> None:
-            self.get_providers = lambda: ["CPUExecutionProvider"]
+def fallen(*_: object, **__: object) -> SimpleNamespace:
+    return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
 
+
+def refused(*_: object, **__: object) -> None:
+    raise RuntimeError("install TensorRT's libraries")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "session", "message"),
+    [
+        (OnnxRuntimeCuda, fallen, "^CUDAExecutionProvider does not start here, and CPUExecutionProvider would be"),
+        (TensorRT, refused, "^TensorrtExecutionProvider does not start here: install TensorRT's libraries$"),
+    ],
+)
+def test_a_provider_that_is_built_in_and_does_not_start_makes_its_runtime_absent(
+    runtime: type[OnnxRuntime], session: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     library = imports.onnxruntime()
-    monkeypatch.setattr(library, "get_available_providers", lambda: list(OnnxRuntimeCuda.providers))
-    runtime = OnnxRuntimeCuda()
-    runtime.onnxruntime = SimpleNamespace(SessionOptions=library.SessionOptions, InferenceSession=Fallen)
-    with pytest.raises(Mnv4benchError, match="CUDAExecutionProvider does not start here"):
-        runtime.load(Deployment(Tiny().eval(), SIDE, 1, "nms"))
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")  # to be put back
+    monkeypatch.setattr(library, "get_available_providers", lambda: list(TensorRT.providers))
+    monkeypatch.setattr(library, "InferenceSession", session)
+    with pytest.raises(Mnv4benchError, match=message):
+        runtime()
+
+
+def test_nothing_shows_that_a_provider_starts() -> None:
+    session = OnnxRuntime()._start(nothing())
+    assert session.run(None, {"image": np.ones(1, np.float32)}) == [1]
 
 
 def test_without_a_gpu_torch_cuda_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:

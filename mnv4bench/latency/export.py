@@ -59,6 +59,13 @@ def export(model: nn.Module, imgsz: int, nms: bool = False) -> onnx.ModelProto:
     return graph
 
 
+def nothing() -> onnx.ModelProto:
+    """Return a graph that hands on a number, to see whether a runtime starts."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("image", "output")]
+    graph = helper.make_graph([helper.make_node("Identity", ["image"], ["output"])], "nothing", ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+
+
 def append_nms(model: onnx.ModelProto) -> None:
     """Replace a raw "nms" output (1, 4 + classes, anchors) by "detections", in place: what `outputs.detections` finds.
 

@@ -11,6 +11,9 @@ import os
 import sys
 from typing import Any
 
+ERRORS, FATAL = 3, 4
+"""ONNX Runtime's levels of logging: what it still says."""
+
 
 def onnxruntime() -> Any:
     """Return ONNX Runtime.
@@ -20,7 +23,7 @@ def onnxruntime() -> Any:
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # its Privacy.md: before the library is initialised
     library = _import("onnxruntime", "pip install onnxruntime")
-    library.set_default_logger_severity(3)  # errors
+    library.set_default_logger_severity(ERRORS)
     return library
 
 

@@ -21,10 +21,11 @@ from torch import nn
 
 from mnv4bench.errors import Mnv4benchError
 from mnv4bench.latency import imports
-from mnv4bench.latency.export import export
+from mnv4bench.latency.export import export, nothing
 from mnv4bench.latency.int8 import quantise_onnx, quantise_openvino
 from mnv4bench.latency.outputs import Image, Output
 from mnv4bench.model_spec import Read
+from mnv4bench.process import without_tf32
 
 Precision = Literal["float32", "int8"]
 
@@ -93,7 +94,7 @@ class TorchCuda(Torch):
             raise Mnv4benchError("PyTorch sees no GPU")
 
     def load(self, network: Deployment) -> None:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        without_tf32()
         super().load(network)
 
 
@@ -114,15 +115,21 @@ class OnnxRuntime:
     def load(self, network: Deployment) -> None:
         options = self.onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = network.threads, 1
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = imports.ERRORS
         # Its threads wait for the next operator by spinning, as they do by default, but not beyond the end of a run:
         # there they would take the cores from whoever is timed next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        graph = self.graph(network).SerializeToString()
-        self.session = self.onnxruntime.InferenceSession(graph, options, providers=list(self.providers.items()))
-        wanted, used = next(iter(self.providers)), self.session.get_providers()
+        self.session = self._start(self.graph(network), options)
+
+    def _start(self, graph: onnx.ModelProto, options: Any = None) -> Any:
+        """Return a session that the wanted provider runs, not one that takes its place."""
+        session = self.onnxruntime.InferenceSession(
+            graph.SerializeToString(), options, providers=list(self.providers.items()), enable_fallback=0
+        )
+        wanted, used = next(iter(self.providers)), session.get_providers()
         if wanted not in used:
             raise Mnv4benchError(f"{wanted} does not start here, and {', '.join(used)} would be timed in its place")
+        return session
 
     def graph(self, network: Deployment) -> onnx.ModelProto:
         """Return what the session is made from."""
@@ -143,9 +150,9 @@ class OnnxRuntimeInt8(OnnxRuntime):
 
 
 class OnnxRuntimeCuda(OnnxRuntime):
-    """ONNX Runtime's CUDA provider in full float32.
+    """ONNX Runtime's CUDA provider in full float32, from the package onnxruntime-gpu.
 
-    Written from its documentation and never run: no machine with a GPU and onnxruntime-gpu was at hand.
+    It takes CUDA's libraries from PyTorch, which is imported first.
     """
 
     providers: ClassVar[dict[str, dict[str, str]]] = {
@@ -153,11 +160,21 @@ class OnnxRuntimeCuda(OnnxRuntime):
         "CPUExecutionProvider": {},
     }
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.onnxruntime.set_default_logger_severity(imports.FATAL)  # the error tells
+        try:
+            self._start(nothing())  # a provider can be built in and lack the libraries that it loads
+        except RuntimeError as error:
+            raise Mnv4benchError(f"{next(iter(self.providers))} does not start here: {error}") from error
+        finally:
+            self.onnxruntime.set_default_logger_severity(imports.ERRORS)
+
 
 class TensorRT(OnnxRuntimeCuda):
     """TensorRT in full float32, through ONNX Runtime's provider for it.
 
-    Written from its documentation and never run: no machine with a GPU and TensorRT was at hand.
+    Written from its documentation; only its absence was ever seen, as no machine with TensorRT was at hand.
     """
 
     graph_nms: ClassVar[bool] = False
@@ -167,10 +184,10 @@ class TensorRT(OnnxRuntimeCuda):
     }
 
     def __init__(self) -> None:
-        super().__init__()
         # TF32 off in NVIDIA's libraries, among whose provider options none is documented for it. Where this comes too
         # late, outputs differ from the scored model's by more than is allowed, and the arms are reported instead.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+        super().__init__()
 
 
 class OpenVino:
