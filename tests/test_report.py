@@ -377,7 +377,7 @@ def test_ratios_are_printed_to_the_digit_that_their_interval_reaches(low: float,
     ("verdict", "text"),
     [
         ("faster", "0.93 [0.91, 0.95] faster"),
-        ("same", "0.93 [0.91, 0.95] same (MDE 2.4\N{NO-BREAK SPACE}%)"),
+        ("same", "0.93 [0.91, 0.95] unresolved (MDE 2.4\N{NO-BREAK SPACE}%)"),
         ("suppressed", "0.93 [0.91, 0.95] suppressed"),
         ("identical", "identical network"),
         (None, "0.93 [0.91, 0.95] –"),
@@ -386,6 +386,24 @@ def test_ratios_are_printed_to_the_digit_that_their_interval_reaches(low: float,
 def test_a_time_cell_has_the_ratio_and_its_verdict(verdict: str | None, text: str) -> None:
     row = timed(ratio=0.93, ratio_low=0.91, ratio_high=0.95, resolution=0.024, verdict=verdict)
     assert say.ratio_and_speed(row) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.97, 1.03, "same"),  # equal times are not excluded
+        (0.985, 0.995, "same"),  # excluded, and a difference of the MDE is too
+        (1.005, 1.015, "same"),
+        (0.96, 0.99, "unresolved"),
+        (1.01, 1.04, "unresolved"),
+        (1.03, 1.04, "unresolved"),  # sessions disagree
+        (1 / 1.02, 0.99, "same"),
+        (None, None, "same"),
+    ],
+)
+def test_no_verdict_on_time_is_same_or_unresolved(low: float | None, high: float | None, word: str) -> None:
+    row = timed(ratio=1.0, ratio_low=low, ratio_high=high, resolution=0.02, verdict="same")
+    assert say.speed(row) == f"{word} (MDE 2\N{NO-BREAK SPACE}%)"
 
 
 def test_latency_csv_has_every_row_and_tables_only_the_first_thread_count(healthy: tuple[Plan, Path]) -> None:

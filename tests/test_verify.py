@@ -7,7 +7,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from statistics import NormalDist, stdev
+from statistics import stdev
 
 import fake_results as fake
 import pytest
@@ -20,7 +20,7 @@ from mnv4bench.reference import RECORD, Reference
 from mnv4bench.report import write_tables
 from mnv4bench.reproduction.sides import Side
 from mnv4bench.reproduction.verified import TABLE, as_markdown, differing, sentences, write_verified
-from mnv4bench.reproduction.verifying import COSTS, MANY, Cell, closest, counts, verify
+from mnv4bench.reproduction.verifying import COSTS, Cell, closest, counts, verify
 
 Edit = Callable[[dict[str, str]], None]
 
@@ -70,7 +70,7 @@ def cell(cells: list[Cell], ablation: str, arm: str, quantity: str) -> Cell:
 
 def test_a_copy_agrees_in_every_cell_to_the_byte(sides: tuple[Side, Side]) -> None:
     cells = verify(*sides)
-    assert {one.verdict for one in cells} == {"agree"}
+    assert {one.verdict for one in cells if "openvino" not in one.quantity} == {"agree"}  # which is unstable
     assert cell(cells, "psa", "psa", "bytes").here == "3 of 3 runs the same to the byte"
     assert {one.quantity for one in cells if one.arm == "psa"} >= {"AP", "ΔAP", "params_M", "flops_G"}
     assert any(one.quantity.startswith("time over baseline, torch, 2 threads") for one in cells)
@@ -137,22 +137,52 @@ def test_costs_are_equal_or_differ(sides: tuple[Side, Side]) -> None:
     assert cell(cells, "psa", "psa", "flops_G").verdict == "agree"
 
 
-def test_times_are_judged_on_the_same_processor_only(sides: tuple[Side, Side]) -> None:
-    here, reference = sides
-    path = here.folder / "latency/latency.json"
+def retime(side: Side, **fields: object) -> Side:
+    """Return a side on whose disk psa was timed otherwise in torch."""
+    path = side.folder / "latency/latency.json"
     record = read_json(path)
     for row in record["rows"]:
         if row["arm"] == "psa/psa" and row["runtime"] == "torch" and row["ratio"]:
-            row.update({name: 1.5 * row[name] for name in ("ratio", "ratio_low", "ratio_high")})
+            row.update(fields)
     write_json(path, record)
-    quantity = "time over baseline, torch, 1 thread"
-    assert cell(verify(Side(here.folder), reference), "psa", "psa", quantity).verdict == "differ"
+    return Side(side.folder)
+
+
+IN_TORCH = "time over baseline, torch, 1 thread"
+
+
+def test_times_are_judged_on_the_same_processor_only(sides: tuple[Side, Side]) -> None:
+    here, reference = sides
+    here = retime(here, ratio=1.5, ratio_low=1.49, ratio_high=1.51)
+    assert cell(verify(here, reference), "psa", "psa", IN_TORCH).verdict == "differ"
+    record = read_json(here.folder / "latency/latency.json")
     record["environment"]["cpu"] = "another machine"
-    write_json(path, record)
-    found = cell(verify(Side(here.folder), reference), "psa", "psa", quantity)
+    write_json(here.folder / "latency/latency.json", record)
+    found = cell(verify(Side(here.folder), reference), "psa", "psa", IN_TORCH)
     assert found.verdict == "not comparable"
     assert "another machine" in found.reason
-    assert found.here == pytest.approx(1.5 * float(found.reference or 0))
+    assert found.here == 1.5
+
+
+@pytest.mark.parametrize(("sessions", "verdict"), [(4, "agree"), (8, "differ")])
+def test_an_interval_of_few_sessions_is_no_narrower_than_the_resolution(
+    sessions: int, verdict: str, sides: tuple[Side, Side], tmp_path: Path
+) -> None:
+    here, reference = sides
+    shutil.copytree(reference.folder, tmp_path / "reference")
+    timed = [
+        retime(side, ratio=ratio, ratio_low=ratio - 0.005, ratio_high=ratio + 0.005, resolution=0.1)
+        for side, ratio in ((here, 1.06), (Side(tmp_path / "reference"), 0.94))
+    ]
+    both = [retime(side, ratio_sessions=[1.0] * sessions) for side in timed]
+    assert cell(verify(both[0], both[1]), "psa", "psa", IN_TORCH).verdict == verdict
+
+
+@pytest.mark.parametrize("verdict", ["unstable", "suppressed"])
+def test_a_ratio_that_cannot_be_summed_up_is_not_compared(verdict: str, sides: tuple[Side, Side]) -> None:
+    here = retime(sides[0], verdict=verdict, ratio=1.5, ratio_sessions=[])
+    found = cell(verify(here, sides[1]), "psa", "psa", IN_TORCH)
+    assert (found.verdict, found.reason) == ("not comparable", f"{verdict} on one side")
 
 
 def test_another_training_is_named_by_its_fields(sides: tuple[Side, Side]) -> None:
@@ -232,7 +262,3 @@ def test_of_references_that_share_no_training_one_on_the_same_data_is_closest(
         write_json(path, {**spec, "data": {**spec["data"], "name": "bccd"}})
     train_otherwise(here)
     assert closest(here, tmp_path / "references").folder.name == "drawn"
-
-
-def test_the_normal_quantile_is_reached() -> None:
-    assert stats.student_t_quantile(0.975, MANY) == pytest.approx(NormalDist().inv_cdf(0.975), rel=1e-5)

@@ -17,14 +17,13 @@ from typing import Any, Literal
 
 from mnv4bench import stats
 from mnv4bench.errors import Mnv4benchError
+from mnv4bench.latency.estimates import MANY
 from mnv4bench.records import LatencyRow, Record
 from mnv4bench.reference import FOLDER, names
 from mnv4bench.reproduction.sides import ArmRow, Label, Side, alike, machine_in_words, reference_side, same_processor
 
 ALPHA = 0.05
 COSTS = ("params_M", "train_params_M", "flops_G", "conv_flops_G", "activations_M")
-MANY = 1e6
-"""Degrees of freedom of an interval whose own are not known: Student's t is the normal distribution there."""
 
 Agreement = Literal["agree", "differ", "not comparable"]
 
@@ -215,8 +214,11 @@ def _times(label: Label, here: Side, reference: Side) -> Iterator[Cell | _Noisy]
 def _time(cell: Cell, ours: LatencyRow, theirs: LatencyRow, here: Side, reference: Side) -> Cell | _Noisy:
     if ours.verdict == theirs.verdict == "identical":
         return cell.model_copy(update={"verdict": "agree", "reason": "the baseline's network, on both sides"})
-    bounds = [_log_interval(row) for row in (ours, theirs)]
-    if not all(bounds) or "suppressed" in (ours.verdict, theirs.verdict):
+    for row in (ours, theirs):
+        if row.verdict in ("suppressed", "unstable"):
+            return cell.model_copy(update={"reason": f"{row.verdict} on one side"})
+    a, b = _log_ratio(ours), _log_ratio(theirs)
+    if a is None or b is None:
         return cell.model_copy(update={"reason": "no ratio with an interval on one side"})
     environments = here.latency.environment, reference.latency.environment
     if not same_processor(*environments):
@@ -224,22 +226,35 @@ def _time(cell: Cell, ours: LatencyRow, theirs: LatencyRow, here: Side, referenc
         return cell.model_copy(update={"reason": f"another machine: {machines[0]} here, {machines[1]} there"})
     if not (here.latency.comparable and reference.latency.comparable):
         return cell.model_copy(update={"reason": "a machine was busy"})
-    (a, a_se), (b, b_se) = (bound for bound in bounds if bound is not None)
-    least = max(row.resolution or 0.0 for row in (ours, theirs))
     return _Noisy(
         cell.model_copy(update={"reason": "the same kind of processor"}),
-        abs(a - b),
-        math.hypot(a_se, b_se),
-        MANY,
-        least,
+        abs(a.value - b.value),
+        math.sqrt(a.variance + b.variance),
+        stats.satterthwaite([(a.variance, a.df), (b.variance, b.df)]),
+        least=max(row.resolution or 0.0 for row in (ours, theirs)),
     )
 
 
-def _log_interval(row: LatencyRow) -> tuple[float, float] | None:
-    """Return the logarithm of a ratio and its standard error, from the 95 % interval."""
+@dataclass(frozen=True)
+class _LogRatio:
+    value: float
+    variance: float
+    df: float
+
+
+def _log_ratio(row: LatencyRow) -> _LogRatio | None:
+    """Return the logarithm of a ratio of times; None where it has no interval.
+
+    The interval of fewer than five sessions is one of rounds, without what another process would shift. That is in the
+    resolution, so there the wider of the two counts.
+    """
     if row.ratio is None or row.ratio_low is None or row.ratio_high is None:
         return None
-    return math.log(row.ratio), math.log(row.ratio_high / row.ratio_low) / (2 * stats.student_t_quantile(0.975, MANY))
+    half, sessions = math.log(row.ratio_high / row.ratio_low) / 2, len(row.ratio_sessions)
+    df = sessions - 1
+    if sessions < MANY:
+        df, half = sessions, max(half, math.log1p(row.resolution or 0.0))
+    return _LogRatio(math.log(row.ratio), (half / stats.student_t_quantile(0.975, df)) ** 2, df)
 
 
 def counts(cells: Iterable[Cell]) -> dict[Agreement, int]:
