@@ -1,6 +1,6 @@
 """How far the stopwatch can be trusted: one network against copies of itself, on an idle machine and on a busy one.
 
-    python benchmarks/latency_repeatability.py [--rounds 16] [--sessions 12] [--busy-sessions 5]
+    python benchmarks/latency_repeatability.py [--rounds 24] [--sessions 8] [--busy-sessions 5]
 
 Three parts, one run:
 - idle: the small detector and copies A′ of it in every CPU runtime, by the protocol of mnv4bench.latency. Wanted: the

@@ -52,10 +52,10 @@ class LatencySpec(Spec):
     threads: tuple[int | Literal["all"], ...] = (1,)
     """Thread counts, each with sessions of its own; tables and verdicts are about the first."""
     images: int = Field(32, ge=1)
-    sessions: int = Field(12, ge=1)
+    sessions: int = Field(8, ge=1)
     """Fresh processes; from five on, their scatter makes the interval. Where networks lie in memory differs between
     processes by more than rounds differ within one, so sessions are worth more than rounds."""
-    rounds: int = Field(16, ge=1)
+    rounds: int = Field(24, ge=1)
     """In each session; every arm has one turn in each."""
     blocks: int = Field(3, ge=1)
     """Timed blocks in each turn; the fastest counts."""
