@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from mnv4bench.latency.noise import SMALLEST
 from mnv4bench.records import LatencyRow
 from mnv4bench.report import words
 from mnv4bench.report.collect import Results
@@ -88,16 +89,16 @@ def speed(row: LatencyRow | None) -> str:
     if row.verdict == "identical":
         return "identical network"
     if row.verdict == "same" and row.resolution is not None:
-        return f"{'unresolved' if _unresolved(row, row.resolution) else 'same'} (MDE {words.share(row.resolution)})"
+        return f"{'unresolved' if _unresolved(row) else 'same'} (MDE {words.share(row.resolution)})"
     return row.verdict
 
 
-def _unresolved(row: LatencyRow, resolution: float) -> bool:
-    """Whether the interval excludes equal times and reaches beyond the resolution: neither shown nor made unlikely."""
+def _unresolved(row: LatencyRow) -> bool:
+    """Whether the interval excludes equal times and a difference that matters lies in it."""
     if row.ratio_low is None or row.ratio_high is None:
         return False
-    above = 1 < row.ratio_low and 1 + resolution < row.ratio_high
-    return above or (row.ratio_high < 1 and row.ratio_low < 1 / (1 + resolution))
+    slower = row.ratio_low > 1 and row.ratio_high > 1 + SMALLEST
+    return slower or (row.ratio_high < 1 and row.ratio_low < 1 / (1 + SMALLEST))
 
 
 def ratio(row: LatencyRow | None) -> str:
@@ -153,10 +154,10 @@ def speed_legend() -> dict[str, str]:
     return {
         "faster, slower": "the whole interval of the paired ratio lies beyond the MDE of times, every session agrees, "
         "and so does the test after Holm's adjustment; that MDE is what two copies of one network can differ by, never "
-        "less than a fixed floor.",
-        "unresolved": "the interval excludes equal times and reaches beyond that MDE, but not as a whole or not in every "
-        "session: timing for longer would tell.",
-        "same": "none of these: no difference of that size was shown, which is no proof of equal times.",
+        f"less than a floor of {words.percent(SMALLEST)}.",
+        "unresolved": "the interval excludes equal times and reaches beyond that floor, but does not pass: timing for "
+        "longer would tell.",
+        "same": "no difference was shown, which is no proof of equal times.",
         "unstable": "the rounds disagree too much to judge.",
         "suppressed": "no session was fit for a verdict; the numbers are kept.",
         "identical network": "both arms deploy the same network.",
