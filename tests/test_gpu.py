@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import SIDE, spread, tiny_dataset, tiny_run, train_until_killed
-from tiny_network import PHOTOS, Tiny, loaded
+from helpers import SIDE, tiny_dataset, tiny_run, train_until_killed
+from tiny_network import PHOTOS, check_suppression_in_the_graph, lively, loaded
 
 from mnv4bench.cost import deployed
 from mnv4bench.errors import Mnv4benchError
@@ -18,8 +18,7 @@ from mnv4bench.files import read_json, write_json
 from mnv4bench.latency import GPU_RUNTIMES, outputs
 from mnv4bench.latency.agreement import scored, unexplained
 from mnv4bench.latency.runtimes import RUNTIMES
-from mnv4bench.model_spec import ModelSpec, Read
-from mnv4bench.models import detector
+from mnv4bench.model_spec import Read
 from mnv4bench.process import set_up_process
 from mnv4bench.spec import DistillSpec, RunSpec
 from mnv4bench.train import prepare, train
@@ -74,12 +73,6 @@ def test_a_killed_run_ends_with_the_same_bytes(
         assert (tmp_path / "one" / "run" / name).read_bytes() == (tmp_path / "other" / "run" / name).read_bytes(), name
 
 
-def lively(read: Read) -> Any:
-    model = detector.build(ModelSpec(), 2, read=read)
-    spread(model)
-    return model.eval()
-
-
 def test_scoring_finds_what_the_cpu_finds(data: Path, tmp_path: Path) -> None:
     set_up_process(1)
     images = read_json(data / "annotations/val.json")["images"]
@@ -93,16 +86,19 @@ def test_scoring_finds_what_the_cpu_finds(data: Path, tmp_path: Path) -> None:
             assert unexplained(gpu[image], cpu[image], SIDE) == 0
 
 
-@pytest.mark.parametrize("name", GPU_RUNTIMES)
-@pytest.mark.parametrize("read", ["nms", "nms_free"])
-def test_gpu_runtimes_agree_with_the_unfused_network(name: str, read: Read) -> None:
+def present(name: str) -> str:
     try:
         RUNTIMES[name]()
     except (ImportError, Mnv4benchError) as absent:
         pytest.skip(str(absent))
+    return name
+
+
+@pytest.mark.parametrize("name", GPU_RUNTIMES)
+@pytest.mark.parametrize("read", ["nms", "nms_free"])
+def test_gpu_runtimes_agree_with_the_unfused_network(name: str, read: Read) -> None:
     model = lively(read)
-    network = deployed(model)
-    runtime = loaded(name, network, read)
+    runtime = loaded(present(name), deployed(model), read)
     for photo in PHOTOS:
         with torch.inference_mode():
             expected = model(torch.from_numpy(photo)[None])[0][0].numpy()
@@ -111,12 +107,4 @@ def test_gpu_runtimes_agree_with_the_unfused_network(name: str, read: Read) -> N
 
 @pytest.mark.parametrize("name", [name for name in GPU_RUNTIMES if RUNTIMES[name].graph_nms])
 def test_suppression_in_the_graph_finds_what_it_finds_outside(name: str) -> None:
-    try:
-        plain = loaded(name, Tiny().eval())
-    except (ImportError, Mnv4benchError) as absent:
-        pytest.skip(str(absent))
-    whole = loaded(name, Tiny().eval(), graph=True)
-    for photo in PHOTOS:
-        expected = outputs.detections(plain(photo), "nms")
-        assert 10 < len(expected) < 128  # of 64 anchors × 2 classes
-        assert np.array_equal(whole(photo), expected)
+    check_suppression_in_the_graph(present(name))

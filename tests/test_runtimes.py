@@ -17,9 +17,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers import spread
 from onnx import helper
-from tiny_network import CPU, PHOTOS, SIDE, Tiny, loaded
+from tiny_network import CPU, PHOTOS, SIDE, Tiny, check_suppression_in_the_graph, lively, loaded
 from torch import nn
 
 from mnv4bench.cost import deployed
@@ -27,8 +26,7 @@ from mnv4bench.errors import DataError, Mnv4benchError
 from mnv4bench.latency import imports, int8, outputs
 from mnv4bench.latency.export import OPSET, append_nms, export, nothing
 from mnv4bench.latency.runtimes import RUNTIMES, Deployment, OnnxRuntime, OnnxRuntimeCuda, TensorRT, settings
-from mnv4bench.model_spec import ModelSpec, Read
-from mnv4bench.models import detector
+from mnv4bench.model_spec import Read
 from mnv4bench.nms import read_nms
 
 FLOAT = CPU[:3]
@@ -41,12 +39,6 @@ def _same_threads_afterwards() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def lively(read: Read) -> nn.Module:
-    model = detector.build(ModelSpec(), 2, read=read)
-    spread(model)
-    return model.eval()
 
 
 # What is computed
@@ -77,11 +69,7 @@ def test_an_output_belongs_to_the_caller(name: str) -> None:
 
 @pytest.mark.parametrize("name", IN_GRAPH)
 def test_suppression_in_the_graph_finds_what_it_finds_outside(name: str) -> None:
-    plain, whole = loaded(name, Tiny().eval()), loaded(name, Tiny().eval(), graph=True)
-    for photo in PHOTOS:
-        expected = outputs.detections(plain(photo), "nms")
-        assert 10 < len(expected) < 128  # of 64 anchors × 2 classes
-        assert np.array_equal(whole(photo), expected)
+    check_suppression_in_the_graph(name)
 
 
 # Suppression in the graph

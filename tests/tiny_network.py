@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
-from helpers import SIDE, images
+from helpers import SIDE, images, spread
 from torch import Tensor, nn
 
+from mnv4bench.latency import outputs
 from mnv4bench.latency.runtimes import RUNTIMES, Deployment, Runtime
-from mnv4bench.model_spec import Read
+from mnv4bench.model_spec import ModelSpec, Read
+from mnv4bench.models import detector
 
 CPU = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
 PHOTOS = list(images(4, SIDE).numpy())
@@ -42,8 +45,24 @@ class Tiny(nn.Module):
         return torch.cat([torch.cat([place, size], 1), scores], 1), None
 
 
+def lively(read: Read) -> nn.Module:
+    """Return the default detector with scores that differ, in eval mode."""
+    model = detector.build(ModelSpec(), 2, read=read)
+    spread(model)
+    return model.eval()
+
+
 def loaded(name: str, model: nn.Module, read: Read = "nms", threads: int = 1, graph: bool = False) -> Runtime:
     runtime = RUNTIMES[name]()
     calibration = PHOTOS if runtime.precision == "int8" else ()
     runtime.load(Deployment(copy.deepcopy(model), SIDE, threads, read, calibration, graph))
     return runtime
+
+
+def check_suppression_in_the_graph(name: str) -> None:
+    """Assert that a runtime's graph finds what is found outside it."""
+    plain, whole = loaded(name, Tiny().eval()), loaded(name, Tiny().eval(), graph=True)
+    for photo in PHOTOS:
+        expected = outputs.detections(plain(photo), "nms")
+        assert 10 < len(expected) < 128  # of 64 anchors × 2 classes
+        assert np.array_equal(whole(photo), expected)
