@@ -29,8 +29,10 @@ def set_up_process(threads: int) -> None:
 
 
 def without_tf32() -> None:
-    """Let a GPU compute float32 as float32, not as TF32, which keeps 10 bits of the mantissa: its scores would differ
-    from every other device's by more than a runtime is allowed."""
+    """Let a GPU compute float32 as float32, not as TF32, which keeps ten bits of the mantissa.
+
+    With it, scores differ from every other device's by more than a runtime is allowed.
+    """
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
