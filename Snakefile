@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from mnv4bench.data import key
-from mnv4bench.reference import chosen, names
+from mnv4bench.reference.plans import chosen
+from mnv4bench.results.reference import names
 
 ALLOWED = ["preset", "only", "seeds", "reference"]
 unknown = sorted(set(config) - set(ALLOWED))

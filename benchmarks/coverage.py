@@ -41,12 +41,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench import matches, plan, stats
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json, write_json
-from mnv4bench.matches import MatchRecords
-from mnv4bench.report.compare import LEVEL, Comparison
-from mnv4bench.resampling import average_precision, bootstrap_ap
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.results import matches
+from mnv4bench.results.comparison import Comparison
+from mnv4bench.results.matches import MatchRecords
+from mnv4bench.spec import plan
+from mnv4bench.statistics import small_samples as stats
+from mnv4bench.statistics.bootstrap import average_precision, bootstrap_ap
+from mnv4bench.statistics.compare import LEVEL
 
 Floats = NDArray[np.float64]
 Key = tuple[str, str]

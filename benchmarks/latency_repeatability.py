@@ -30,16 +30,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mnv4bench.environment import environment
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.files import write_json
-from mnv4bench.latency import analysis
-from mnv4bench.latency.analysis import Judged
-from mnv4bench.latency.candidates import Candidate, Catalogued
-from mnv4bench.latency.machine import BUSY, busy_cores
-from mnv4bench.latency.protocol import Schedule
-from mnv4bench.latency.session import Task, in_new_process
-from mnv4bench.plan import LatencySpec
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import write_json
+from mnv4bench.latency.analyse import analysis
+from mnv4bench.latency.analyse.analysis import Judged
+from mnv4bench.latency.measure.candidates import Candidate, Catalogued
+from mnv4bench.latency.measure.protocol import Schedule
+from mnv4bench.latency.measure.session import Task, in_new_process
+from mnv4bench.machine.environment import environment
+from mnv4bench.machine.load import BUSY, busy_cores
+from mnv4bench.spec.plan import LatencySpec
 
 MODEL = "mnv4-yolov10n"
 SIDE = 160
@@ -112,10 +112,10 @@ def sequential(images: tuple[tuple[int, Path], ...]) -> dict[str, float]:
 def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list[float]]:
     import torch
 
-    from mnv4bench.cost import deployed
-    from mnv4bench.images import letterbox
-    from mnv4bench.latency.runtimes import RUNTIMES as REGISTRY
-    from mnv4bench.latency.runtimes import Deployment
+    from mnv4bench.cost.arms import deployed
+    from mnv4bench.data.letterbox import letterbox
+    from mnv4bench.latency.runtimes.runtimes import RUNTIMES as REGISTRY
+    from mnv4bench.latency.runtimes.runtimes import Deployment
     from mnv4bench.models import build
 
     torch.set_num_threads(1)

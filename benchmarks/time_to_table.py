@@ -49,8 +49,8 @@ import yaml
 from train_throughput import yolo_labels
 
 from mnv4bench.data import key
-from mnv4bench.files import read_json, write_json, write_text
-from mnv4bench.plan import PRESETS, Plan, load
+from mnv4bench.io.files import read_json, write_json, write_text
+from mnv4bench.spec.plan import PRESETS, Plan, load
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESET = "time_to_table"
@@ -137,7 +137,7 @@ def trainings(plan: Plan) -> Iterator[dict[str, Any]]:
 
 def theirs(data: Path, jobs: list[dict[str, Any]], settings: dict[str, Any], report: Path) -> None:
     """Train and validate every job in this process; write how long each took and what it scored."""
-    from mnv4bench.torchvision_ops import provide
+    from mnv4bench.models.torchvision_ops import provide
 
     provide()  # ultralytics' trainer imports torchvision
 
@@ -165,8 +165,8 @@ def train(job: dict[str, Any], data: Path, settings: dict[str, Any], folder: Pat
     """Train one job by ultralytics; return its last checkpoint."""
     from ultralytics.models.yolo.detect import DetectionTrainer
 
-    from mnv4bench.model_spec import ModelSpec
     from mnv4bench.models import detector
+    from mnv4bench.spec.model import ModelSpec
 
     class Trainer(DetectionTrainer):
         def get_model(self, cfg=None, weights=None, verbose=True):  # type: ignore[no-untyped-def]
@@ -301,7 +301,7 @@ def main() -> None:
     for label, value in found.items():
         print(f"{label}: {value:.2f} ×")
 
-    from mnv4bench.environment import environment as machine
+    from mnv4bench.machine.environment import environment as machine
 
     write_json(
         ROOT / "results" / "benchmarks" / "time_to_table.json",

@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mnv4bench.files import read_json, write_json
+from mnv4bench.io.files import read_json, write_json
 
 MODEL = "mnv4-yolov10n"
 IMGSZ, BATCH = 160, 16
@@ -33,13 +33,13 @@ def ours(data: Path, epochs: int, report: Path) -> None:
     """Train one one-thread job and write (images, seconds) after the warm-up epoch."""
     import torch
 
-    from mnv4bench.batches import Batches, training_set
+    from mnv4bench.machine.process import set_up_process
     from mnv4bench.models import build
     from mnv4bench.models.yolo import hyperparameters
-    from mnv4bench.process import set_up_process
-    from mnv4bench.records import Dataset
-    from mnv4bench.spec import AugmentSpec, DataSpec, TrainSpec
-    from mnv4bench.train import Trainer, fit
+    from mnv4bench.results.dataset import Dataset
+    from mnv4bench.spec.run import AugmentSpec, DataSpec, TrainSpec
+    from mnv4bench.train.batches import Batches, training_set
+    from mnv4bench.train.loop import Trainer, fit
 
     spec = TrainSpec(epochs=epochs, batch=BATCH, augment=AugmentSpec(mosaic=1.0))
     set_up_process(spec.threads)
@@ -56,8 +56,8 @@ def ours(data: Path, epochs: int, report: Path) -> None:
 def theirs(data: Path, epochs: int, report: Path, as_it_comes: bool) -> None:
     """Train by ultralytics' DetectionTrainer and write (images, seconds) after the warm-up epoch."""
     from mnv4bench.models import build
-    from mnv4bench.records import Dataset
-    from mnv4bench.torchvision_ops import provide
+    from mnv4bench.models.torchvision_ops import provide
+    from mnv4bench.results.dataset import Dataset
 
     provide()  # ultralytics' trainer imports torchvision
 
@@ -116,7 +116,7 @@ def rate(side: str, data: Path, epochs: int, jobs: int) -> float:
 
 def yolo_labels(data: Path) -> None:
     """Write the same boxes as YOLO text labels, for ultralytics' loader."""
-    from mnv4bench.records import Dataset
+    from mnv4bench.results.dataset import Dataset
 
     dataset = Dataset.model_validate(read_json(data / "dataset.json"))
     for name, split in (("train", dataset.train), ("val", dataset.val)):
@@ -152,7 +152,7 @@ def main() -> None:
         return theirs(options.data, options.epochs, options.report, options.side == "as_it_comes")
 
     from mnv4bench.data import prepare
-    from mnv4bench.spec import DataSpec
+    from mnv4bench.spec.run import DataSpec
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else multiprocessing.cpu_count()
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from mnv4bench.files import read_json, write_json
+from mnv4bench.io.files import read_json, write_json
 
 STAMP = re.compile(r"^\[(\w{3} \w{3} +\d+ [\d:]+ \d{4})\]$")
 

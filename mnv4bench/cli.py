@@ -8,14 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv4bench.cores import usable_cores
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.expected import expected, in_words
-from mnv4bench.plan import ABLATIONS, PRESETS, AblationSpec, Plan, latency_spec, load
-from mnv4bench.reference import FOLDER, REBUILT, chosen, plan_of
-from mnv4bench.scaffold import new_ablation
+from mnv4bench.eta import expected, in_words
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.machine.cores import usable_cores
+from mnv4bench.reference.plans import chosen, plan_of
+from mnv4bench.results.reference import FOLDER, REBUILT
+from mnv4bench.spec.plan import ABLATIONS, PRESETS, AblationSpec, Plan, latency_spec, load
+from mnv4bench.spec.scaffold import new_ablation
+from mnv4bench.spec.yamlfile import YamlFile
 from mnv4bench.steps import STEPS, Context
-from mnv4bench.yamlfile import YamlFile
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -176,7 +177,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _check_figures(path: Path) -> None:
-    from mnv4bench.published.cited import check_cited
+    from mnv4bench.ledger.cited import check_cited
 
     file = YamlFile(path)
     check_cited(file, file.parse(AblationSpec))
@@ -219,17 +220,17 @@ def _ledger(options: argparse.Namespace) -> None:
 
 
 def _docs(options: argparse.Namespace) -> None:
-    from mnv4bench.report import generated
+    from mnv4bench.report.docs import generated
 
     for path in generated.refresh():
         print(path)
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from mnv4bench.reference import read
-    from mnv4bench.reproduction.sides import Side, reference_side
-    from mnv4bench.reproduction.verified import TABLE, differing, sentences, write_verified
-    from mnv4bench.reproduction.verifying import closest, counts, verify
+    from mnv4bench.reference.sides import Side, reference_side
+    from mnv4bench.reference.verify import closest, counts, verify
+    from mnv4bench.report.verified import TABLE, differing, sentences, write_verified
+    from mnv4bench.results.reference import read
 
     here = Side(options.results)
     if options.reference:
@@ -245,7 +246,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from mnv4bench.reproduction.publishing import publish, refresh
+    from mnv4bench.reference.publish import publish, refresh
 
     target = FOLDER / options.name
     if options.rebuilt:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.files import read_json, write_text
-from mnv4bench.plan import Plan
-from mnv4bench.records import Dataset, Metrics
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json, write_text
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.metrics import Metrics
+from mnv4bench.spec.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -51,45 +52,45 @@ def data(context: Context) -> None:
 
 def train(context: Context) -> None:
     """Train and score a run in one process, which has loaded its libraries and its images once."""
-    from mnv4bench.train import train
+    from mnv4bench.train.loop import train
 
     train(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
     evaluate(context)
 
 
 def evaluate(context: Context) -> None:
-    from mnv4bench.evaluate import evaluate
+    from mnv4bench.evaluate.detections import evaluate
 
     evaluate(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
 
 
 def cost(context: Context) -> None:
-    from mnv4bench.cost import write_cost
+    from mnv4bench.cost.arms import write_cost
 
     dataset = Dataset.model_validate(read_json(context.data / "dataset.json"))
     write_cost(context.plan, len(dataset.classes), context.results / "cost.json")
 
 
 def latency(context: Context) -> None:
-    from mnv4bench.latency import measure
+    from mnv4bench.latency.campaign import measure
 
     measure(context.plan, context.results, context.data)
 
 
 def compare(context: Context) -> None:
-    from mnv4bench.report import compare
+    from mnv4bench.statistics.compare import compare
 
     compare(context.plan, context.results)
 
 
 def tables(context: Context) -> None:
-    from mnv4bench.report import write_tables
+    from mnv4bench.report.tables.tables import write_tables
 
     write_tables(context.plan, context.results)
 
 
 def figures(context: Context) -> None:
-    from mnv4bench.report import write_figures
+    from mnv4bench.report.figures.figures import write_figures
 
     write_figures(context.plan, context.results, pictures=context.reference is None)
 
@@ -107,7 +108,7 @@ def sizes(context: Context) -> None:
 
 
 def paper(context: Context) -> None:
-    from mnv4bench.report import write_paper
+    from mnv4bench.report.paper.paper import write_paper
 
     write_paper(context.plan, context.results)
 
@@ -119,8 +120,8 @@ def ledger(context: Context) -> None:
 
 
 def claims(context: Context) -> None:
-    from mnv4bench.latency import first_images
-    from mnv4bench.published.times import measure
+    from mnv4bench.latency.campaign import first_images
+    from mnv4bench.ledger.times import measure
     from mnv4bench.report.ledger import CLAIMED_TIMES
 
     dataset = Dataset.model_validate(read_json(context.data / "dataset.json"))
@@ -128,18 +129,18 @@ def claims(context: Context) -> None:
 
 
 def restore(context: Context) -> None:
-    from mnv4bench.reference import FOLDER
-    from mnv4bench.reproduction.restoring import restore
+    from mnv4bench.reference.rebuild import restore
+    from mnv4bench.results.reference import FOLDER
 
     restore(context.plan, FOLDER / str(context.reference), context.results)
 
 
 def verify(context: Context) -> None:
     """Write tables/verify.{md,csv}; what differs makes `complete` fail."""
-    from mnv4bench.reference import names
-    from mnv4bench.reproduction.sides import Side
-    from mnv4bench.reproduction.verified import write_verified
-    from mnv4bench.reproduction.verifying import closest, verify
+    from mnv4bench.reference.sides import Side
+    from mnv4bench.reference.verify import closest, verify
+    from mnv4bench.report.verified import write_verified
+    from mnv4bench.results.reference import names
 
     here = Side(context.results)
     reference = closest(here) if names() else None
@@ -176,15 +177,15 @@ def _ended_badly(context: Context) -> list[str]:
 
 
 def _unlike(context: Context) -> list[str]:
-    from mnv4bench.reference import FOLDER
-    from mnv4bench.reproduction.restoring import unlike
+    from mnv4bench.reference.rebuild import unlike
+    from mnv4bench.results.reference import FOLDER
 
     wrong = unlike(FOLDER / str(context.reference), context.results)
     return [f"these were rebuilt with other bytes than {FOLDER / str(context.reference)} has:", *wrong] if wrong else []
 
 
 def _differ(context: Context) -> list[str]:
-    from mnv4bench.reproduction.verified import differing
+    from mnv4bench.report.verified import differing
 
     wrong = differing(context.results)
     return [f"these differ from the reference ({context.results}/tables/verify.md):", *wrong] if wrong else []

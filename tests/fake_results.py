@@ -11,29 +11,18 @@ from typing import get_args
 import numpy as np
 from PIL import Image
 
-from mnv4bench import plan as planning
-from mnv4bench.files import write_json, write_text
-from mnv4bench.model_spec import PartName, readings
-from mnv4bench.plan import Arm, Plan
-from mnv4bench.records import (
-    Cost,
-    CostRow,
-    Dataset,
-    Environment,
-    Errors,
-    Latency,
-    LatencyRow,
-    LatencySession,
-    Metrics,
-    PartCost,
-    QuantisedAP,
-    Reading,
-    Scores,
-    Split,
-    Status,
-)
-from mnv4bench.report.compare import Comparison, Difference, SliceDifference
-from mnv4bench.spec import derive_seed
+from mnv4bench.io.files import write_json, write_text
+from mnv4bench.results.comparison import Comparison, Difference, SliceDifference
+from mnv4bench.results.cost import Cost, CostRow, PartCost
+from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.results.environment import Environment
+from mnv4bench.results.latency import Latency, LatencyRow, LatencySession, QuantisedAP
+from mnv4bench.results.metrics import Errors, Metrics, Reading, Scores
+from mnv4bench.results.run import Status
+from mnv4bench.spec import plan as planning
+from mnv4bench.spec.model import PartName, readings
+from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.run import derive_seed
 
 SLICES = ("plain", "small", "crowd", "large", "context")
 CLASSES = ("disc", "bar")

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnv4bench.files import write_json, write_text
-from mnv4bench.model_spec import ModelSpec, Read, readings
+from mnv4bench.io.files import write_json, write_text
 from mnv4bench.models.yolo import Detector, branches
-from mnv4bench.records import Dataset, Split
-from mnv4bench.spec import DataSpec, RunSpec, TrainSpec
+from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.spec.model import ModelSpec, Read, readings
+from mnv4bench.spec.run import DataSpec, RunSpec, TrainSpec
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,20 +37,20 @@ sys.addaudithook(watch)
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from mnv4bench import train
-from mnv4bench.files import read_json
-from mnv4bench.spec import RunSpec
+from mnv4bench.train import loop
+from mnv4bench.io.files import read_json
+from mnv4bench.spec.run import RunSpec
 
 spec, data, folder = map(Path, sys.argv[1:4])
-step_on = train.Trainer.step_on
+step_on = loop.Trainer.step_on
 
 def dying(self, batch):
     if self.step == int(sys.argv[4]):
         os.kill(os.getpid(), signal.SIGKILL)
     return step_on(self, batch)
 
-train.Trainer.step_on = dying
-train.train(folder.name, RunSpec.model_validate(read_json(spec)), data, folder.parent)
+loop.Trainer.step_on = dying
+loop.train(folder.name, RunSpec.model_validate(read_json(spec)), data, folder.parent)
 """
 
 SIDE = 64

@@ -13,11 +13,11 @@ from typing import get_args
 
 import pytest
 
-from mnv4bench.model_spec import ModelSpec
+from mnv4bench.ledger.cited import check_cited
 from mnv4bench.models import alternatives, stages
-from mnv4bench.plan import AblationSpec, load
-from mnv4bench.published.cited import check_cited
-from mnv4bench.yamlfile import YamlFile
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.plan import AblationSpec, load
+from mnv4bench.spec.yamlfile import YamlFile
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -26,9 +26,9 @@ TRAIN = """
 import torch
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import hyperparameters
-from mnv4bench.plan import load
-from mnv4bench.spec import TrainSpec
-from mnv4bench.train import Trainer
+from mnv4bench.spec.plan import load
+from mnv4bench.spec.run import TrainSpec
+from mnv4bench.train.loop import Trainer
 
 plan = load("smoke", "separable")
 for arm in plan.arms:
@@ -92,7 +92,7 @@ def test_the_file_that_the_guide_opens_with_is_valid(project: Path) -> None:
 def test_the_worked_example_makes_an_arm_that_trains(project: Path) -> None:
     with (project / "mnv4bench" / "models" / "stages.py").open("a", encoding="utf-8") as stream:
         stream.write("\n\n" + block("python"))
-    spec = project / "mnv4bench" / "model_spec.py"
+    spec = project / "mnv4bench" / "spec" / "model.py"
     old, new = (line[1:] for line in block("diff").splitlines())
     text = spec.read_text(encoding="utf-8")
     assert text.count(old) == 1

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv4bench.errors import DataError
-from mnv4bench.files import write_json
-from mnv4bench.latency.agreement import scored, unexplained
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import write_json
+from mnv4bench.latency.measure.agreement import scored, unexplained
 
 SIDE = 200.0
 FOUND = np.array(

@@ -10,16 +10,15 @@ from helpers import spread
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnv4bench import torchvision_ops
-from mnv4bench.cost import count
-from mnv4bench.counting import Macs, deployed, macs, parameters
-from mnv4bench.errors import SpecError
-from mnv4bench.model_spec import ModelSpec
-from mnv4bench.models import detector
-from mnv4bench.models.attention import Attention, AttentionBlock, AttentionRow, Kind
-from mnv4bench.models.blocks import EmptyRow, Style
-from mnv4bench.models.mobilenetv4 import backbone
-from mnv4bench.models.variants import VARIANTS, variant
+from mnv4bench.cost.arms import count
+from mnv4bench.cost.counting import Macs, deployed, macs, parameters
+from mnv4bench.io.errors import SpecError
+from mnv4bench.models import detector, torchvision_ops
+from mnv4bench.models.mobilenetv4.attention import Attention, AttentionBlock, AttentionRow, Kind
+from mnv4bench.models.mobilenetv4.blocks import EmptyRow, Style
+from mnv4bench.models.mobilenetv4.network import backbone
+from mnv4bench.models.mobilenetv4.variants import VARIANTS, variant
+from mnv4bench.spec.model import ModelSpec
 
 KINDS: tuple[Kind, ...] = ("mqa", "mhsa")
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import fake_results as fake
 import pytest
 
-from mnv4bench.files import write_json
-from mnv4bench.reference import RECORD, Reference, read
+from mnv4bench.io.files import write_json
 from mnv4bench.report.beside import beside, others, weaker_verdict
-from mnv4bench.report.collect import Results, collect
-from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.verdicts import Verdict
+from mnv4bench.report.results import Results, collect
+from mnv4bench.results.comparison import Comparison, Difference, Verdict
+from mnv4bench.results.reference import RECORD, Reference, read
 
 
 @pytest.fixture(scope="module")

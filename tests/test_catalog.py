@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from ultralytics import YOLO
-from ultralytics.nn.modules import Conv, SCDown
 
-from mnv4bench import tracing
-from mnv4bench.counting import deployed, macs, parameters
-from mnv4bench.errors import Mnv4benchError, SpecError
-from mnv4bench.latency.outputs import TOLERANCE, disagreement
-from mnv4bench.latency.runtimes import Deployment, OnnxRuntime
-from mnv4bench.model_spec import Read
-from mnv4bench.models import alternatives, build, catalog, ladder, yolo
+from mnv4bench.cost import tracing
+from mnv4bench.cost.counting import deployed, macs, parameters
+from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.latency.runtimes.outputs import TOLERANCE, disagreement
+from mnv4bench.latency.runtimes.runtimes import Deployment, OnnxRuntime
+from mnv4bench.ledger import counted
+from mnv4bench.models import alternatives, build, yolo
+from mnv4bench.models.published import catalog, ladder
+from mnv4bench.spec.model import Read
 
 # Counts
 
@@ -74,48 +75,48 @@ def billions(count: int, digits: int = 1) -> str:
 @pytest.mark.parametrize("name", TABLE_1)
 def test_every_cell_of_table_1_comes_out(name: str) -> None:
     params, train_params, conv, printed_params, printed_flops = TABLE_1[name]
-    counted = catalog.counted(name)
-    assert (counted.params, counted.train_params) == (params, train_params)
-    assert billions(counted.conv_flops, 2) == conv
-    assert (millions(counted.params), billions(counted.profiled_flops)) == (printed_params, printed_flops)
+    cost = counted.counted(name)
+    assert (cost.params, cost.train_params) == (params, train_params)
+    assert billions(cost.conv_flops, 2) == conv
+    assert (millions(cost.params), billions(cost.profiled_flops)) == (printed_params, printed_flops)
 
 
 @pytest.mark.parametrize("name", LADDER)
 def test_every_step_from_yolov8_to_yolov10_comes_out(name: str) -> None:
     params, conv, printed_params, printed_flops = LADDER[name]
-    counted = catalog.counted(name)
-    assert (counted.params, billions(counted.conv_flops, 2)) == (params, conv)
+    cost = counted.counted(name)
+    assert (cost.params, billions(cost.conv_flops, 2)) == (params, conv)
     if printed_params:
-        assert (millions(counted.params), billions(counted.profiled_flops)) == (printed_params, printed_flops)
+        assert (millions(cost.params), billions(cost.profiled_flops)) == (printed_params, printed_flops)
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name[-1] in "me" else name for name in YOLOV9]
 )
 def test_yolov9_comes_out_as_released(name: str) -> None:
-    counted = catalog.counted(name)
-    assert (millions(counted.params), billions(counted.profiled_flops)) == YOLOV9[name]
+    cost = counted.counted(name)
+    assert (millions(cost.params), billions(cost.profiled_flops)) == YOLOV9[name]
 
 
 def test_rtdetr_comes_out_with_linear_layers_and_without_attentions_products() -> None:
     pytest.importorskip("transformers")
-    counted = catalog.counted("rtdetr-r18")
-    assert f"{counted.params / 1e6:.0f}" == f"{counted.train_params / 1e6:.0f}" == "20"
-    assert counted.profiled_flops == counted.conv_flops + counted.linear_flops
-    assert billions(counted.profiled_flops, 0) == "60"
-    assert billions(counted.conv_flops, 0) == "50"
-    assert billions(counted.flops, 0) == "61"
+    cost = counted.counted("rtdetr-r18")
+    assert f"{cost.params / 1e6:.0f}" == f"{cost.train_params / 1e6:.0f}" == "20"
+    assert cost.profiled_flops == cost.conv_flops + cost.linear_flops
+    assert billions(cost.profiled_flops, 0) == "60"
+    assert billions(cost.conv_flops, 0) == "50"
+    assert billions(cost.flops, 0) == "61"
 
 
 def test_the_branches_of_yolov8s_head_cost_what_the_paper_says() -> None:
-    head = catalog.head_branches("yolov8s")
+    head = counted.head_branches("yolov8s")
     cls, box = head.classification, head.regression
     assert (billions(cls.conv_flops, 2), f"{cls.params / 1e6:.2f}") == ("5.95", "1.51")
     assert (billions(box.conv_flops, 2), f"{box.params / 1e6:.2f}") == ("2.34", "0.64")
 
 
 def test_a_dual_heads_branches_are_those_that_are_deployed() -> None:
-    light, heavy = (catalog.head_branches(name, 64) for name in ("yolov10n+cls", "yolov10n+base"))
+    light, heavy = (counted.head_branches(name, 64) for name in ("yolov10n+cls", "yolov10n+base"))
     fused = deployed(catalog.build("yolov10n+cls"))
     assert light.classification.params == parameters(fused.model[-1].one2one_cv3) < heavy.classification.params
     assert light.regression == heavy.regression
@@ -128,7 +129,7 @@ def test_flops_equal_torchs_own_counter(name: str) -> None:
     fused = deployed(catalog.build(name))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         fused(torch.zeros(1, 3, 128, 128))
-    assert catalog.counted(name, 128).flops == counter.get_total_flops()
+    assert counted.counted(name, 128).flops == counter.get_total_flops()
 
 
 def test_a_convolution_that_would_be_lost_is_refused() -> None:
@@ -155,25 +156,6 @@ def test_a_convolution_that_is_not_computed_has_its_shape(call: dict[str, Any]) 
         found = nn.functional.conv2d(image, weight, groups=2, **call)
     assert found.shape == wanted.shape
     assert not found.any()
-
-
-# Formulas
-
-
-@pytest.mark.parametrize(("height", "width", "channels"), [(16, 16, 8), (8, 20, 24)])
-def test_the_papers_formulas_are_exact(height: int, width: int, channels: int) -> None:
-    image = torch.zeros(1, channels, height, width)
-    for formula, module in [
-        (catalog.strided_cost, Conv(channels, 2 * channels, 3, 2)),
-        (catalog.scdown_cost, SCDown(channels, 2 * channels, 3, 2)),
-    ]:
-        weights = sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Conv2d))
-        assert formula(height, width, channels) == (macs(module.eval(), image)[""].conv, weights)
-
-
-def test_the_formulas_worked_by_hand() -> None:
-    assert catalog.strided_cost(4, 4, 2) == (9 * 2 * 4 * (2 * 2), 18 * 4)  # 2 → 4 channels at 2 × 2 places
-    assert catalog.scdown_cost(4, 4, 2) == (2 * 4 * (4 * 4) + 9 * 4 * (2 * 2), 2 * 4 + 9 * 4)
 
 
 # Networks
@@ -287,7 +269,7 @@ def test_rtdetr_with_fresh_weights_chooses_the_same_queries_in_another_runtime()
 
 
 def test_rtdetrs_rows_are_its_best_scores_and_corner_boxes() -> None:
-    from mnv4bench.models.rtdetr import RTDetr
+    from mnv4bench.models.published.rtdetr import RTDetr
 
     class Network(nn.Module):
         def forward(self, images: Tensor) -> Any:
@@ -343,13 +325,13 @@ def test_the_families_are_there_and_an_unknown_name_is_refused_with_a_guess() ->
 
 
 def test_a_digest_tells_names_sizes_and_code_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    digests = [catalog.digest("yolov8n"), catalog.digest("yolov8s"), catalog.digest("yolov8n", 320)]
-    assert len({*digests, catalog.digest("yolov8n", 640, 3)}) == 4
-    assert catalog.digest("yolov8n") == digests[0]
-    monkeypatch.setattr(catalog, "_provenance", lambda: ({"ladder.py": "edited"}, {}))
-    assert catalog.digest("yolov8n") != digests[0]
+    digests = [counted.digest("yolov8n"), counted.digest("yolov8s"), counted.digest("yolov8n", 320)]
+    assert len({*digests, counted.digest("yolov8n", 640, 3)}) == 4
+    assert counted.digest("yolov8n") == digests[0]
+    monkeypatch.setattr(counted, "_provenance", lambda: ({"ladder.py": "edited"}, {}))
+    assert counted.digest("yolov8n") != digests[0]
     with pytest.raises(SpecError):
-        catalog.digest("unknown")
+        counted.digest("unknown")
 
 
 # Checkpoints
@@ -375,7 +357,7 @@ def test_a_checkpoint_of_ultralytics_is_deployed_as_it_is_read(definition: str, 
         wanted, fused = model(image)[0][0], deployed(model)
         output = fused(image)[0][0]
     assert disagreement(output.numpy(), wanted.numpy(), read, 160) < 1e-4
-    assert parameters(fused) == catalog.counted(Path(definition).stem, 64).params
+    assert parameters(fused) == counted.counted(Path(definition).stem, 64).params
 
 
 def test_our_own_checkpoint_keeps_its_reading(tmp_path: Path) -> None:

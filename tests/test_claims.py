@@ -11,12 +11,12 @@ import fake_results as fake
 import pytest
 
 from mnv4bench import cli
-from mnv4bench.errors import SpecError
-from mnv4bench.plan import ABLATIONS, AblationSpec
-from mnv4bench.published.cited import Printed, alone, changes, check_cited
+from mnv4bench.io.errors import SpecError
+from mnv4bench.ledger.cited import Printed, alone, changes, check_cited
 from mnv4bench.report import claims
-from mnv4bench.report.collect import collect
-from mnv4bench.yamlfile import YamlFile
+from mnv4bench.report.results import collect
+from mnv4bench.spec.plan import ABLATIONS, AblationSpec
+from mnv4bench.spec.yamlfile import YamlFile
 
 ROOT = Path(__file__).parent.parent
 TABLE5 = "yolov10/table5/S"

@@ -16,11 +16,12 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mnv4bench import matches
-from mnv4bench.coco_eval import evaluate, ground_truth, reading, score, scores
-from mnv4bench.errors import DataError
-from mnv4bench.matches import MatchRecords
-from mnv4bench.records import Scores
+from mnv4bench.evaluate import match_records
+from mnv4bench.evaluate.coco import evaluate, ground_truth, reading, score, scores
+from mnv4bench.io.errors import DataError
+from mnv4bench.results import matches
+from mnv4bench.results.matches import MatchRecords
+from mnv4bench.results.metrics import Scores
 
 Json = dict[str, Any]
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -220,7 +221,7 @@ def test_match_records_of_a_hand_worked_split() -> None:
         result(3, 1, [200, 0, 99, 99], 0.9),  # on the crowd
         result(2, 1, [0, 0, 20, 20], 0.7),  # wrong
     ]
-    got = matches.from_eval(evaluate(coco(content), found))
+    got = match_records.from_eval(evaluate(coco(content), found))
     assert got.image_ids.tolist() == [1, 2, 3]
     assert got.slices.tolist() == ["", "", "crowd"]
     assert got.score.tolist() == [0.9, 0.7, 0.5, 0.5]
@@ -245,9 +246,9 @@ def assert_equal_records(a: MatchRecords, b: MatchRecords) -> None:
 def test_match_records_survive_the_file(tmp_path: Path) -> None:
     content, found = random_split(16)
     readings = {
-        "nms": matches.from_eval(evaluate(coco(content), found)),
-        "nms_free": matches.from_eval(evaluate(coco(content), found[::2], [1, 2, 5])),
-        "empty": matches.from_eval(evaluate(coco(split(2, [])), [])),
+        "nms": match_records.from_eval(evaluate(coco(content), found)),
+        "nms_free": match_records.from_eval(evaluate(coco(content), found[::2], [1, 2, 5])),
+        "empty": match_records.from_eval(evaluate(coco(split(2, [])), [])),
     }
     assert readings["nms"].tp.any()
     assert readings["nms"].ignored.any()
@@ -262,7 +263,7 @@ def test_match_records_survive_the_file(tmp_path: Path) -> None:
 def test_small_files_hold_the_same_records_whatever_the_scores_decimals(tmp_path: Path, decimals: int) -> None:
     content, found = random_split(18)
     rounded = [{**one, "score": round(one["score"] * 0.987654321, decimals)} for one in found]
-    records = matches.from_eval(evaluate(coco(content), rounded))
+    records = match_records.from_eval(evaluate(coco(content), rounded))
     matches.save(tmp_path / "small.npz", {"nms": records}, small=True)
     loaded = matches.load(tmp_path / "small.npz")["nms"]
     assert_equal_records(loaded, records)
@@ -273,7 +274,7 @@ def test_small_files_hold_the_same_records_whatever_the_scores_decimals(tmp_path
 
 def test_equal_match_records_give_equal_bytes_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content, found = random_split(17)
-    first, second = (matches.from_eval(evaluate(coco(content), found)) for _ in range(2))
+    first, second = (match_records.from_eval(evaluate(coco(content), found)) for _ in range(2))
     matches.save(tmp_path / "a.npz", {"nms": first, "nms_free": second})
     monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(2**31))
     matches.save(tmp_path / "b.npz", {"nms_free": first, "nms": second})

@@ -8,17 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv4bench import matches, resampling, stats
-from mnv4bench import plan as planning
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json
-from mnv4bench.matches import AREAS, IOU_THRESHOLDS, MatchRecords
-from mnv4bench.model_spec import readings
-from mnv4bench.plan import Arm, Plan
-from mnv4bench.records import Environment, Metrics, Reading, Scores, Status
-from mnv4bench.report import compare
-from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.spec import derive_seed
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json
+from mnv4bench.results import matches
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.environment import Environment
+from mnv4bench.results.matches import AREAS, IOU_THRESHOLDS, MatchRecords
+from mnv4bench.results.metrics import Metrics, Reading, Scores
+from mnv4bench.results.run import Status
+from mnv4bench.spec import plan as planning
+from mnv4bench.spec.model import readings
+from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.run import derive_seed
+from mnv4bench.statistics import bootstrap as resampling
+from mnv4bench.statistics import small_samples as stats
+from mnv4bench.statistics.compare import compare
 
 IMAGES = 40
 PRESET = """\

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnv4bench.cost import count, deployed
-from mnv4bench.model_spec import ModelSpec, PartName, Read
+from mnv4bench.cost.arms import count, deployed
 from mnv4bench.models import build, detector
+from mnv4bench.spec.model import ModelSpec, PartName, Read
 
 
 @pytest.mark.parametrize("read", ["nms", "nms_free"])

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from test_compare import compared, drawn_records, make_plan, write_runs
 
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json, write_json
-from mnv4bench.resampling import average_precision
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.statistics.bootstrap import average_precision
 
 
 def load() -> ModuleType:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from mnv4bench import data
 from mnv4bench.data import bccd
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json
-from mnv4bench.spec import DataSpec
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json
+from mnv4bench.spec.run import DataSpec
 
 REAL = Path(os.environ.get("MNV4BENCH_DATA", "")) / "BCCD_Dataset"
 real = pytest.mark.skipif(

@@ -16,9 +16,9 @@ from pycocotools.coco import COCO
 
 from mnv4bench import data
 from mnv4bench.data import check
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json
-from mnv4bench.spec import DataSpec
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json
+from mnv4bench.spec.run import DataSpec
 
 Json = dict[str, Any]
 

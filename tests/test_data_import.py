@@ -13,9 +13,9 @@ from PIL import Image
 from mnv4bench import data
 from mnv4bench.data.importers import import_dataset, import_voc, import_yolo
 from mnv4bench.data.staging import divide
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json
-from mnv4bench.spec import DataSpec
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json
+from mnv4bench.spec.run import DataSpec
 
 
 def picture(path: Path, seed: int) -> None:

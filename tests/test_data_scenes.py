@@ -16,23 +16,12 @@ from PIL import Image
 
 from mnv4bench import data
 from mnv4bench.data import scenes
-from mnv4bench.data.drawing import (
-    _SINES,
-    Draws,
-    Layer,
-    bounds,
-    clouds,
-    owners,
-    render,
-    rim,
-    shape,
-    without_hidden,
-)
+from mnv4bench.data.drawing import _SINES, Draws, Layer, bounds, clouds, owners, render, rim, shape, without_hidden
 from mnv4bench.data.png import encode_png
 from mnv4bench.data.slices import CLASSES, COMPOSE, FRAMES, LAMPS, SHAPES, start
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json, write_text
-from mnv4bench.spec import DataSpec
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json, write_text
+from mnv4bench.spec.run import DataSpec
 
 SPEC = DataSpec(name="scenes", imgsz=96, train=10, val=5, seed=3)
 DIGEST = "a16155096173144320d34625bc2aa5989aa2de40ace7fb59b660d308f93c1a3b"
@@ -57,7 +46,7 @@ def test_the_bytes_are_the_pinned_ones(prepared: Path) -> None:
 
 def test_another_process_makes_the_same_bytes(prepared: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from mnv4bench import data; from mnv4bench.spec import DataSpec\n"
+        "import sys; from pathlib import Path; from mnv4bench import data; from mnv4bench.spec.run import DataSpec\n"
         "data.prepare(DataSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]), threads=1)"
     )
     root = Path(__file__).resolve().parent.parent

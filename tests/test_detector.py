@@ -18,10 +18,10 @@ from ultralytics.nn.modules import Detect
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import E2EDetectLoss, E2ELoss, v8DetectionLoss
 
-from mnv4bench.errors import SpecError
-from mnv4bench.model_spec import TAPS, ModelSpec, PartName, Read, contested, readings
+from mnv4bench.io.errors import SpecError
 from mnv4bench.models import build, detector
 from mnv4bench.models.yolo import Detector
+from mnv4bench.spec.model import TAPS, ModelSpec, PartName, Read, contested, readings
 
 HEADS = ("one_to_many", "one_to_one", "dual")
 READS: list[tuple[Any, Read]] = [(head, read) for head in HEADS for read in readings(ModelSpec(head=head))]

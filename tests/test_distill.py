@@ -12,12 +12,12 @@ from helpers import batch_of, images, spread, tiny_dataset, tiny_run
 from torch import Tensor, nn
 from ultralytics.nn.distill_model import DistillationModel
 
-from mnv4bench.distill import Distillation, make_projectors
-from mnv4bench.model_spec import ModelSpec
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector
-from mnv4bench.spec import DistillSpec, TrainSpec
-from mnv4bench.train import CHECKPOINT, Trainer, train
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.run import DistillSpec, TrainSpec
+from mnv4bench.train.distillation import Distillation, make_projectors
+from mnv4bench.train.loop import CHECKPOINT, Trainer, train
 
 BOTH = DistillSpec(logits=1.0, boxes=1.0)
 

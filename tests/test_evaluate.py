@@ -13,13 +13,15 @@ from helpers import SIDE, spread, tiny_dataset, tiny_run
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mnv4bench import matches, resampling, weights
-from mnv4bench.environment import environment
-from mnv4bench.evaluate import evaluate
-from mnv4bench.files import read_json, write_json
-from mnv4bench.images import letterbox
-from mnv4bench.models import detector
-from mnv4bench.records import Metrics, Status
+from mnv4bench.data.letterbox import letterbox
+from mnv4bench.evaluate.detections import evaluate
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.machine.environment import environment
+from mnv4bench.models import detector, weights
+from mnv4bench.results import matches
+from mnv4bench.results.metrics import Metrics
+from mnv4bench.results.run import Status
+from mnv4bench.statistics import bootstrap as resampling
 
 
 def run_folder(runs: Path, state: str = "done", reason: str | None = None) -> None:

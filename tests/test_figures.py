@@ -11,16 +11,19 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from mnv4bench import plan as planning
-from mnv4bench.files import write_json
-from mnv4bench.model_spec import ModelSpec
-from mnv4bench.published.ledger import OUTCOMES, LedgerSummary, Row, SourceSummary
-from mnv4bench.report import findings, forest, method, pareto, parts, sheet, words
+from mnv4bench.io.files import write_json
+from mnv4bench.ledger.ledger import OUTCOMES
+from mnv4bench.report import words
 from mnv4bench.report.checked import checked, telling
-from mnv4bench.report.collect import Results, collect
-from mnv4bench.report.forest import Line, Panel
-from mnv4bench.report.numbers import captions
-from mnv4bench.report.style import BASELINE, COLOURS, few_colours, look
+from mnv4bench.report.figures import forest, pareto, parts, sheet
+from mnv4bench.report.figures.forest import Line, Panel
+from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
+from mnv4bench.report.paper import findings, method
+from mnv4bench.report.paper.numbers import captions
+from mnv4bench.report.results import Results, collect
+from mnv4bench.results.ledger import LedgerSummary, Row, SourceSummary
+from mnv4bench.spec import plan as planning
+from mnv4bench.spec.model import ModelSpec
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mnv4bench import files
-from mnv4bench.locks import exclusive
+from mnv4bench.io import files
+from mnv4bench.io.locks import exclusive
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_json_is_canonical(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from mnv4bench.locks import exclusive
+from mnv4bench.io.locks import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

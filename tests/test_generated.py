@@ -8,11 +8,11 @@ from pathlib import Path
 import fake_results as fake
 import pytest
 
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.files import write_json
-from mnv4bench.report import generated
-from mnv4bench.report.catalogue import catalogue
-from mnv4bench.report.generated import CATALOGUE, DOCUMENTS, PASSAGE, PASSAGES, REFERENCE, refreshed
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import write_json
+from mnv4bench.report.docs import generated
+from mnv4bench.report.docs.catalogue import catalogue
+from mnv4bench.report.docs.generated import CATALOGUE, DOCUMENTS, PASSAGE, PASSAGES, REFERENCE, refreshed
 
 ROOT = Path(__file__).parent.parent
 

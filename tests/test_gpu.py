@@ -11,17 +11,18 @@ import torch
 from helpers import SIDE, tiny_dataset, tiny_run, train_until_killed
 from tiny_network import PHOTOS, check_suppression_in_the_graph, lively, loaded
 
-from mnv4bench.cost import deployed
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.evaluate import detect
-from mnv4bench.files import read_json, write_json
-from mnv4bench.latency import GPU_RUNTIMES, outputs
-from mnv4bench.latency.agreement import scored, unexplained
-from mnv4bench.latency.runtimes import RUNTIMES
-from mnv4bench.model_spec import Read
-from mnv4bench.process import set_up_process
-from mnv4bench.spec import DistillSpec, RunSpec
-from mnv4bench.train import prepare, train
+from mnv4bench.cost.arms import deployed
+from mnv4bench.evaluate.detections import detect
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.latency.campaign import GPU_RUNTIMES
+from mnv4bench.latency.measure.agreement import scored, unexplained
+from mnv4bench.latency.runtimes import outputs
+from mnv4bench.latency.runtimes.runtimes import RUNTIMES
+from mnv4bench.machine.process import set_up_process
+from mnv4bench.spec.model import Read
+from mnv4bench.spec.run import DistillSpec, RunSpec
+from mnv4bench.train.loop import prepare, train
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU"),

@@ -15,20 +15,24 @@ import numpy as np
 import pytest
 import torch
 
-from mnv4bench import evaluate, latency, weights
-from mnv4bench import plan as planning
-from mnv4bench.cores import usable_cores
-from mnv4bench.environment import environment
-from mnv4bench.errors import DataError, Mnv4benchError, SpecError
-from mnv4bench.files import read_json, write_json, write_text
-from mnv4bench.latency import loading, outputs, runtimes, session
-from mnv4bench.latency.agreement import unexplained
-from mnv4bench.latency.analysis import COPY, analyse
-from mnv4bench.latency.blocks import read_blocks
-from mnv4bench.models import detector
+from mnv4bench.evaluate import detections as evaluate
+from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.io.files import read_json, write_json, write_text
+from mnv4bench.latency import campaign as latency
+from mnv4bench.latency.analyse.analysis import COPY, analyse
+from mnv4bench.latency.measure import loading, session
+from mnv4bench.latency.measure.agreement import unexplained
+from mnv4bench.latency.runtimes import outputs, runtimes
+from mnv4bench.machine.cores import usable_cores
+from mnv4bench.machine.environment import environment
+from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
-from mnv4bench.plan import Plan
-from mnv4bench.records import Dataset, Latency, Split, State, Status
+from mnv4bench.results.blocks import read_blocks
+from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.results.latency import Latency
+from mnv4bench.results.run import State, Status
+from mnv4bench.spec import plan as planning
+from mnv4bench.spec.plan import Plan
 
 SIDE = 64
 

@@ -16,12 +16,11 @@ import pytest
 import traces
 from traces import ARM, ARMS, BASE, analysed, judged, simulate
 
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.files import write_text
-from mnv4bench.latency import noise
-from mnv4bench.latency.analysis import CANARY, COPY, Analysis, Judged, analyse
-from mnv4bench.latency.blocks import COLUMNS, STAGES, Block, read_blocks, write_blocks
-from mnv4bench.latency.estimates import (
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import write_text
+from mnv4bench.latency.analyse import noise
+from mnv4bench.latency.analyse.analysis import CANARY, COPY, Analysis, Judged, analyse
+from mnv4bench.latency.analyse.estimates import (
     coverage,
     estimate,
     mean_interval,
@@ -31,8 +30,9 @@ from mnv4bench.latency.estimates import (
     sign_test,
     t_test,
 )
-from mnv4bench.latency.turns import gather, log_ratios
-from mnv4bench.records import LatencyRow, Stage
+from mnv4bench.latency.analyse.turns import gather, log_ratios
+from mnv4bench.results.blocks import COLUMNS, STAGES, Block, read_blocks, write_blocks
+from mnv4bench.results.latency import LatencyRow, Stage
 
 
 def turns(

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from helpers import spread
 
-from mnv4bench import cli, weights
-from mnv4bench.errors import DataError, Mnv4benchError, SpecError
-from mnv4bench.files import read_json, write_text
+from mnv4bench import cli
+from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.io.files import read_json, write_text
 from mnv4bench.latency import direct
 from mnv4bench.latency.forward import most_leaned_on, time_forward
-from mnv4bench.model_spec import ModelSpec
-from mnv4bench.models import detector
-from mnv4bench.plan import LatencySpec
-from mnv4bench.records import Latency
-from mnv4bench.spec import DataSpec, RunSpec, TrainSpec
+from mnv4bench.models import detector, weights
+from mnv4bench.results.latency import Latency
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.plan import LatencySpec
+from mnv4bench.spec.run import DataSpec, RunSpec, TrainSpec
 
 TINY = LatencySpec(runtimes=("torch",), images=2, sessions=1, rounds=2, blocks=1, block_ms=1)
 

@@ -12,23 +12,28 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 import yaml
 from fake_results import make_plan, write_results
 
-from mnv4bench.environment import environment
-from mnv4bench.errors import SpecError
-from mnv4bench.files import read_json
-from mnv4bench.models import catalog
-from mnv4bench.published import counts as counting
-from mnv4bench.published.checks import Cell, Change, Check, Difference, Flops, Less, Measured, NotHere, OnFront, Ratio
-from mnv4bench.published.counts import Counts
-from mnv4bench.published.facts import FOLDER, Fact, Needs, OtherDevice, Published, load, printed_decimals
-from mnv4bench.published.ledger import OUTCOMES, Beside, Desk, LedgerSummary, Outcome, Row, judge, ledger, summary
-from mnv4bench.published.measures import MEASURES, Detector, Downsampling
-from mnv4bench.published.schema import Timed
-from mnv4bench.published.times import in_words, networks
-from mnv4bench.records import Latency, LatencyRow, LatencySession
+from mnv4bench.cost.counting import macs
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import read_json
+from mnv4bench.ledger import counted
+from mnv4bench.ledger import counts as counting
+from mnv4bench.ledger.checks import Cell, Change, Check, Difference, Flops, Less, Measured, NotHere, OnFront, Ratio
+from mnv4bench.ledger.counts import Counts
+from mnv4bench.ledger.facts import FOLDER, Fact, Needs, OtherDevice, Published, load, printed_decimals
+from mnv4bench.ledger.ledger import OUTCOMES, Beside, Desk, Outcome, judge, ledger, summary
+from mnv4bench.ledger.measures import MEASURES, Detector, Downsampling
+from mnv4bench.ledger.schema import Timed
+from mnv4bench.ledger.times import in_words, networks
+from mnv4bench.machine.environment import environment
+from mnv4bench.models import yolo
+from mnv4bench.models.published import catalog
 from mnv4bench.report.ledger import write_ledger
+from mnv4bench.results.latency import Latency, LatencyRow, LatencySession
+from mnv4bench.results.ledger import LedgerSummary, Row
 
 
 class Invented(Counts):
@@ -232,11 +237,15 @@ def test_the_down_sampling_formulas_are_those_of_real_layers() -> None:
         for layer in ("strided", "pointwise", "depthwise")
         for of in ("macs", "weights")
     }
-    strided, scdown = catalog.strided_cost(side, side, c), catalog.scdown_cost(side, side, c)
+    image = torch.zeros(1, c, side, side)
+    strided, scdown = (
+        (macs(layer.eval(), image)[""].conv, sum(weight.numel() for weight in layer.parameters() if weight.dim() == 4))
+        for layer in (yolo.Conv(c, 2 * c, 3, 2), yolo.SCDown(c, 2 * c, 3, 2))
+    )
     area = side * side
-    assert (found["strided", "macs"] * area * c**2, found["strided", "weights"] * c**2) == tuple(strided)
-    macs = found["pointwise", "macs"] * area * c**2 + found["depthwise", "macs"] * area * c
-    assert (macs, found["pointwise", "weights"] * c**2 + found["depthwise", "weights"] * c) == tuple(scdown)
+    assert (found["strided", "macs"] * area * c**2, found["strided", "weights"] * c**2) == strided
+    total = found["pointwise", "macs"] * area * c**2 + found["depthwise", "macs"] * area * c
+    assert (total, found["pointwise", "weights"] * c**2 + found["depthwise", "weights"] * c) == scdown
 
 
 def test_the_articles_lost_factor_and_the_missing_residual_are_found(rows: tuple[Row, ...]) -> None:
@@ -322,7 +331,7 @@ def test_counts_come_out_at_the_printed_digits_and_are_made_once(
     def refuse(*_: object) -> None:
         raise AssertionError("counted twice")
 
-    monkeypatch.setattr(catalog, "counted", refuse)
+    monkeypatch.setattr(counted, "counted", refuse)
     monkeypatch.setattr(counting, "count_classifier", refuse)
     again = Desk(published, Counts(tmp_path / "counts.json"))
     assert [judge(published.facts[name], again, {}) for name in names] == found

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from mnv4bench.environment import environment
-from mnv4bench.latency import machine
-from mnv4bench.latency.machine import CoreTime, Moment
+from mnv4bench.machine import load as machine
+from mnv4bench.machine.environment import environment
+from mnv4bench.machine.load import CoreTime, Moment
 
 
 @pytest.fixture

@@ -14,17 +14,18 @@ import torch
 from helpers import CLASSES, ROOT, SIDE, batch_of, images, spread, tiny_dataset, tiny_run, train_until_killed
 from torch import Tensor
 
-from mnv4bench import pairing, plan
-from mnv4bench.batches import Batches, training_mixture, training_set
 from mnv4bench.data import load, scenes
-from mnv4bench.distill import Distillation
-from mnv4bench.errors import PairingError, SpecError
-from mnv4bench.mixture import Mixture, with_ground_truth
-from mnv4bench.model_spec import ModelSpec
+from mnv4bench.io.errors import PairingError, SpecError
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector
-from mnv4bench.spec import AugmentSpec, DataSpec, DistillSpec, MixtureSpec, RunSpec, TrainSpec, derive_seed
-from mnv4bench.train import CHECKPOINT, Trainer, train
+from mnv4bench.spec import plan
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.run import AugmentSpec, DataSpec, DistillSpec, MixtureSpec, RunSpec, TrainSpec, derive_seed
+from mnv4bench.train import pairing
+from mnv4bench.train.batches import Batches, training_mixture, training_set
+from mnv4bench.train.distillation import Distillation
+from mnv4bench.train.loop import CHECKPOINT, Trainer, train
+from mnv4bench.train.mixture import Mixture, with_ground_truth
 
 pytestmark = pytest.mark.usefixtures("process_settings")
 

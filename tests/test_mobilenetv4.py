@@ -11,13 +11,13 @@ from helpers import images, spread
 from pydantic import ValidationError
 from torch import nn
 
-from mnv4bench import torchvision_ops
-from mnv4bench.counting import macs, parameters
-from mnv4bench.errors import SpecError
-from mnv4bench.model_spec import TAPS, Backbone, ModelSpec
-from mnv4bench.models.blocks import UIB, FusedRow, LayerScale, Style, UIBRow, make_divisible
-from mnv4bench.models.mobilenetv4 import Classifier, backbone, classifier, load_timm
-from mnv4bench.models.variants import VARIANTS, variant
+from mnv4bench.cost.counting import macs, parameters
+from mnv4bench.io.errors import SpecError
+from mnv4bench.models import torchvision_ops
+from mnv4bench.models.mobilenetv4.blocks import UIB, FusedRow, LayerScale, Style, UIBRow, make_divisible
+from mnv4bench.models.mobilenetv4.network import Classifier, backbone, classifier, load_timm
+from mnv4bench.models.mobilenetv4.variants import VARIANTS, variant
+from mnv4bench.spec.model import TAPS, Backbone, ModelSpec
 
 SMALL, AS_PRINTED = "mnv4_conv_small", "mnv4_conv_small_as_printed"
 

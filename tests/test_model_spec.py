@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mnv4bench.model_spec import ModelSpec, contested
+from mnv4bench.spec.model import ModelSpec, contested
 
 
 @pytest.mark.parametrize(

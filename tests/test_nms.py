@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnv4bench.nms import nms, read_nms, read_top
-from mnv4bench.torchvision_ops import declare
+from mnv4bench.models.nms import nms, read_nms, read_top
+from mnv4bench.models.torchvision_ops import declare
 
 
 def random_boxes(

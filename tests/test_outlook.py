@@ -8,11 +8,11 @@ from pathlib import Path
 import fake_results as fake
 import pytest
 
-from mnv4bench.files import write_json
-from mnv4bench.reference import RECORD, Reference
-from mnv4bench.report import generated
-from mnv4bench.report.collect import Results, collect
-from mnv4bench.report.outlook import TITLES, outcomes, takes
+from mnv4bench.io.files import write_json
+from mnv4bench.report.docs import generated
+from mnv4bench.report.paper.outlook import TITLES, outcomes, takes
+from mnv4bench.report.results import Results, collect
+from mnv4bench.results.reference import RECORD, Reference
 
 
 @pytest.fixture(scope="module")

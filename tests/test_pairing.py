@@ -9,15 +9,15 @@ import torch
 from helpers import ROOT, tiny_dataset, tiny_run
 from torch import Tensor
 
-from mnv4bench import pairing
-from mnv4bench.batches import Batches, training_set
-from mnv4bench.errors import PairingError
-from mnv4bench.files import read_json, write_json
-from mnv4bench.model_spec import ModelSpec
+from mnv4bench.io.errors import PairingError
+from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector
-from mnv4bench.plan import load
-from mnv4bench.records import Dataset
-from mnv4bench.spec import DistillSpec, RunSpec, derive_seed
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.plan import load
+from mnv4bench.spec.run import DistillSpec, RunSpec, derive_seed
+from mnv4bench.train import pairing
+from mnv4bench.train.batches import Batches, training_set
 
 ARMS = {
     "default": ModelSpec(),

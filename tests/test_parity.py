@@ -13,12 +13,11 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import torch_utils
 from ultralytics.utils.torch_utils import init_seeds
 
-from mnv4bench import torchvision_ops
-from mnv4bench.model_spec import ModelSpec
-from mnv4bench.models import detector
+from mnv4bench.models import detector, torchvision_ops
 from mnv4bench.models.yolo import Detector
-from mnv4bench.spec import TrainSpec
-from mnv4bench.train import Trainer, fit
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.run import TrainSpec
+from mnv4bench.train.loop import Trainer, fit
 
 EPOCHS, BATCH = 2, 4
 

@@ -24,19 +24,23 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.loss import E2EDetectLoss, E2ELoss, v8DetectionLoss
 
 import mnv4bench
-from mnv4bench import cli, pairing, plan, weights
-from mnv4bench import train as training
-from mnv4bench.cost import count, deployed
-from mnv4bench.errors import SpecError
-from mnv4bench.evaluate import evaluate
-from mnv4bench.files import read_json, write_json
-from mnv4bench.latency import direct, outputs
-from mnv4bench.model_spec import DUAL_PEERS, ModelSpec, Peer, Read, default_read, readings
-from mnv4bench.models import catalog, detector
+from mnv4bench import cli
+from mnv4bench.cost.arms import count, deployed
+from mnv4bench.evaluate.detections import evaluate
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.latency import direct
+from mnv4bench.latency.runtimes import outputs
+from mnv4bench.ledger import counted
+from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
-from mnv4bench.records import Latency
-from mnv4bench.spec import DistillSpec, LossSpec, RunSpec
-from mnv4bench.train import Trainer, train
+from mnv4bench.results.latency import Latency
+from mnv4bench.spec import plan
+from mnv4bench.spec.model import DUAL_PEERS, ModelSpec, Peer, Read, default_read, readings
+from mnv4bench.spec.run import DistillSpec, LossSpec, RunSpec
+from mnv4bench.train import loop as training
+from mnv4bench.train import pairing
+from mnv4bench.train.loop import Trainer, train
 
 pytestmark = pytest.mark.usefixtures("process_settings")
 
@@ -69,7 +73,7 @@ def stock(peer: Peer) -> DetectionModel:
 
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_costs_what_the_catalogue_counts(peer: Peer) -> None:
-    spec, expected = ModelSpec(peer=peer), catalog.counted(peer, 64, 3)
+    spec, expected = ModelSpec(peer=peer), counted.counted(peer, 64, 3)
     row = count(detector.build(spec, 3), 64)
     assert (row.params, row.train_params, row.flops, row.conv_flops) == (
         expected.params,

@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from mnv4bench import plan
-from mnv4bench.errors import SpecError
-from mnv4bench.model_spec import TAPS, ModelSpec, readings
-from mnv4bench.plan import Plan
-from mnv4bench.spec import PROTOCOL, AugmentSpec, DistillSpec, LossSpec, RunSpec, TrainSpec, derive_seed
+from mnv4bench.io.errors import SpecError
+from mnv4bench.spec import plan
+from mnv4bench.spec.model import TAPS, ModelSpec, readings
+from mnv4bench.spec.plan import Plan
+from mnv4bench.spec.run import PROTOCOL, AugmentSpec, DistillSpec, LossSpec, RunSpec, TrainSpec, derive_seed
 
 ROOT = Path(__file__).parent.parent
 

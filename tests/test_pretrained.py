@@ -12,12 +12,12 @@ from helpers import images, spread
 from safetensors.torch import save_file
 from torch import nn
 
-from mnv4bench import torchvision_ops
-from mnv4bench.errors import Mnv4benchError, SpecError
-from mnv4bench.files import sha256
-from mnv4bench.models.mobilenetv4 import backbone
-from mnv4bench.models.pretrained import CHECKPOINTS, FOLDER_VARIABLE, MEAN, STD, find, load_pretrained
-from mnv4bench.models.variants import VARIANTS
+from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.io.files import sha256
+from mnv4bench.models import torchvision_ops
+from mnv4bench.models.mobilenetv4.network import backbone
+from mnv4bench.models.mobilenetv4.pretrained import CHECKPOINTS, FOLDER_VARIABLE, MEAN, STD, find, load_pretrained
+from mnv4bench.models.mobilenetv4.variants import VARIANTS
 
 SMALL = "mnv4_conv_small"
 NAMED = f"{CHECKPOINTS[SMALL]}.safetensors"

@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 
-from mnv4bench.latency.blocks import STAGES
-from mnv4bench.latency.protocol import Schedule, Subject, calibrate, orders, run_session, time_block
-from mnv4bench.records import Stage
+from mnv4bench.latency.measure.protocol import Schedule, Subject, calibrate, orders, run_session, time_block
+from mnv4bench.results.blocks import STAGES
+from mnv4bench.results.latency import Stage
 
 
 class FakeClock:

@@ -11,11 +11,9 @@ import pytest
 from fake_results import make_plan, write_results
 from safetensors.numpy import save_file
 
-from mnv4bench.errors import DataError
+from mnv4bench.io.errors import DataError
 from mnv4bench.models import detector
-from mnv4bench.plan import load
 from mnv4bench.report import ranks
-from mnv4bench.report.compare import Difference
 from mnv4bench.report.ranks import (
     agreement,
     declared_order,
@@ -25,6 +23,8 @@ from mnv4bench.report.ranks import (
     stopping_points,
     untrained,
 )
+from mnv4bench.results.comparison import Difference
+from mnv4bench.spec.plan import load
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,17 +9,18 @@ import fake_results as fake
 import numpy as np
 import pytest
 
-from mnv4bench import matches
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.files import read_json, sha256, write_json, write_text
-from mnv4bench.matches import MatchRecords
-from mnv4bench.plan import Plan
-from mnv4bench.records import Dataset
-from mnv4bench.reference import FOLDER, REBUILT, chosen, names, plan_of, read
-from mnv4bench.report import write_tables
-from mnv4bench.report.measured import apart_from_zero, measured, references
-from mnv4bench.reproduction.publishing import publish, refresh
-from mnv4bench.reproduction.restoring import check, unlike
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json, sha256, write_json, write_text
+from mnv4bench.reference.plans import chosen, plan_of
+from mnv4bench.reference.publish import publish, refresh
+from mnv4bench.reference.rebuild import check, unlike
+from mnv4bench.report.docs.measured import apart_from_zero, measured, references
+from mnv4bench.report.tables.tables import write_tables
+from mnv4bench.results import matches
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.matches import MatchRecords
+from mnv4bench.results.reference import FOLDER, REBUILT, names, read
+from mnv4bench.spec.plan import Plan
 
 
 def records(score: float) -> MatchRecords:

@@ -13,22 +13,25 @@ import fake_results as fake
 import numpy as np
 import pytest
 
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.files import read_json, sha256, write_json
-from mnv4bench.plan import Plan
-from mnv4bench.records import Latency, LatencyRow
-from mnv4bench.report import error_types, findings, method, paper, style, words
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json, sha256, write_json
 from mnv4bench.report import verdict_words as say
-from mnv4bench.report.cells import table
-from mnv4bench.report.collect import Results, collect, distinct
-from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.report.figures import DRAWN, write_figures
-from mnv4bench.report.latex import escape
-from mnv4bench.report.numbers import numbers
-from mnv4bench.report.paper import write_paper
-from mnv4bench.report.pareto import Point, front, pareto, points
-from mnv4bench.report.sheet import chosen
-from mnv4bench.report.tables import write_tables
+from mnv4bench.report import words
+from mnv4bench.report.figures import style
+from mnv4bench.report.figures.figures import DRAWN, write_figures
+from mnv4bench.report.figures.pareto import Point, front, pareto, points
+from mnv4bench.report.figures.sheet import chosen
+from mnv4bench.report.paper import findings, method, paper
+from mnv4bench.report.paper.numbers import numbers
+from mnv4bench.report.paper.paper import write_paper
+from mnv4bench.report.results import Results, collect, distinct
+from mnv4bench.report.tables import error_types
+from mnv4bench.report.tables.cells import table
+from mnv4bench.report.tables.latex import escape
+from mnv4bench.report.tables.tables import write_tables
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.spec.plan import Plan
 
 SOURCE = Path(__file__).parents[1] / "paper"
 DIVERGED = ("diverged", "the loss is not finite at step 120 (box_loss)")
@@ -37,7 +40,7 @@ OUT_OF_MEMORY = ("out_of_memory", "cannot allocate 2 GiB")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
-    """Both folders, made once: writing through mnv4bench.files is slow, because it waits for the disk."""
+    """Both folders, made once: writing through mnv4bench.io.files is slow, because it waits for the disk."""
     root = tmp_path_factory.mktemp("fake")
     plan = fake.make_plan(root)
     fake.write_results(plan, root / "healthy")

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from test_coco_eval import Json, coco, random_split, result, split, thing
 
-from mnv4bench import matches
-from mnv4bench.coco_eval import evaluate, score
-from mnv4bench.errors import DataError
-from mnv4bench.matches import AREAS, MatchRecords
-from mnv4bench.resampling import average_precision, bootstrap_ap, bootstrap_weights, paired_bootstrap
+from mnv4bench.evaluate import match_records
+from mnv4bench.evaluate.coco import evaluate, score
+from mnv4bench.io.errors import DataError
+from mnv4bench.results.matches import AREAS, MatchRecords
+from mnv4bench.statistics.bootstrap import average_precision, bootstrap_ap, bootstrap_weights, paired_bootstrap
 
 
 def records_of(content: Json, found: list[Json]) -> MatchRecords:
-    return matches.from_eval(evaluate(coco(content), found))
+    return match_records.from_eval(evaluate(coco(content), found))
 
 
 def copied(content: Json, found: list[Json], weights: np.ndarray) -> tuple[Json, list[Json]]:
@@ -102,7 +102,7 @@ def test_blocks_of_replicates_do_not_change_the_result(monkeypatch: pytest.Monke
     records = records_of(*random_split(5))
     weights = bootstrap_weights(12, 50, seed=1)
     whole = bootstrap_ap(records, weights)
-    monkeypatch.setattr("mnv4bench.resampling._BLOCK", 7)
+    monkeypatch.setattr("mnv4bench.statistics.bootstrap._BLOCK", 7)
     np.testing.assert_array_equal(bootstrap_ap(records, weights), whole)
 
 

@@ -21,13 +21,13 @@ from onnx import helper
 from tiny_network import CPU, PHOTOS, SIDE, Tiny, check_suppression_in_the_graph, lively, loaded
 from torch import nn
 
-from mnv4bench.cost import deployed
-from mnv4bench.errors import DataError, Mnv4benchError
-from mnv4bench.latency import imports, int8, outputs
-from mnv4bench.latency.export import OPSET, append_nms, export, nothing
-from mnv4bench.latency.runtimes import RUNTIMES, Deployment, OnnxRuntime, OnnxRuntimeCuda, TensorRT, settings
-from mnv4bench.model_spec import Read
-from mnv4bench.nms import read_nms
+from mnv4bench.cost.arms import deployed
+from mnv4bench.io.errors import DataError, Mnv4benchError
+from mnv4bench.latency.runtimes import imports, int8, outputs
+from mnv4bench.latency.runtimes.export import OPSET, append_nms, export, nothing
+from mnv4bench.latency.runtimes.runtimes import RUNTIMES, Deployment, OnnxRuntime, OnnxRuntimeCuda, TensorRT, settings
+from mnv4bench.models.nms import read_nms
+from mnv4bench.spec.model import Read
 
 FLOAT = CPU[:3]
 IN_GRAPH = CPU[1:]

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mnv4bench import cli, plan
-from mnv4bench.errors import SpecError
-from mnv4bench.expected import GUESSED_RATE, expected, in_words, makespan
-from mnv4bench.files import write_json, write_text
-from mnv4bench.records import Dataset, Split
-from mnv4bench.scaffold import new_ablation
-from mnv4bench.spec import RunSpec, TrainSpec
+from mnv4bench import cli
+from mnv4bench.eta import GUESSED_RATE, expected, in_words, makespan
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import write_json, write_text
+from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.spec import plan
+from mnv4bench.spec.run import RunSpec, TrainSpec
+from mnv4bench.spec.scaffold import new_ablation
 
 ROOT = Path(__file__).parent.parent
 

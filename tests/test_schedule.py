@@ -10,8 +10,8 @@ import pytest
 import torch
 from ultralytics.engine.trainer import BaseTrainer
 
-from mnv4bench.schedule import Rates, rates
-from mnv4bench.spec import TrainSpec
+from mnv4bench.spec.run import TrainSpec
+from mnv4bench.train.schedule import Rates, rates
 
 
 def lrs(spec: TrainSpec, steps_per_epoch: int) -> list[float]:

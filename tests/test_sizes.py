@@ -11,12 +11,14 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from mnv4bench.files import write_json
-from mnv4bench.models import catalog
-from mnv4bench.plan import LatencySpec, Plan
-from mnv4bench.records import Latency, LatencyRow
-from mnv4bench.report import numbers, pareto, sizes
-from mnv4bench.report.collect import SIZES, UNTRAINED, collect
+from mnv4bench.io.files import write_json
+from mnv4bench.ledger import counted
+from mnv4bench.report import sizes
+from mnv4bench.report.figures import pareto
+from mnv4bench.report.paper import numbers
+from mnv4bench.report.results import SIZES, UNTRAINED, collect
+from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.spec.plan import LatencySpec, Plan
 
 
 def row(name: str, place: int, runtime: str) -> LatencyRow:
@@ -65,7 +67,7 @@ def test_every_size_is_counted_at_the_presets_side_and_timed_in_every_runtime(ma
         rows = list(csv.DictReader(stream))
     assert len(rows) == 2 * (len(sizes.TRAINED) + len(UNTRAINED))
     first = next(one for one in rows if one["model"] == "yolov8s")
-    assert int(first["params"]) == catalog.counted("yolov8s", plan.preset.data.imgsz, 2).params
+    assert int(first["params"]) == counted.counted("yolov8s", plan.preset.data.imgsz, 2).params
     assert {one["model"] for one in rows if one["trained"] == "0"} == set(UNTRAINED)
     text = (results / "tables/sizes.md").read_text()
     assert "| mnv4-yolov10s |" in text

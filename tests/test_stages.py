@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from mnv4bench.counting import deployed, macs
-from mnv4bench.model_spec import Block, ModelSpec
-from mnv4bench.models import alternatives, detector, stages, uib
-from mnv4bench.models.blocks import UIB, UIBRow
-from mnv4bench.models.mobilenetv4 import MobileNetV4
-from mnv4bench.models.variants import VARIANTS
+from mnv4bench.cost.counting import deployed, macs
+from mnv4bench.models import alternatives, detector, stages
+from mnv4bench.models.mobilenetv4 import uib
+from mnv4bench.models.mobilenetv4.blocks import UIB, UIBRow
+from mnv4bench.models.mobilenetv4.network import MobileNetV4
+from mnv4bench.models.mobilenetv4.variants import VARIANTS
 from mnv4bench.models.yolo import C2fCIB, DetectionLoss, network, released
 from mnv4bench.models.yolov10 import YOLOv10Backbone
-from mnv4bench.spec import LossSpec
+from mnv4bench.spec.model import Block, ModelSpec
+from mnv4bench.spec.run import LossSpec
 
 
 def widths(stage: nn.Module) -> list[tuple[int, int, int]]:

@@ -9,9 +9,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from mnv4bench.errors import DataError
-from mnv4bench.resampling import bootstrap_weights
-from mnv4bench.stats import (
+from mnv4bench.io.errors import DataError
+from mnv4bench.statistics.bootstrap import bootstrap_weights
+from mnv4bench.statistics.small_samples import (
     combined_interval,
     detection_power,
     holm,

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from mnv4bench import coco_eval, tide
-from mnv4bench.nms import read_nms, read_top
-from mnv4bench.records import Errors
+from mnv4bench.evaluate import coco as coco_eval
+from mnv4bench.evaluate import tide
+from mnv4bench.models.nms import read_nms, read_top
+from mnv4bench.results.metrics import Errors
 
 Json = dict[str, Any]
 Split = tuple[Json, list[Json]]

@@ -17,17 +17,17 @@ import pytest
 import torch
 from helpers import CLASSES, ROOT, SIDE, WATCH, tiny_dataset, tiny_run, train_until_killed
 
-from mnv4bench import train as training
-from mnv4bench import weights
-from mnv4bench.batches import Batches, training_set
-from mnv4bench.errors import SpecError
-from mnv4bench.files import read_json, write_json
-from mnv4bench.model_spec import ModelSpec
-from mnv4bench.models import detector
-from mnv4bench.records import Dataset, Status
-from mnv4bench.schedule import rates
-from mnv4bench.spec import AugmentSpec, DistillSpec, RunSpec
-from mnv4bench.train import CURVE, Trainer, is_out_of_memory, train
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.models import detector, weights
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.run import Status
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.run import AugmentSpec, DistillSpec, RunSpec
+from mnv4bench.train import loop as training
+from mnv4bench.train.batches import Batches, training_set
+from mnv4bench.train.loop import CURVE, Trainer, is_out_of_memory, train
+from mnv4bench.train.schedule import rates
 
 pytestmark = pytest.mark.usefixtures("process_settings")
 
@@ -345,10 +345,10 @@ WATCHED = (
     + """
 from pathlib import Path
 
-from mnv4bench.evaluate import evaluate
-from mnv4bench.files import read_json
-from mnv4bench.spec import RunSpec
-from mnv4bench.train import train
+from mnv4bench.evaluate.detections import evaluate
+from mnv4bench.io.files import read_json
+from mnv4bench.spec.run import RunSpec
+from mnv4bench.train.loop import train
 
 spec, data, runs = RunSpec.model_validate(read_json(Path(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3])
 states = [train("run", spec, data, runs).state, evaluate("run", spec, data, runs).state]

@@ -8,8 +8,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from mnv4bench.stats import combined_interval, holm, is_testable, sign_flip_p
-from mnv4bench.verdicts import Evidence, Verdict, judge
+from mnv4bench.results.comparison import Verdict
+from mnv4bench.statistics.small_samples import combined_interval, holm, is_testable, sign_flip_p
+from mnv4bench.statistics.verdict import Evidence, judge
 
 SMALLEST, ALPHA = 0.005, 0.05
 

@@ -12,15 +12,15 @@ from statistics import stdev
 import fake_results as fake
 import pytest
 
-from mnv4bench import stats
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.files import read_json, write_json, write_text
-from mnv4bench.plan import Plan
-from mnv4bench.reference import RECORD, Reference
-from mnv4bench.report import write_tables
-from mnv4bench.reproduction.sides import Side
-from mnv4bench.reproduction.verified import TABLE, as_markdown, differing, sentences, write_verified
-from mnv4bench.reproduction.verifying import COSTS, Cell, closest, counts, verify
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json, write_json, write_text
+from mnv4bench.reference.sides import Side
+from mnv4bench.reference.verify import COSTS, Cell, closest, counts, verify
+from mnv4bench.report.tables.tables import write_tables
+from mnv4bench.report.verified import TABLE, as_markdown, differing, sentences, write_verified
+from mnv4bench.results.reference import RECORD, Reference
+from mnv4bench.spec.plan import Plan
+from mnv4bench.statistics import small_samples as stats
 
 Edit = Callable[[dict[str, str]], None]
 

@@ -19,12 +19,11 @@ from PIL import ImageFont
 from ultralytics import YOLO
 
 import mnv4bench
-from mnv4bench import torchvision_ops
-from mnv4bench.errors import Mnv4benchError
-from mnv4bench.model_spec import ModelSpec, Read
-from mnv4bench.models import detector
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.models import detector, torchvision_ops
+from mnv4bench.models.nms import nms
 from mnv4bench.models.yolo import Detector, _link_font
-from mnv4bench.nms import nms
+from mnv4bench.spec.model import ModelSpec, Read
 
 ROOT = Path(__file__).parent.parent
 

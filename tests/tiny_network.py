@@ -9,10 +9,10 @@ import torch
 from helpers import SIDE, images, spread
 from torch import Tensor, nn
 
-from mnv4bench.latency import outputs
-from mnv4bench.latency.runtimes import RUNTIMES, Deployment, Runtime
-from mnv4bench.model_spec import ModelSpec, Read
+from mnv4bench.latency.runtimes import outputs
+from mnv4bench.latency.runtimes.runtimes import RUNTIMES, Deployment, Runtime
 from mnv4bench.models import detector
+from mnv4bench.spec.model import ModelSpec, Read
 
 CPU = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
 PHOTOS = list(images(4, SIDE).numpy())

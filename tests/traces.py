@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.latency.analysis import CANARY, COPY, Analysis, Judged, analyse
-from mnv4bench.latency.blocks import Block
-from mnv4bench.latency.protocol import orders
-from mnv4bench.plan import LatencySpec
-from mnv4bench.records import LatencyRow
+from mnv4bench.latency.analyse.analysis import CANARY, COPY, Analysis, Judged, analyse
+from mnv4bench.latency.measure.protocol import orders
+from mnv4bench.results.blocks import Block
+from mnv4bench.results.latency import LatencyRow
+from mnv4bench.spec.plan import LatencySpec
 
 Floats = NDArray[np.float64]
 

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from mnv4bench.data import bccd, check, coco, scenes
 from mnv4bench.data.importers import import_dataset
 from mnv4bench.data.parts import Document, Part, Source
-from mnv4bench.errors import DataError
-from mnv4bench.files import read_json, sha256, write_json, write_text
-from mnv4bench.records import Dataset, Split
-from mnv4bench.spec import DataSpec
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json, sha256, write_json, write_text
+from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.spec.run import DataSpec
 
 __all__ = ["RECORD", "check_folder", "import_dataset", "key", "load", "prepare", "verify"]
 

@@ -22,8 +22,8 @@ from mnv4bench.data.check import refuse
 from mnv4bench.data.coco import DATA_VARIABLE
 from mnv4bench.data.parts import Part, Source
 from mnv4bench.data.voc import read_voc
-from mnv4bench.errors import DataError
-from mnv4bench.files import replacing, sha256
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import replacing, sha256
 
 COMMIT = "d272fb14cdff6e473fafeeeba32aba5f560e9e43"
 ARCHIVE = f"https://codeload.github.com/Shenggan/BCCD_Dataset/zip/{COMMIT}"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from PIL import Image, ImageFile, ImageOps
 
 from mnv4bench.data.parts import Part
-from mnv4bench.errors import DataError
+from mnv4bench.io.errors import DataError
 
 Entry = TypeVar("Entry")
 

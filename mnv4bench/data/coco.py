@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.data.parts import Document, Part, Source
-from mnv4bench.errors import DataError
-from mnv4bench.spec import DataSpec
+from mnv4bench.io.errors import DataError
+from mnv4bench.spec.run import DataSpec
 
 DATA_VARIABLE = "MNV4BENCH_DATA"
 """Environment variable that names the folder in which data sets are looked for first."""

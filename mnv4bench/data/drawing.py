@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.spec import derive_seed
+from mnv4bench.spec.run import derive_seed
 
 Item = TypeVar("Item")
 Mask = NDArray[np.bool_]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnv4bench.data.staging import Found, FoundImage, FoundObject, divide, named, size_of
 from mnv4bench.data.voc import VocImage, read_voc
-from mnv4bench.errors import DataError
+from mnv4bench.io.errors import DataError
 
 PAIRS = (("trainval", "test"), ("train", "val"))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.data.staging import Found, FoundImage, FoundObject, divide, named, size_of
-from mnv4bench.errors import DataError
-from mnv4bench.yamlfile import YamlFile
+from mnv4bench.io.errors import DataError
+from mnv4bench.spec.yamlfile import YamlFile
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 SLACK = 1e-3

@@ -10,8 +10,8 @@ from mnv4bench.data import import_voc as voc
 from mnv4bench.data import import_yolo as yolo
 from mnv4bench.data.check import refuse
 from mnv4bench.data.staging import Found
-from mnv4bench.errors import DataError
-from mnv4bench.files import write_json, write_with
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import write_json, write_with
 
 __all__ = ["import_dataset", "import_voc", "import_yolo"]
 

@@ -18,9 +18,9 @@ from mnv4bench.data.drawing import Draws, bounds, owners, render, without_hidden
 from mnv4bench.data.parts import Part, Source
 from mnv4bench.data.png import encode_png
 from mnv4bench.data.slices import CLASSES, COMPOSE, start
-from mnv4bench.files import replacing
-from mnv4bench.locks import exclusive
-from mnv4bench.spec import DataSpec
+from mnv4bench.io.files import replacing
+from mnv4bench.io.locks import exclusive
+from mnv4bench.spec.run import DataSpec
 
 SLICES = tuple(COMPOSE)
 TRAIN, VAL = 600, 200

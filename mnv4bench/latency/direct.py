@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from mnv4bench.cores import usable_cores
-from mnv4bench.errors import DataError, Mnv4benchError, SpecError
-from mnv4bench.files import read_json, write_json
-from mnv4bench.latency import check_runtimes, summarise, thread_counts
-from mnv4bench.latency.analysis import Judged
-from mnv4bench.latency.blocks import read_blocks, write_blocks
-from mnv4bench.latency.candidates import Candidate, Catalogued, Checkpoint, Run
-from mnv4bench.latency.machine import BUSY, busy_cores
-from mnv4bench.latency.protocol import Schedule
-from mnv4bench.latency.session import Session, Task, in_new_process
-from mnv4bench.model_spec import Read, default_read, readings
-from mnv4bench.plan import LatencySpec
-from mnv4bench.records import Latency, LatencyRow
-from mnv4bench.spec import RunSpec, derive_seed
+from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.latency.analyse.analysis import Judged
+from mnv4bench.latency.campaign import check_runtimes, summarise, thread_counts
+from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoint, Run
+from mnv4bench.latency.measure.protocol import Schedule
+from mnv4bench.latency.measure.session import Session, Task, in_new_process
+from mnv4bench.machine.cores import usable_cores
+from mnv4bench.machine.load import BUSY, busy_cores
+from mnv4bench.results.blocks import read_blocks, write_blocks
+from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.spec.model import Read, default_read, readings
+from mnv4bench.spec.plan import LatencySpec
+from mnv4bench.spec.run import RunSpec, derive_seed
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SIDE = 640
@@ -83,7 +83,7 @@ def _named(model: str) -> Named:
         return _run(model, path, read)
     if path.suffix == ".pt":
         return _checkpoint(model, path, read)
-    from mnv4bench.models import catalog
+    from mnv4bench.models.published import catalog
 
     if str(path) in catalog.names():
         own = catalog.read_of(str(path))
@@ -103,7 +103,7 @@ def _split(model: str) -> tuple[Path, Read | None]:
 
 
 def _run(label: str, folder: Path, read: Read | None) -> Named:
-    from mnv4bench import weights
+    from mnv4bench.models import weights
 
     spec = RunSpec.model_validate(read_json(folder / "spec.json"))
     read = read or default_read(spec.model)

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from mnv4bench.files import write_json
-from mnv4bench.latency import check_runtimes, summarise, thread_counts
-from mnv4bench.latency.analysis import Judged
-from mnv4bench.latency.blocks import read_blocks, write_blocks
-from mnv4bench.latency.candidates import Candidate, Catalogued
-from mnv4bench.latency.protocol import Schedule
-from mnv4bench.latency.session import Task, in_new_process
-from mnv4bench.plan import LatencySpec
-from mnv4bench.records import Latency
-from mnv4bench.spec import derive_seed
+from mnv4bench.io.files import write_json
+from mnv4bench.latency.analyse.analysis import Judged
+from mnv4bench.latency.campaign import check_runtimes, summarise, thread_counts
+from mnv4bench.latency.measure.candidates import Candidate, Catalogued
+from mnv4bench.latency.measure.protocol import Schedule
+from mnv4bench.latency.measure.session import Task, in_new_process
+from mnv4bench.results.blocks import read_blocks, write_blocks
+from mnv4bench.results.latency import Latency
+from mnv4bench.spec.plan import LatencySpec
+from mnv4bench.spec.run import derive_seed
 
 
 def time_forward(
@@ -36,7 +36,7 @@ def time_forward(
     Raises:
         Mnv4benchError: an unknown runtime or name, an unreadable image, or a session that was killed.
     """
-    from mnv4bench.models import catalog
+    from mnv4bench.models.published import catalog
 
     check_runtimes(spec.runtimes, "runtimes")
     reads = {name: catalog.read_of(name) for name in baselines}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from typing import get_args
 
-from mnv4bench.errors import SpecError
-from mnv4bench.model_spec import ModelSpec, Peer, Read
+from mnv4bench.io.errors import SpecError
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector, as_yolo
+from mnv4bench.spec.model import ModelSpec, Peer, Read
 
 __all__ = ["CATALOGUE", "Detector", "as_yolo", "build"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mnv4bench.models.attention import AttentionBlock, AttentionRow
-from mnv4bench.models.blocks import Style
+from mnv4bench.models.mobilenetv4.attention import AttentionBlock, AttentionRow
+from mnv4bench.models.mobilenetv4.blocks import Style
 from mnv4bench.models.yolo import C2PSA, PSA, Conv, PSABlock, RepVGGDW, SCDown, fuse_conv_and_bn
 
 

@@ -12,17 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnv4bench.errors import SpecError
-from mnv4bench.model_spec import DUAL_PEERS, Peer, Read
-from mnv4bench.models.yolo import (
-    Criterion,
-    Detector,
-    E2ELoss,
-    hyperparameters,
-    own_head_form,
-    released,
-)
-from mnv4bench.spec import LossSpec, derive_seed
+from mnv4bench.io.errors import SpecError
+from mnv4bench.models.yolo import Criterion, Detector, E2ELoss, hyperparameters, own_head_form, released
+from mnv4bench.spec.model import DUAL_PEERS, Peer, Read
+from mnv4bench.spec.run import LossSpec, derive_seed
 
 DEFINITIONS = {
     "yolov8": "v8/yolov8.yaml",
@@ -115,7 +108,7 @@ def _draw(model: PeerDetector, seed: int) -> None:
     """Draw every convolution from a stream of its own, named by seed, part and place in the part.
 
     Peers number their layers alike, so that what two of them name and shape alike has to start alike, whatever each
-    holds before it (mnv4bench.pairing). Both branches of a dual head start alike, as ultralytics makes them.
+    holds before it (mnv4bench.train.pairing). Both branches of a dual head start alike, as ultralytics makes them.
     """
     for part, layer in zip(model.parts, model.model, strict=True):
         for place, module in layer.named_modules():

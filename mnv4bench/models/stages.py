@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from torch import nn
 
-from mnv4bench.model_spec import Block
 from mnv4bench.models.alternatives import InvertedResidual, LargeKernel
-from mnv4bench.models.blocks import UIB, Style, UIBRow
+from mnv4bench.models.mobilenetv4.blocks import UIB, Style, UIBRow
 from mnv4bench.models.yolo import C2f, C2fCIB, Conv
+from mnv4bench.spec.model import Block
 
 
 def build(

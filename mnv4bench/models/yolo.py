@@ -24,10 +24,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from mnv4bench import torchvision_ops
-from mnv4bench.errors import Mnv4benchError, SpecError
-from mnv4bench.model_spec import Read
-from mnv4bench.spec import AugmentSpec, LossSpec
+from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.models import torchvision_ops
+from mnv4bench.spec.model import Read
+from mnv4bench.spec.run import AugmentSpec, LossSpec
 
 FONT = "Arial.ttf"
 """What ultralytics draws labels with, and looks for on the network where it finds none of that name."""
@@ -58,7 +58,6 @@ os.environ.setdefault("YOLO_AUTOINSTALL", "0")
 os.environ.setdefault("YOLO_VERBOSE", "False")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ultralytics' export imports ONNX Runtime, which sends statistics
 
-import cv2
 import numpy as np
 from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
@@ -559,8 +558,3 @@ class CocoDataset(YOLODataset):
             self._kept[i] = loaded
         image, original, resized = self._kept[i]
         return image.copy(), original, resized  # some augmentations write in place
-
-
-def single_threaded_image_operations() -> None:
-    """Keep OpenCV off its thread pool: a training job owns as many threads as its spec says."""
-    cv2.setNumThreads(0)

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnv4bench import reference
 from mnv4bench.data import RECORD as DATASET
-from mnv4bench.records import Dataset
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
-from mnv4bench.report.cells import Cell, Table, table
-from mnv4bench.report.collect import Results
-from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.report.runs import read_record
-from mnv4bench.verdicts import Verdict
+from mnv4bench.report.results import Results
+from mnv4bench.report.tables.cells import Cell, Table, table
+from mnv4bench.results import reference
+from mnv4bench.results.comparison import Comparison, Difference, Verdict
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.record import read_record
 
 WEAKEST_FIRST: tuple[Verdict, ...] = ("inconclusive", "untestable", "equivalent", "tiny", "better", "worse")
 HERE = "here"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.published.ledger import LedgerSummary, Row
 from mnv4bench.report import words
-from mnv4bench.report.cells import printable
 from mnv4bench.report.ledger import figure_in_words, summary_table
-from mnv4bench.report.runs import read_record
+from mnv4bench.report.tables.cells import printable
+from mnv4bench.results.ledger import LedgerSummary, Row
+from mnv4bench.results.record import read_record
 
 TELLING = 6
 """Differing figures that the paper quotes."""

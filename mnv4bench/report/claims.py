@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mnv4bench.plan import AblationSpec, Quantity
-from mnv4bench.published.cited import Printings, alone, changes
+from mnv4bench.ledger.cited import Printings, alone, changes
 from mnv4bench.report import words
-from mnv4bench.report.collect import QUANTISED, ArmResult
+from mnv4bench.report.results import QUANTISED, ArmResult
+from mnv4bench.spec.plan import AblationSpec, Quantity
 
 CHANGES: dict[Quantity, str] = {
     "AP": " AP points",

@@ -6,18 +6,20 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from mnv4bench.files import write_json, write_text
-from mnv4bench.plan import Plan
-from mnv4bench.published.counts import Counts
-from mnv4bench.published.facts import load
-from mnv4bench.published.ledger import OUTCOMES, Beside, LedgerSummary, Row, ledger, shown, summary
-from mnv4bench.records import Latency, LatencyRow
-from mnv4bench.report import markdown, verdict_words, words
-from mnv4bench.report.cells import Table, table
-from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.report.latex import escape
-from mnv4bench.report.raw import to_csv
-from mnv4bench.report.runs import read_record
+from mnv4bench.io.files import write_json, write_text
+from mnv4bench.ledger.counts import Counts
+from mnv4bench.ledger.facts import load
+from mnv4bench.ledger.ledger import Beside, ledger, shown, summary
+from mnv4bench.report import verdict_words, words
+from mnv4bench.report.tables import markdown
+from mnv4bench.report.tables.cells import Table, table
+from mnv4bench.report.tables.latex import escape
+from mnv4bench.report.tables.raw import to_csv
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Row
+from mnv4bench.results.record import read_record
+from mnv4bench.spec.plan import Plan
 
 CLAIMED_TIMES = Path("latency") / "claims.json"
 """Under a preset's results: times of the networks that published claims on time are about."""

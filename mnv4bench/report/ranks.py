@@ -14,17 +14,18 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.errors import DataError
-from mnv4bench.files import write_text
-from mnv4bench.model_spec import Stage
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import write_text
 from mnv4bench.models import detector
-from mnv4bench.plan import Arm, Plan
-from mnv4bench.report import markdown, words
-from mnv4bench.report.cells import table
-from mnv4bench.report.compare import Comparison, Difference
-from mnv4bench.report.raw import to_csv
-from mnv4bench.report.runs import read_record
-from mnv4bench.weights import read
+from mnv4bench.models.weights import read
+from mnv4bench.report import words
+from mnv4bench.report.tables import markdown
+from mnv4bench.report.tables.cells import table
+from mnv4bench.report.tables.raw import to_csv
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.record import read_record
+from mnv4bench.spec.model import Stage
+from mnv4bench.spec.plan import Arm, Plan
 
 ABLATION = "rank_guided"
 

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.files import read_json, write_text
-from mnv4bench.latency import first_images
+from mnv4bench.io.files import read_json, write_text
+from mnv4bench.latency.campaign import first_images
 from mnv4bench.latency.forward import time_forward
-from mnv4bench.models import catalog
-from mnv4bench.plan import LatencySpec, Plan
-from mnv4bench.records import Dataset, Latency
-from mnv4bench.report import markdown, words
+from mnv4bench.ledger import counted
 from mnv4bench.report import verdict_words as say
-from mnv4bench.report.cells import Table, table
-from mnv4bench.report.collect import QUANTISED, SIZES, UNTRAINED
-from mnv4bench.report.raw import to_csv
+from mnv4bench.report import words
+from mnv4bench.report.results import QUANTISED, SIZES, UNTRAINED
+from mnv4bench.report.tables import markdown
+from mnv4bench.report.tables.cells import Table, table
+from mnv4bench.report.tables.raw import to_csv
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.latency import Latency
+from mnv4bench.spec.plan import LatencySpec, Plan
 
 BASELINE = "mnv4-yolov10n"
 TRAINED = (BASELINE, "yolov8n", "yolov10n", "yolo11n", "yolo26n")
@@ -53,7 +55,7 @@ def protocol(plan: Plan) -> LatencySpec:
 
 
 def _rows(name: str, record: Latency, imgsz: int, classes: int) -> list[dict[str, Any]]:
-    cost = catalog.counted(name, imgsz, classes)
+    cost = counted.counted(name, imgsz, classes)
     return [
         {
             "model": name,

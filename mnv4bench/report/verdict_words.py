@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from mnv4bench.latency.noise import SMALLEST
-from mnv4bench.records import LatencyRow
+from mnv4bench.latency.analyse.noise import SMALLEST
 from mnv4bench.report import words
-from mnv4bench.report.collect import Results
-from mnv4bench.report.compare import Comparison, Difference
+from mnv4bench.report.results import Results
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.latency import LatencyRow
 
 STRONG = ("better", "worse")
 """The only verdicts that are set in bold."""

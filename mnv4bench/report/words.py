@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mnv4bench.plan import Plan
-from mnv4bench.records import Latency
-from mnv4bench.report.collect import ArmResult, Results
-from mnv4bench.report.compare import Difference
+from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.results.comparison import Difference
+from mnv4bench.results.latency import Latency
+from mnv4bench.spec.plan import Plan
 
 NONE = "–"
 STATES = {"diverged": "diverged", "out_of_memory": "out of memory", "failed": "failed", "done": "done"}

@@ -1,0 +1,1 @@
+"""A network in, its parameters, FLOPs, activations and ranks out."""

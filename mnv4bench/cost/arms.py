@@ -1,0 +1,64 @@
+"""What an arm costs where it is deployed: fused, with the one head that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from mnv4bench.cost.counting import Macs, activations, deployed, macs, parameters
+from mnv4bench.io.files import write_json
+from mnv4bench.models import detector
+from mnv4bench.models.peers import PeerDetector
+from mnv4bench.models.yolo import Detector
+from mnv4bench.results.cost import Cost, CostRow, PartCost
+from mnv4bench.spec.plan import Plan
+
+__all__ = ["count", "deployed", "parameters", "write_cost"]
+
+
+def count(model: Detector, imgsz: int) -> CostRow:
+    """Count one image of `imgsz` × `imgsz` pixels; FLOPs are 2 × multiply-accumulates, as both papers print them."""
+    fused = deployed(model)
+    image = torch.zeros(1, 3, imgsz, imgsz)
+    counted = macs(fused, image)
+    whole = counted[""]
+    return CostRow(
+        params=parameters(fused),
+        flops=2 * whole.total,
+        conv_flops=2 * whole.conv,
+        activations=activations(fused, image),
+        train_params=parameters(model),
+        parts=_parts(fused, counted),
+    )
+
+
+def _parts(fused: Detector, counted: Mapping[str, Macs]) -> dict[str, PartCost]:
+    """Return the cost of every part that has weights."""
+    found: dict[str, PartCost] = {}
+    for index, (name, layer) in enumerate(zip(_names(fused), fused.model, strict=True)):
+        here, before = counted[f"model.{index}"], found.get(name, PartCost(params=0, flops=0))
+        found[name] = PartCost(params=before.params + parameters(layer), flops=before.flops + 2 * here.total)
+    return {name: cost for name, cost in found.items() if cost.params}
+
+
+def _names(model: Detector) -> list[str]:
+    """Return the part that each layer counts to: our detector's own, or a peer's backbone, neck or head by place."""
+    if not isinstance(model, PeerDetector):
+        return list(model.parts)
+    backbone = len(model.yaml["backbone"])
+    return ["backbone"] * backbone + ["neck"] * (len(model.parts) - backbone - 1) + ["head"]
+
+
+def write_cost(plan: Plan, classes: int, path: Path) -> None:
+    """Count every arm of a plan once and write cost.json."""
+    counted: dict[str, CostRow] = {}
+    arms: dict[str, CostRow] = {}
+    for arm in plan.arms:
+        model = detector.build(arm.model, classes, read=arm.read)
+        same = arm.model.model_dump_json() + arm.read
+        if same not in counted:
+            counted[same] = count(model, plan.preset.data.imgsz)
+        arms[arm.label] = counted[same]
+    write_json(path, Cost(imgsz=plan.preset.data.imgsz, classes=classes, arms=arms))

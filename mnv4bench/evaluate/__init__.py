@@ -1,0 +1,1 @@
+"""Weights and images in, COCO scores, match records and error types out."""

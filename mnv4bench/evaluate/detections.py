@@ -1,0 +1,122 @@
+"""Scoring a run: one forward pass per image, every branch of the head read from it, COCO metrics by pycocotools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mnv4bench.data.letterbox import Letterboxed, letterbox
+from mnv4bench.evaluate import coco as coco_eval
+from mnv4bench.evaluate import match_records
+from mnv4bench.io.files import read_json, write_json, write_text
+from mnv4bench.machine.process import set_up_process
+from mnv4bench.models import detector, weights
+from mnv4bench.models.nms import read_nms, read_top
+from mnv4bench.models.yolo import Detector, branches
+from mnv4bench.results import matches
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.metrics import Metrics, Reading
+from mnv4bench.results.run import Status
+from mnv4bench.spec.model import Read
+from mnv4bench.spec.run import RunSpec
+
+CONFIDENCE = 0.001
+NMS_IOU = 0.7
+"""Both as ultralytics' validator has them."""
+MAX_DETECTIONS = 100
+"""Per image and over all classes, as COCO asks of submissions; ultralytics keeps 300."""
+BATCH = 16
+
+Results = list[dict[str, Any]]
+"""COCO's result format: image_id, category_id, bbox [x, y, width, height] in pixels of the image, score."""
+
+
+def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
+    """Score a trained run on the validation images; write detections.json, matches.npz and, last, metrics.json.
+
+    A run that did not end well gets a metrics.json that says so.
+    """
+    folder = runs / run
+    status = Status.model_validate(read_json(folder / "status.json"))
+    if status.state != "done":
+        metrics = Metrics(run=run, state=status.state, reason=status.reason)
+    else:
+        metrics = _score(run, spec, status, data, folder)
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) -> Metrics:
+    set_up_process(spec.train.threads)
+    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    model = detector.build(spec.model, len(dataset.classes))
+    weights.load(model, folder / "weights.safetensors")
+    model = model.to(spec.train.device, memory_format=torch.channels_last).eval()
+
+    truth = coco_eval.ground_truth(dataset.path(data, dataset.val.annotations))
+    images = [truth.imgs[image] for image in sorted(truth.imgs)]
+    results = detect(model, images, dataset.path(data, dataset.val.images), spec.data.imgsz, dataset.category_ids)
+    write_text(folder / "detections.json", json.dumps(results, separators=(",", ":")) + "\n")
+
+    readings: dict[Read, Reading] = {}
+    records: dict[str, matches.MatchRecords] = {}
+    for read, rows in results.items():
+        evaluation = coco_eval.evaluate(truth, rows, max_dets=MAX_DETECTIONS)
+        readings[read] = coco_eval.reading(evaluation)
+        records[read] = match_records.from_eval(evaluation)
+    matches.save(folder / "matches.npz", records)
+    return Metrics(
+        run=run,
+        state="done",
+        readings=readings,
+        images=len(images),
+        data_digest=dataset.digest,
+        weights_digest=status.weights_digest,
+        nms_iou=NMS_IOU,
+        confidence=CONFIDENCE,
+    )
+
+
+def detect(
+    model: Detector, images: Sequence[dict[str, Any]], folder: Path, imgsz: int, category_ids: Sequence[int]
+) -> dict[Read, Results]:
+    """Run an unfused model over COCO image records and read every branch of its head.
+
+    Scores are rounded to 1e-6 and boxes to 0.01 pixels, so that what is written is exactly what is scored.
+    """
+    results: dict[Read, Results] = {}
+    device = next(model.parameters()).device
+    for chunk in _chunks(images, BATCH):
+        boxed = [letterbox(folder / image["file_name"], imgsz) for image in chunk]
+        batch = torch.from_numpy(np.stack([one.pixels for one in boxed])).to(device)
+        with torch.inference_mode():
+            decoded = branches(model, batch)
+        for read, (boxes, scores) in decoded.items():
+            rows = results.setdefault(read, [])
+            for image, one, box, score in zip(chunk, boxed, boxes.cpu().numpy(), scores.cpu().numpy(), strict=True):
+                rows.extend(rows_of(image["id"], one, read_rows(read, box, score), category_ids))
+    return results
+
+
+def read_rows(read: Read, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return (k, 6) x1, y1, x2, y2, score, class of one image's (A, 4) corner boxes and (A, classes) scores."""
+    if read == "nms":
+        return read_nms(boxes, scores, CONFIDENCE, NMS_IOU, limit=MAX_DETECTIONS)
+    return read_top(boxes, scores, limit=MAX_DETECTIONS, confidence=CONFIDENCE)
+
+
+def rows_of(image: int, one: Letterboxed, found: np.ndarray, category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield one image's (k, 6) detections in COCO's result format."""
+    boxes = one.restore(found[:, :4].astype(np.float64))
+    corner = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
+    for box, score, label in zip(corner.tolist(), found[:, 4].tolist(), found[:, 5].astype(int).tolist(), strict=True):
+        yield {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": round(score, 6)}
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,71 @@
+"""The word for a ratio of times.
+
+- "faster" and "slower" need the whole interval beyond the cell's resolution, which is what two copies of one network
+  differ by and at least 2 %; every session's median on the same side; and a p of no difference, after Holm's
+  correction over all comparisons of the cell, of at most 5 %. With dozens of rounds the last condition is the weakest
+  of the three; with a few rounds and many arms it keeps a run of equal signs from being a finding.
+- "unstable" says that the rounds disagree too much to be summed up. Rounds begin with other images and may find the
+  machine at another clock rate; such times spread widely without any harm to their ratios. So it is the ratios' scatter
+  that has to be small against the effect, not the times' (on a machine that alternates between two clock rates 15 %
+  apart, an arm and its copy would come out unstable instead of the same). Times that spread by more than a quarter are
+  refused in any case.
+- "suppressed" says that no session was fit for a verdict; "identical", that there is nothing to compare.
+- "same" is everything else: not proof of equal times, but no difference of the resolution's size was shown.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mnv4bench.latency.analyse.cell import Cell, Pair
+from mnv4bench.latency.analyse.estimates import Estimate
+from mnv4bench.results.latency import LatencyVerdict
+
+ALPHA = 0.05
+SPREAD = 0.25
+"""Of either arm's times, above which there is no verdict: torch.utils.benchmark's "significant environmental
+influence"."""
+SCATTER = 0.10
+"""Of the ratio, above which there is no verdict unless the effect is larger still."""
+
+
+def judge(cell: Cell, pair: Pair, found: Estimate, p: float) -> tuple[LatencyVerdict, str | None]:
+    """Return the verdict on an arm, and the reason where it is not about the ratio.
+
+    Args:
+        p: of no difference, by Holm.
+    """
+    if pair[0] == pair[1]:
+        return "identical", "the same network as its baseline, timed once"
+    if cell.resolution is None:
+        return "suppressed", "no second copy of the reference was timed here, so the noise is unknown"
+    if all(session in cell.disturbed for session in cell.used):
+        return "suppressed", f"no session was quiet: {'; '.join(dict.fromkeys(cell.disturbed.values()))}"
+    if reason := unstable(found, cell.spread(pair[0]), cell.spread(pair[1])):
+        return "unstable", reason
+    return direction(found, p, cell.resolution), None
+
+
+def unstable(found: Estimate, spread: float, of_baseline: float) -> str | None:
+    """Return why a ratio cannot be summed up, if so.
+
+    Args:
+        spread: interquartile range over median of the arm's times.
+        of_baseline: the same of its baseline.
+    """
+    for whose, value in (("its", spread), ("its baseline's", of_baseline)):
+        if value > SPREAD:
+            return f"{whose} times spread by {value:.0%} of their median between the quartiles"
+    if found.scatter > max(SCATTER, abs(found.value)):
+        return f"the ratio scatters by {math.expm1(found.scatter):.0%} over the rounds, more than it differs from 1"
+    return None
+
+
+def direction(found: Estimate, p: float, resolution: float) -> LatencyVerdict:
+    """Return what an interval shows. Its logarithm is compared, so that arm and baseline exchanged give the mirror."""
+    limit = math.log1p(resolution)
+    if p <= ALPHA and found.low > limit and min(found.sessions) > 0:
+        return "slower"
+    if p <= ALPHA and found.high < -limit and max(found.sessions) < 0:
+        return "faster"
+    return "same"

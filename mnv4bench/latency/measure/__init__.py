@@ -1,0 +1,1 @@
+"""Networks in, timed blocks out: tasks, sessions, turns and the canary."""

@@ -1,0 +1,73 @@
+"""Whether the detections made while timing are those that were scored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json
+from mnv4bench.latency.runtimes.outputs import CONFIDENCE, NMS_IOU, TOLERANCE
+from mnv4bench.spec.model import Read
+
+ROUNDING = 0.011
+"""Pixels by which a stored coordinate may differ from the computed one: position and size are rounded to 0.01."""
+NEAR_TIE = 2e-3
+"""Distance from the suppression threshold within which rounding may decide otherwise."""
+
+Rows = NDArray[np.floating]
+"""(k, 6) x1, y1, x2, y2 in pixels of the image, score, class index."""
+
+
+def scored(path: Path, read: Read, category_ids: tuple[int, ...]) -> dict[int, Rows]:
+    """Return image id → what evaluation found above the deployed confidence.
+
+    Raises:
+        DataError: the file lacks the reading.
+    """
+    found = read_json(path)
+    if read not in found:
+        raise DataError(f"{path}: no reading {read!r}; evaluate the run again")
+    index = {category: place for place, category in enumerate(category_ids)}
+    rows: dict[int, list[list[float]]] = defaultdict(list)
+    for one in found[read]:
+        if one["score"] > CONFIDENCE:
+            x, y, width, height = one["bbox"]
+            rows[one["image_id"]].append([x, y, x + width, y + height, one["score"], index[one["category_id"]]])
+    return {image: np.array(lines) for image, lines in rows.items()}
+
+
+def unexplained(found: Rows, expected: Rows, side: float) -> int:
+    """Return how many rows of either side the other lacks, and no rounding explains.
+
+    A row's twin has its class, its score and its box within the tolerance that runtimes have. A row without twin is
+    explained when its score lies at the confidence, or when it overlaps another row of its class about as much as
+    suppression tolerates: there the last digit decides, and it differs between runtimes.
+
+    Args:
+        side: longer side of the image in pixels, which coordinates are relative to.
+    """
+    found, expected = found.reshape(-1, 6), expected.reshape(-1, 6)
+    everything = np.concatenate([found, expected])
+    lonely = [*_without_twin(found, expected, side), *_without_twin(expected, found, side)]
+    return sum(not _explained(row, everything) for row in lonely)
+
+
+def _without_twin(rows: Rows, others: Rows, side: float) -> list[Rows]:
+    allowed = np.array([TOLERANCE * side + ROUNDING] * 4 + [TOLERANCE, 0])
+    near: NDArray[np.bool_] = np.all(np.abs(rows[:, None] - others[None]) <= allowed, axis=2)
+    return list(rows[~near.any(axis=1)])
+
+
+def _explained(row: Rows, everything: Rows) -> bool:
+    if abs(row[4] - CONFIDENCE) <= TOLERANCE:
+        return True
+    same = everything[everything[:, 5] == row[5]]
+    corner = np.minimum(row[2:4], same[:, 2:4]) - np.maximum(row[:2], same[:, :2])
+    common = np.maximum(corner, 0).prod(axis=1)
+    areas = (same[:, 2:4] - same[:, :2]).prod(axis=1)
+    overlap = common / np.maximum(areas + (row[2:4] - row[:2]).prod() - common, 1e-12)
+    return bool((np.abs(overlap - NMS_IOU) <= NEAR_TIE).any())

@@ -1,0 +1,81 @@
+"""What is timed: a network with the weights that it was scored with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from mnv4bench.spec.model import ModelSpec, Read
+
+
+class Source(Protocol):
+    """Where a network comes from; travels to the process that times it."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether its detections mean something: post-processing is timed on real ones or not at all."""
+
+    def load(self) -> nn.Module:
+        """Return the network unfused, in eval mode."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of our own runs."""
+
+    model: ModelSpec
+    classes: int
+    read: Read
+    weights: Path
+    trained: bool = True
+
+    def load(self) -> nn.Module:
+        from mnv4bench.models import detector, weights
+
+        model = detector.build(self.model, self.classes, read=self.read)
+        weights.load(model, self.weights)
+        trained: nn.Module = model.eval()
+        return trained
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A detection checkpoint of ultralytics."""
+
+    path: Path
+    trained: bool = True
+
+    def load(self) -> nn.Module:
+        from mnv4bench.models.yolo import load_checkpoint
+
+        model: nn.Module = load_checkpoint(self.path)[0]
+        return model
+
+
+@dataclass(frozen=True)
+class Catalogued:
+    """A network of the catalogue with fresh weights: only its forward pass can be timed."""
+
+    name: str
+    classes: int = 80
+    trained: bool = False
+
+    def load(self) -> nn.Module:
+        from mnv4bench.models.published import catalog
+
+        model: nn.Module = catalog.build(self.name, self.classes).eval()
+        return model
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One network to time."""
+
+    label: str
+    read: Read
+    source: Source
+    detections: Path | None = None
+    """What evaluation found with these weights (detections.json); None where they were not evaluated."""

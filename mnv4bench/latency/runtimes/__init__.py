@@ -1,0 +1,1 @@
+"""What executes a network: one small class a runtime."""

@@ -1,0 +1,123 @@
+"""Counts of models, made once for each definition and kept in a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.ledger.checks import Attention, NotHere
+
+Counted = dict[str, int]
+_FILE = TypeAdapter(dict[str, Counted])
+
+
+@dataclass
+class Counts:
+    """Counts by digest of what was counted; a new one is written to `path` at once."""
+
+    path: Path
+    _known: dict[str, Counted] | None = field(default=None, init=False)
+
+    def detector(self, name: str, imgsz: int) -> Counted:
+        """Return every count of a catalogue detector for 80 classes that measures.Detector may ask for.
+
+        Raises:
+            NotHere: the catalogue cannot build it on this installation.
+        """
+        from mnv4bench.ledger import counted
+
+        def count() -> Counted:
+            found = counted.counted(name, imgsz)
+            return {
+                "params": found.params,
+                "flops": found.flops,
+                "conv_flops": found.conv_flops,
+                "layer_flops": found.conv_flops + found.linear_flops,
+                "profiled_flops": found.profiled_flops,
+                "train_params": found.train_params,
+            }
+
+        return self._once(lambda: f"detector {counted.digest(name, imgsz)}", count)
+
+    def classifier(self, name: str, imgsz: int, attention: Attention, kv_downsampling: bool) -> Counted:
+        """Return the counts of a MobileNetV4 classifier for 1000 classes (see `count_classifier`)."""
+        from mnv4bench.models.mobilenetv4.network import classifier
+
+        def count() -> Counted:
+            return count_classifier(classifier(name, 1000, attention, kv_downsampling), imgsz)
+
+        what = f"classifier {name} {attention} {kv_downsampling} {imgsz}"
+        return self._once(lambda: f"{what} {_code_digest()}", count)
+
+    def head(self, name: str, imgsz: int) -> Counted:
+        """Return "<branch> params" and "<branch> conv_flops" of a head's classification and regression."""
+        from mnv4bench.ledger import counted
+
+        def count() -> Counted:
+            found = counted.head_branches(name, imgsz)
+            branches = {"classification": found.classification, "regression": found.regression}
+            return {
+                f"{branch} {what}": getattr(cost, what)
+                for branch, cost in branches.items()
+                for what in ("params", "conv_flops")
+            }
+
+        return self._once(lambda: f"head {counted.digest(name, imgsz)}", count)
+
+    def _once(self, definition: Callable[[], str], count: Callable[[], Counted]) -> Counted:
+        try:
+            digest = hashlib.sha256(definition().encode()).hexdigest()
+            known = self._load()
+            if digest not in known:
+                known[digest] = count()
+                write_json(self.path, known)
+            return known[digest]
+        except Mnv4benchError as error:
+            raise NotHere(str(error)) from error
+
+    def _load(self) -> dict[str, Counted]:
+        if self._known is None:
+            self._known = _FILE.validate_python(read_json(self.path)) if self.path.exists() else {}
+        return self._known
+
+
+def _code_digest() -> str:
+    """Return a digest of everything that defines and counts networks; the catalogue's entries all hold it."""
+    from mnv4bench.ledger import counted
+    from mnv4bench.models.published import catalog
+
+    return counted.digest(catalog.names()[0])
+
+
+def count_classifier(model: object, imgsz: int) -> Counted:
+    """Return the counts of a classifier for one image of `imgsz` × `imgsz` pixels.
+
+    params: all parameters. params_folded: with every batch norm folded into a convolution, which leaves one bias for
+    two factors. params_keras: without the linear layer and with the running statistics, as Keras counts a backbone.
+    macs: of convolutions, linear layers and the attention's matrix products; macs_weights: without the last.
+    convolutions: how many layers.
+    """
+    import torch
+    from torch import nn
+
+    from mnv4bench.cost.counting import macs as count_macs
+
+    assert isinstance(model, nn.Module)
+    params = sum(parameter.numel() for parameter in model.parameters())
+    linear = sum(p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters())
+    norms = sum(module.num_features for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+    macs = count_macs(model.eval(), torch.zeros(1, 3, imgsz, imgsz))[""]
+    return {
+        "params": params,
+        "params_folded": params - norms,
+        "params_keras": params - linear + 2 * norms,
+        "macs": macs.total,
+        "macs_weights": macs.conv + macs.linear,
+        "convolutions": sum(isinstance(module, nn.Conv2d) for module in model.modules()),
+    }

@@ -1,0 +1,115 @@
+"""timm's ImageNet-1k weights for MobileNetV4 trunks: from a file, a folder of such files, or the Hugging Face hub.
+
+The weights are timm's own (Apache-2.0), trained without the paper's distillation and private data; where timm offers
+several for a network, the one at the paper's input side is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.io.files import sha256
+from mnv4bench.models.mobilenetv4.network import MobileNetV4, load_timm
+from mnv4bench.models.yolo import Conv
+
+FOLDER_VARIABLE = "MNV4BENCH_WEIGHTS"
+"""Environment variable: a folder of files <checkpoint>.safetensors, looked into before the hub."""
+
+CHECKPOINTS = {
+    "mnv4_conv_small": "mobilenetv4_conv_small.e2400_r224_in1k",
+    "mnv4_conv_medium": "mobilenetv4_conv_medium.e500_r256_in1k",
+    "mnv4_conv_large": "mobilenetv4_conv_large.e600_r384_in1k",
+    "mnv4_hybrid_medium": "mobilenetv4_hybrid_medium.ix_e550_r256_in1k",
+    "mnv4_hybrid_large": "mobilenetv4_hybrid_large.ix_e600_r384_in1k",
+}
+"""Backbone → timm's name of the checkpoint, which is also its repository's name on the hub, below timm/."""
+
+HUB_FILE = "model.safetensors"
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue in 0–1: how images were normalised for every one of these checkpoints."""
+
+
+def load_pretrained(model: MobileNetV4, name: str, file: Path | None = None) -> str:
+    """Fill a trunk with published weights, made to read images in 0–1 as the detectors do.
+
+    Args:
+        name: the backbone that `model` is.
+        file: a safetensors file with the tensors of timm's checkpoint; None looks for one (see `find`).
+
+    Returns:
+        The hexadecimal SHA-256 of the file, for the record.
+
+    Raises:
+        SpecError: no published weights for this backbone, or a file that holds another network.
+        Mnv4benchError: the file is not there, or not readable.
+    """
+    checkpoint = _checkpoint(name)
+    path = find(name) if file is None else Path(file)
+    try:
+        state = load_file(path)
+    except Exception as error:  # safetensors raises several unrelated kinds
+        raise Mnv4benchError(
+            f"{path}: not readable as safetensors ({error}); put {_source(checkpoint)} there"
+        ) from error
+    try:
+        load_timm(model, state)
+    except SpecError as error:
+        raise SpecError(f"{path} does not fit {name}: {error}; it needs {_source(checkpoint)}") from error
+    _read_unnormalised_images(model)
+    return sha256(path)
+
+
+def find(name: str) -> Path:
+    """Return the file of a backbone's weights: in $MNV4BENCH_WEIGHTS, else downloaded from the hub or from its cache.
+
+    Raises:
+        SpecError: no published weights for this backbone.
+        Mnv4benchError: it is in neither place; says which file to put where.
+    """
+    checkpoint = _checkpoint(name)
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder and (path := Path(folder) / f"{checkpoint}.safetensors").exists():
+        return path
+    remedy = f"save {_source(checkpoint)} as ${FOLDER_VARIABLE}/{checkpoint}.safetensors"
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise Mnv4benchError(
+            f"no weights for {name}: pip install 'mnv4bench[pretrained]' to download them, or {remedy}"
+        ) from error
+    try:
+        return Path(hf_hub_download(f"timm/{checkpoint}", HUB_FILE))
+    except Exception as error:  # the hub's client and what it is built on raise many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Mnv4benchError(f"no weights for {name}: the hub cannot be reached ({reason}); {remedy}") from error
+
+
+def _checkpoint(name: str) -> str:
+    if name not in CHECKPOINTS:
+        raise SpecError(f"there are no published weights for {name!r}; allowed: {', '.join(CHECKPOINTS)}")
+    return CHECKPOINTS[name]
+
+
+def _source(checkpoint: str) -> str:
+    return f"{HUB_FILE} of the Hugging Face repository timm/{checkpoint}"
+
+
+@torch.no_grad()
+def _read_unnormalised_images(model: MobileNetV4) -> None:
+    """Fold the checkpoints' normalisation of images into the first convolution and its batch norm.
+
+    Exact except where the convolution's padding is seen: it is black now and was the mean colour.
+    """
+    stem = model.blocks[0]
+    assert isinstance(stem, Conv)
+    mean, std = (Tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    weight, running_mean = stem.conv.weight, stem.bn.running_mean
+    weight /= std
+    running_mean += (weight * mean).sum(dim=(1, 2, 3))

@@ -1,0 +1,1 @@
+"""Networks that are counted or timed for the ledger, and never trained."""

@@ -1,0 +1,72 @@
+"""Weights on disk: safetensors under part names, and digests that do not depend on file formats."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import write_with
+from mnv4bench.models.yolo import Detector
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes, in order of name."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        total.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def save(model: Detector, path: Path) -> str:
+    """Write a model's tensors and return their digest."""
+    state = {name: value.detach().cpu().contiguous() for name, value in model.part_state().items()}
+    write_with(path, lambda temporary: save_file(state, temporary))
+    return digest(state)
+
+
+def load(model: Detector, path: Path) -> None:
+    """Fill a model with what `save` wrote, whole and exactly."""
+    model.load_part_state(read(path))
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Read what `save` wrote.
+
+    Raises:
+        SpecError: the file is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise SpecError(
+            f"{path}: not readable as weights ({error}); delete the run's folder to train it again"
+        ) from error
+
+
+def load_parts(model: Detector, state: Mapping[str, Tensor], fresh: Iterable[str]) -> None:
+    """Fill every part that `fresh` does not name.
+
+    Raises:
+        SpecError: a loaded part's tensors differ in name or shape, or `fresh` names no part.
+    """
+    fresh = set(fresh)
+    ours = model.part_state()
+    parts = {name.split(".", 1)[0] for name in (*ours, *state)}
+    if unknown := fresh - parts:
+        raise SpecError(f"fresh: no part {', '.join(sorted(unknown))}; the model has {', '.join(sorted(parts))}")
+    merged = dict(ours)
+    for name, value in ours.items():
+        if name.split(".", 1)[0] in fresh:
+            continue
+        if name not in state or state[name].shape != value.shape:
+            raise SpecError(f"{name} cannot be loaded from the starting run: name its part in `fresh`")
+        merged[name] = state[name]
+    model.load_part_state(merged)

@@ -1,0 +1,151 @@
+"""One side of a comparison: what a results folder or a reference says, read from its tables and records."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json, sha256
+from mnv4bench.results.environment import Environment
+from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.results.record import read_record
+from mnv4bench.results.reference import read
+from mnv4bench.results.run import Status
+
+ABLATIONS = Path("tables/ablations.csv")
+Label = tuple[str, str]
+"""Ablation and arm."""
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """A row of ablations.csv."""
+
+    fields: Mapping[str, str]
+
+    @property
+    def label(self) -> Label:
+        return self.fields["ablation"], self.fields["arm"]
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.fields["baseline"] == "1"
+
+    @property
+    def runs(self) -> dict[int, str]:
+        """Return seed → run."""
+        return {int(run.rpartition("-s")[2]): run for run in self.fields["runs"].split()}
+
+    @property
+    def training(self) -> str:
+        """Return what all seeds share: the name of their runs up to the seed."""
+        return next(iter(self.runs.values())).rpartition("-s")[0]
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Return seed → AP of the seeds that have one."""
+        values = {seed: self.fields.get(f"AP_seed{seed}", "") for seed in self.runs}
+        return {seed: float(value) for seed, value in values.items() if value}
+
+    def number(self, name: str) -> float | None:
+        text = self.fields.get(name, "")
+        return float(text) if text else None
+
+
+@dataclass(frozen=True)
+class Side:
+    """A folder under results/, with the sums of match records that are not there as they were scored."""
+
+    folder: Path
+    published: Mapping[str, str] = field(default_factory=dict)
+    """Run → SHA-256 of its matches.npz; for a reference."""
+
+    @cached_property
+    def arms(self) -> dict[Label, ArmRow]:
+        """Return the rows of ablations.csv.
+
+        Raises:
+            Mnv4benchError: the table is missing or lacks a column.
+        """
+        path = self.folder / ABLATIONS
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                rows = [ArmRow(fields) for fields in csv.DictReader(stream)]
+            return {row.label: row for row in rows if row.training}
+        except OSError as error:
+            raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); finish the preset first") from error
+        except (KeyError, ValueError, StopIteration) as error:
+            raise Mnv4benchError(f"{path}: not this version's table ({error!r}); delete it and run again") from error
+
+    def baseline(self, ablation: str) -> ArmRow | None:
+        return next((row for (name, _), row in self.arms.items() if name == ablation and row.is_baseline), None)
+
+    @cached_property
+    def latency(self) -> Latency:
+        return read_record(self.folder / "latency" / "latency.json", Latency)
+
+    def times(self, label: Label) -> dict[tuple[str, int], LatencyRow]:
+        """Return (runtime, threads) → the arm's end-to-end row."""
+        name = "/".join(label)
+        rows = [row for row in self.latency.rows if row.arm == name and row.stage == "end_to_end"]
+        return {(row.runtime, row.threads): row for row in rows}
+
+    def spec(self, run: str) -> dict[str, Any]:
+        """Return a run's spec.json.
+
+        Raises:
+            Mnv4benchError: the file is missing.
+        """
+        path = self.folder / "runs" / run / "spec.json"
+        try:
+            content: dict[str, Any] = read_json(path)
+        except OSError as error:
+            raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
+        return content
+
+    def environment(self, run: str) -> Environment:
+        return self._status(run).environment
+
+    def sums(self, run: str) -> tuple[str | None, str]:
+        """Return the digests of a run's weights and of its match records."""
+        path = self.folder / "runs" / run / "matches.npz"
+        scored = self.published.get(run)
+        return self._status(run).weights_digest, scored if scored is not None else sha256(path) if path.exists() else ""
+
+    def _status(self, run: str) -> Status:
+        return read_record(self.folder / "runs" / run / "status.json", Status)
+
+
+def reference_side(folder: Path) -> Side:
+    """Return a reference as a side."""
+    return Side(folder, read(folder.name, folder.parent).matches)
+
+
+TRAINING_PACKAGES = ("torch", "numpy", "ultralytics", "opencv-python-headless", "pycocotools")
+
+
+def alike(a: Environment, b: Environment) -> bool:
+    """Return whether two environments should train to the same bytes: the kind of processor, threads and libraries."""
+    return _kind(a) == _kind(b) and a.threads == b.threads and _packages(a) == _packages(b)
+
+
+def same_processor(a: Environment, b: Environment) -> bool:
+    return _kind(a) == _kind(b)
+
+
+def _kind(e: Environment) -> tuple[str | None, ...]:
+    return e.cpu, e.cpu_flags, e.gpu, e.platform
+
+
+def _packages(e: Environment) -> list[str | None]:
+    return [e.packages.get(name) for name in TRAINING_PACKAGES]
+
+
+def machine_in_words(e: Environment) -> str:
+    gpu = f" with {e.gpu}" if e.gpu else ""
+    return f"{e.cpu}{gpu} (flags {e.cpu_flags}), {e.threads} thread{'s' * (e.threads > 1)}"

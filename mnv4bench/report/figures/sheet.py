@@ -1,0 +1,212 @@
+"""The sheet: the same validation images as every arm sees them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json
+from mnv4bench.report import words
+from mnv4bench.report.figures.style import COLOURS, figure
+from mnv4bench.report.results import ArmResult, DataFacts, Results, distinct
+
+THRESHOLD = 0.25
+"""Boxes below this score are not drawn."""
+COLUMNS = 8
+"""Columns in a row of pictures, ground truth included; more arms continue below."""
+SHOWN = 2 * (COLUMNS - 1)
+"""Most arms that a page holds."""
+SIDE, GAP, MARGIN, HEAD, FOOT, ENTRY = 1.24, 0.06, 0.2, 0.34, 0.16, 0.86
+"""Inches: a picture's width, the space after it, left margin, column titles, a line of the class legend, its entry."""
+
+LISTED = 8
+"""Most classes that the legend lists."""
+
+Box = tuple[int, list[float], float | None]
+"""Category id, [x, y, width, height] in pixels, score (None for ground truth)."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    boxes: dict[int, list[Box]]
+    """By image id."""
+    state: str | None = None
+    """How the run ended, where it has no detections to show."""
+
+
+RULE = "one image per slice: the one with the slice's median number of objects, the lowest id among equals"
+RULE_WITHOUT_SLICES = (
+    "three images: at one sixth, one half and five sixths of the images that have objects, "
+    "sorted by number of objects and then id"
+)
+
+
+def chosen(data: DataFacts) -> list[tuple[str, dict[str, Any]]]:
+    """Return (label, COCO image record) by the rule in the figure's caption; images without objects are skipped."""
+    objects: dict[int, int] = defaultdict(int)
+    for annotation in data.annotations["annotations"]:
+        objects[annotation["image_id"]] += 1
+    images = sorted(
+        (image for image in data.annotations["images"] if objects[image["id"]]),
+        key=lambda image: (objects[image["id"]], image["id"]),
+    )
+    if not data.slices:
+        picks = {label: len(images) * k // 6 for label, k in (("few", 1), ("middling", 3), ("many", 5))}
+        return [(f"{label} objects", images[k]) for label, k in picks.items()] if images else []
+    found = []
+    for name in data.slices:
+        of_slice = [image for image in images if image.get("slice") == name]
+        if of_slice:
+            median = objects[of_slice[(len(of_slice) - 1) // 2]["id"]]
+            found.append((name, next(image for image in of_slice if objects[image["id"]] == median)))
+    return found
+
+
+def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
+    """Return the groups of equal arms that a page holds, in their order; baselines and peers before others."""
+    first = [any(arm.is_baseline for arm in g) or g[0].arm.model.peer is not None for g in groups]
+    ranked = sorted(range(len(groups)), key=lambda place: not first[place])
+    return [groups[place] for place in sorted(ranked[:SHOWN])]
+
+
+def sheet(results: Results) -> Figure:
+    """Return the chosen images in rows; ground truth and the arms that fit (first seed) in columns."""
+    rows = chosen(results.data)
+    groups = shown(distinct(results.arms))
+    ids = {image["id"] for _, image in rows}
+    columns = [_Column(_title(group), *_detections(results, group[0], ids)) for group in groups]
+    per_block = COLUMNS - 1
+    blocks = [columns[i : i + per_block] for i in range(0, len(columns), per_block)]
+    truth = _Column("ground truth", _truth(results.data))
+    tall = max((image["height"] / image["width"] for _, image in rows), default=1.0) * SIDE
+    width = MARGIN + (SIDE + GAP) * (1 + min(per_block, len(columns)))
+    handles = _legend(results.data)
+    across = max(1, int(width / ENTRY))
+    height = len(blocks) * (len(rows) * (tall + GAP) + HEAD) + FOOT * (0.6 + ceil(len(handles) / across))
+    made = figure(width, height)
+    # Places are computed: a layout solver needs seconds for so many panels.
+    made.set_layout_engine("none")
+    pictures = {image["id"]: _picture(results.data, image) for _, image in rows}
+    top = height
+    for block in blocks:
+        top -= HEAD
+        for r, (label, image) in enumerate(rows):
+            bottom = top - tall - r * (tall + GAP)
+            for c, column in enumerate([truth, *block]):
+                left = MARGIN + c * (SIDE + GAP)
+                axis = _axes(made, left, bottom, SIDE, tall)
+                _show(axis, pictures[image["id"]], column, image["id"], results.data)
+                if r == 0:
+                    axis.set_title(column.title, fontsize=6.5, pad=3)
+                if c == 0:
+                    axis.set_ylabel(label, fontsize=7)
+        top -= len(rows) * (tall + GAP)
+    if handles:
+        made.legend(handles=handles, loc="lower center", ncols=across, borderaxespad=0.1, handlelength=1)
+    return made
+
+
+def _axes(made: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    wide, tall = made.get_size_inches()
+    return made.add_axes((left / wide, bottom / tall, width / wide, height / tall))
+
+
+def _title(group: list[ArmResult]) -> str:
+    more = f" (+{len(group) - 1} same)" if len(group) > 1 else ""
+    return f"{group[0].arm.ablation}:\n{group[0].arm.name}{more}"
+
+
+def _truth(data: DataFacts) -> dict[int, list[Box]]:
+    found: dict[int, list[Box]] = defaultdict(list)
+    for annotation in data.annotations["annotations"]:
+        found[annotation["image_id"]].append((annotation["category_id"], annotation["bbox"], None))
+    return found
+
+
+def _detections(results: Results, arm: ArmResult, ids: set[int]) -> tuple[dict[int, list[Box]], str | None]:
+    """Return image id → boxes of the arm's first seed, and the state of a run that did not end well."""
+    first = arm.seeds[0]
+    if first.state != "done":
+        return {}, words.STATES[first.state]
+    path = results.folder / "runs" / first.run / "detections.json"
+    try:
+        detections = read_json(path)[arm.arm.read]
+    except (OSError, ValueError, KeyError) as error:
+        raise Mnv4benchError(f"{path}: no detections read {arm.arm.read!r}; evaluate the run again") from error
+    found: dict[int, list[Box]] = defaultdict(list)
+    for detection in sorted(detections, key=lambda d: d["score"]):
+        if detection["image_id"] in ids and detection["score"] >= THRESHOLD:
+            found[detection["image_id"]].append((detection["category_id"], detection["bbox"], detection["score"]))
+    return found, None
+
+
+def _picture(data: DataFacts, image: dict[str, Any]) -> np.ndarray:
+    path = data.record.path(data.folder, data.record.val.images) / Path(image["file_name"])
+    try:
+        with Image.open(path) as opened:
+            return np.asarray(opened.convert("RGB"))
+    except OSError as error:
+        raise Mnv4benchError(f"{path}: cannot be read ({error}); prepare the data set again") from error
+
+
+def _colour(data: DataFacts, category: int) -> str:
+    return COLOURS[data.record.category_ids.index(category) % len(COLOURS)]
+
+
+def _show(axis: Axes, picture: np.ndarray, column: _Column, image: int, data: DataFacts) -> None:
+    axis.imshow(picture, interpolation="nearest", alpha=0.25 if column.state else 1.0)
+    if column.state:
+        axis.text(0.5, 0.5, column.state, ha="center", va="center", fontsize=7, transform=axis.transAxes)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    for category, (x, y, w, h), score in column.boxes.get(image, []):
+        _box(axis, (x, y, w, h), _colour(data, category), _name(data, category, score))
+
+
+def _name(data: DataFacts, category: int, score: float | None) -> str:
+    number = str(data.record.category_ids.index(category) + 1)
+    return number if score is None else f"{number} {score:.2f}".replace(" 0.", " .")
+
+
+def _box(axis: Axes, box: tuple[float, float, float, float], colour: str, label: str) -> None:
+    x, y, w, h = box
+    top = min(axis.get_ylim())
+    height = abs(axis.get_ylim()[1] - axis.get_ylim()[0])
+    # At the upper edge a label above the box would be cut off.
+    inside = y - top < 0.06 * height
+    axis.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colour, linewidth=0.8))
+    axis.text(
+        x,
+        y,
+        label,
+        fontsize=4,
+        color="white",
+        va="top" if inside else "bottom",
+        ha="left",
+        clip_on=True,
+        bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.4},
+    )
+
+
+def _legend(data: DataFacts) -> list[Rectangle]:
+    """Return a patch with colour, number and name of every class, where they are few enough to be listed."""
+    names = data.record.classes
+    if len(names) > LISTED:
+        return []
+    return [
+        Rectangle((0, 0), 1, 1, color=COLOURS[i % len(COLOURS)], label=f"{i + 1} {name}")
+        for i, name in enumerate(names)
+    ]

@@ -1,0 +1,242 @@
+"""Everything that a preset's folder holds, read once into one structure that tables, figures and paper share."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.cost import Cost, CostRow
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.latency import Latency, LatencyRow, QuantisedAP, Stage
+from mnv4bench.results.metrics import Metrics
+from mnv4bench.results.record import read_record
+from mnv4bench.results.run import Status
+from mnv4bench.results.runs import SeedResult, seed_results
+from mnv4bench.spec.plan import Arm, Plan
+
+LOSSES = ("box_loss", "cls_loss", "dfl_loss")
+SIZES = Path("latency") / "sizes.json"
+UNTRAINED = ("mnv4-yolov10s", "yolov8s", "yolov10s", "yolo11s", "yolo26s")
+"""The networks in it that no arm trains."""
+QUANTISED = "_int8"
+"""Ends the name of a runtime that computes in eight-bit integers, and so detects something else than was scored."""
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm of one ablation, over its seeds. Scores are COCO's on 0–1."""
+
+    arm: Arm
+    is_baseline: bool
+    seeds: tuple[SeedResult, ...]
+    difference: Difference | None
+    """To the ablation's baseline; None for the baseline itself."""
+    cost: CostRow | None
+    latency: dict[str, dict[Stage, LatencyRow]]
+    """Runtime → stage → row at the first thread count; a runtime in which the arm was not measured is absent."""
+    quantised: dict[str, QuantisedAP]
+    """Runtime → AP, for runtimes that compute in eight-bit integers."""
+
+    @property
+    def done(self) -> tuple[SeedResult, ...]:
+        return tuple(result for result in self.seeds if result.state == "done")
+
+    def scores(self, name: str, part: str | None = None) -> dict[int, float]:
+        """Return seed → score, without the seeds that have none."""
+        values = {result.seed: result.score(name, part) for result in self.seeds}
+        return {seed: value for seed, value in values.items() if value is not None}
+
+    def mean(self, name: str, part: str | None = None) -> float | None:
+        values = self.scores(name, part)
+        return fmean(values.values()) if values else None
+
+    def row(self, runtime: str, stage: Stage = "end_to_end") -> LatencyRow | None:
+        return self.latency.get(runtime, {}).get(stage)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Arms with equal keys are the same runs read the same way, whichever ablations name them."""
+        return (*self.arm.runs.values(), self.arm.read)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The data set as the report needs it."""
+
+    folder: Path
+    record: Dataset
+
+    @property
+    def slices(self) -> dict[str, int]:
+        """Return slice → number of validation images, in the data set's order."""
+        return {name: self.record.val.slices.get(name, 0) for name in self.record.slices}
+
+    @cached_property
+    def annotations(self) -> dict[str, Any]:
+        """The validation split's COCO JSON; only pictures need it."""
+        content: dict[str, Any] = read_json(self.record.path(self.folder, self.record.val.annotations))
+        return content
+
+
+@dataclass(frozen=True)
+class Results:
+    """A preset's results."""
+
+    plan: Plan
+    folder: Path
+    ablations: dict[str, tuple[ArmResult, ...]]
+    comparison: Comparison
+    cost: Cost
+    latency: Latency
+    statuses: dict[str, Status]
+    """Of every run, trunk and teacher included."""
+    metrics: dict[str, Metrics]
+    """Of the runs that are done and that an arm reads."""
+    data: DataFacts
+    sizes: Latency | None = None
+    """Forward passes of networks that are not trained; None where no ablation asks for them."""
+
+    @property
+    def arms(self) -> list[ArmResult]:
+        return [arm for arms in self.ablations.values() for arm in arms]
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Return the preset's runtimes, and any other that was measured."""
+        return tuple(dict.fromkeys([*self.plan.preset.latency.runtimes, *(row.runtime for row in self.latency.rows)]))
+
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """Return the runtimes that ran the arms as they were scored: what tables and figures show side by side."""
+        return tuple(name for name in self._measured if not name.endswith(QUANTISED))
+
+    @property
+    def timed_int8(self) -> tuple[str, ...]:
+        """Return the measured runtimes that compute in eight-bit integers, which stand apart."""
+        return tuple(name for name in self._measured if name.endswith(QUANTISED))
+
+    @property
+    def _measured(self) -> list[str]:
+        measured = {runtime for arm in self.arms for runtime in arm.latency}
+        return [name for name in self.runtimes if name in measured]
+
+
+def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
+    """Read a preset's folder.
+
+    Args:
+        dataset: the prepared data set's folder; by default the one under results/data that the runs were scored on.
+
+    Raises:
+        Mnv4benchError: names the file that is missing or wrong, and what to do.
+    """
+    results = Path(results)
+    comparison = read_record(results / "compare.json", Comparison)
+    cost = read_record(results / "cost.json", Cost)
+    latency = read_record(results / "latency" / "latency.json", Latency)
+    ablations = {
+        name: tuple(_arm_result(arm, plan, results, comparison, cost, latency) for arm in plan.arms_of(name))
+        for name in plan.ablations
+    }
+    done = {seed.run for arms in ablations.values() for arm in arms for seed in arm.done}
+    metrics = {run: read_record(results / "runs" / run / "metrics.json", Metrics) for run in plan.runs if run in done}
+    if dataset is None:
+        dataset = data_folder(results, (record.data_digest for record in metrics.values()))
+    return Results(
+        plan=plan,
+        folder=results,
+        ablations=ablations,
+        comparison=comparison,
+        cost=cost,
+        latency=latency,
+        statuses={run: read_record(results / "runs" / run / "status.json", Status) for run in plan.runs},
+        metrics=metrics,
+        data=_data(Path(dataset)),
+        sizes=read_record(results / SIZES, Latency) if (results / SIZES).exists() else None,
+    )
+
+
+def _arm_result(arm: Arm, plan: Plan, results: Path, comparison: Comparison, cost: Cost, latency: Latency) -> ArmResult:
+    baseline = plan.baseline(arm.ablation)
+    difference = comparison.find(arm.ablation, arm.name)
+    if difference is None and arm is not baseline:
+        raise Mnv4benchError(
+            f"{results / 'compare.json'}: differences has no {arm.label}; delete the file and run the workflow again"
+        )
+    return ArmResult(
+        arm=arm,
+        is_baseline=arm is baseline,
+        seeds=seed_results(arm, results),
+        difference=difference,
+        cost=cost.arms.get(arm.label),
+        latency=_rows(latency, arm.label),
+        quantised={found.runtime: found for found in latency.quantised if found.arm == arm.label},
+    )
+
+
+def _rows(latency: Latency, label: str) -> dict[str, dict[Stage, LatencyRow]]:
+    found: dict[str, dict[Stage, LatencyRow]] = {}
+    for row in latency.rows:
+        if row.arm == label and row.threads == latency.threads:
+            found.setdefault(row.runtime, {})[row.stage] = row
+    return found
+
+
+def data_folder(results: Path, digests: Iterable[str | None] = ()) -> Path:
+    """Return the folder under results/data that the runs were scored on.
+
+    Args:
+        digests: data digests in the runs' metrics.json; needed only where several data sets lie there.
+
+    Raises:
+        Mnv4benchError: none fits, or more than one.
+    """
+    found = sorted((Path(results) / "data").glob("*/dataset.json"))
+    if len(found) > 1:
+        wanted = set(digests)
+        found = [path for path in found if read_record(path, Dataset).digest in wanted]
+    if len(found) != 1:
+        names = ", ".join(path.parent.name for path in found) or "none"
+        raise Mnv4benchError(
+            f"{Path(results) / 'data'}: one data set with the data_digest of the runs' metrics.json is needed, "
+            f"found {names}; delete the others, or evaluate the runs again"
+        )
+    return found[0].parent
+
+
+def _data(folder: Path) -> DataFacts:
+    return DataFacts(folder, read_record(folder / "dataset.json", Dataset))
+
+
+def read_curve(results: Path, run: str) -> dict[str, list[float]]:
+    """Return the columns of a run's curve.csv; `loss` is the sum of box, cls and dfl, `distill_loss` stands apart.
+
+    Raises:
+        Mnv4benchError: the file is missing, or a column is missing or not a number.
+    """
+    path = Path(results) / "runs" / run / "curve.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            lines = list(csv.DictReader(stream))
+        columns = {name: [float(line[name] or 0) for line in lines] for name in ("epoch", *LOSSES, "distill_loss")}
+    except OSError as error:
+        raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise Mnv4benchError(f"{path}: a column is missing or not a number ({error}); train the run again") from error
+    return {**columns, "loss": [sum(parts) for parts in zip(*(columns[name] for name in LOSSES), strict=True)]}
+
+
+def distinct(arms: Iterable[ArmResult]) -> list[list[ArmResult]]:
+    """Group arms that are the same runs read the same way, in order of first appearance."""
+    groups: dict[tuple[Any, ...], list[ArmResult]] = {}
+    for arm in arms:
+        groups.setdefault(arm.key, []).append(arm)
+    return list(groups.values())

@@ -1,0 +1,1 @@
+"""Results in, CSV, Markdown and LaTeX tables out."""

@@ -1,0 +1,1 @@
+"""The schema of every file under results/, one module a stage; read and written here, computed elsewhere."""

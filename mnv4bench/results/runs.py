@@ -1,0 +1,55 @@
+"""What one arm's runs left behind: a state per seed, and scores where training ended well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.results.metrics import Metrics, Reading
+from mnv4bench.results.record import read_record
+from mnv4bench.results.run import State, Status
+from mnv4bench.spec.plan import Arm
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One seed of one arm; `reading` is None where the run did not end `done`."""
+
+    seed: int
+    run: str
+    state: State
+    reason: str | None
+    reading: Reading | None
+
+    def score(self, name: str, part: str | None = None) -> float | None:
+        """Return a COCO score (0–1) of the whole validation split or of one slice; None where there is none."""
+        if self.reading is None:
+            return None
+        scores = self.reading.scores if part is None else self.reading.slices.get(part)
+        value: float | None = getattr(scores, name, None)
+        return value
+
+
+def seed_results(arm: Arm, results: Path) -> tuple[SeedResult, ...]:
+    """Return the arm's seeds in the preset's order.
+
+    Raises:
+        Mnv4benchError: a run is unfinished, or done but not scored in the way the arm is read.
+    """
+    return tuple(_seed_result(arm, seed, run, results / "runs" / run) for seed, run in arm.runs.items())
+
+
+def _seed_result(arm: Arm, seed: int, run: str, folder: Path) -> SeedResult:
+    status = read_record(folder / "status.json", Status)
+    if status.state != "done":
+        return SeedResult(seed, run, status.state, status.reason, None)
+    metrics = read_record(folder / "metrics.json", Metrics)
+    if metrics.state != "done":
+        return SeedResult(seed, run, metrics.state, metrics.reason, None)
+    if arm.read not in metrics.readings:
+        raise Mnv4benchError(
+            f"{folder / 'metrics.json'}: readings has no {arm.read!r}, which arm {arm.label} needs; evaluate the run "
+            "again"
+        )
+    return SeedResult(seed, run, "done", None, metrics.readings[arm.read])

@@ -1,0 +1,218 @@
+"""What a run is: model, data, training and seed; its content digest is its identity.
+
+Everything that can change a run's weights is a field here, and nothing else is. Equal specs are one run, whichever
+ablations ask for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal, get_args
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from mnv4bench.spec.model import ModelSpec, Spec
+
+PROTOCOL = 2
+"""Version of what specs mean. Raise it when code changes what an unchanged spec trains, defaults of old fields
+included: every run gets a new name. A new field whose default trains what was trained before needs no new version."""
+
+
+class DataSpec(Spec):
+    """Which images, and the side in pixels that they are letterboxed to."""
+
+    name: Literal["scenes", "bccd", "coco"] = "scenes"
+    imgsz: int = Field(160, ge=32, multiple_of=32)
+    train: int | None = Field(None, ge=1)
+    """Number of training images; scenes makes as many, other sets take the first ones; None is all of them."""
+    val: int | None = Field(None, ge=1)
+    seed: int = 0
+    """Seed of generated data; without meaning for photographs."""
+    folder: str | None = None
+    """coco only: the folder in COCO 2017's layout, looked for in $MNV4BENCH_DATA first, then as a path."""
+
+
+class AugmentSpec(Spec):
+    """ultralytics' augmentations by their own names (probabilities and relative amounts)."""
+
+    mosaic: float = Field(0.0, ge=0, le=1)
+    close_mosaic: int = Field(0, ge=0)
+    """The last epochs, in which mosaic is off."""
+    mixup: float = Field(0.0, ge=0, le=1)
+    copy_paste: float = Field(0.0, ge=0, le=1)
+    scale: float = Field(0.0, ge=0, lt=1)
+    translate: float = Field(0.0, ge=0, le=1)
+    fliplr: float = Field(0.5, ge=0, le=1)
+    flipud: float = Field(0.0, ge=0, le=1)
+    hsv_h: float = Field(0.0, ge=0, le=1)
+    hsv_s: float = Field(0.0, ge=0, le=1)
+    hsv_v: float = Field(0.0, ge=0, le=1)
+
+
+class TrainSpec(Spec):
+    """The optimisation: AdamW or SGD with gradient clipping at 10 and an exponential moving average of the weights."""
+
+    epochs: int = Field(..., ge=1)
+    batch: int = Field(16, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(2e-3, gt=0)
+    final_lr: float = Field(0.01, gt=0, le=1)
+    """The last learning rate, as a fraction of `lr`."""
+    schedule: Literal["one_cycle", "linear", "cosine"] = "one_cycle"
+    """one_cycle: per step (arXiv 1708.07120); linear, cosine: per epoch after a warm-up, as in ultralytics."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """AdamW's first beta, or SGD's Nesterov momentum."""
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_epochs: float = Field(3.0, ge=0)
+    warmup_momentum: float = Field(0.8, ge=0, lt=1)
+    warmup_bias_lr: float = Field(0.0, ge=0)
+    ema_decay: float = Field(0.9999, ge=0, lt=1)
+    ema_tau: float = Field(2000, gt=0)
+    augment: AugmentSpec = AugmentSpec()
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["fp32", "amp"] = "fp32"
+    """fp32: without TF32 on a GPU. amp: float16 autocast with loss scaling, on CUDA only."""
+    threads: int = Field(1, ge=1)
+    """Threads of one training job; part of the spec, because it changes the order of additions and so the bits."""
+    workers: int = Field(0, ge=0)
+    """Data-loading processes; 0 loads in the training process."""
+
+    @model_validator(mode="after")
+    def _mixed_precision_needs_cuda(self) -> TrainSpec:
+        if self.precision == "amp" and self.device != "cuda":
+            raise ValueError("precision amp needs device: cuda")
+        return self
+
+
+class LossSpec(Spec):
+    """How a dual head's one-to-one branch is matched, and how its two branches are weighed (YOLOv10, section 3.1).
+
+    The one-to-many branch ranks anchors by score^0.5 × IoU^6.
+    """
+
+    alpha: float = Field(0.5, gt=0)
+    """Exponent of the score in the one-to-one branch's matching metric."""
+    beta: float = Field(6.0, gt=0)
+    """Exponent of the IoU there."""
+    weights: Literal["sum", "decaying"] = "sum"
+    """sum: YOLOv10's; decaying: the one-to-many term's weight falls from 0.8 to 0.1 over the epochs, the one-to-one
+    term's rises from 0.2 to 0.9 (ultralytics' E2ELoss, the weights alone)."""
+
+
+class DistillSpec(Spec):
+    """Gains of the terms that compare the student with its teacher; all zero is no distillation."""
+
+    logits: float = Field(0.0, ge=0)
+    """Binary cross-entropy to the teacher's class probabilities, over all anchors."""
+    boxes: float = Field(0.0, ge=0)
+    """Kullback-Leibler divergence to the teacher's distance distributions (arXiv 2102.12252)."""
+    features: float = Field(0.0, ge=0)
+    """Squared difference of the features that the head reads, through a trained projector, weighted by the teacher's
+    confidence (as ultralytics distils)."""
+
+    @property
+    def wanted(self) -> bool:
+        return self.logits > 0 or self.boxes > 0 or self.features > 0
+
+
+ImageSet = Literal["mild", "heavy", "unlabelled"]
+"""The training images under `train.augment`, the same under heavier augmentation, and images of the same kind without
+ground truth: D1, D2 and D3 of MobileNetV4, section 8."""
+
+
+class MixtureSpec(Spec):
+    """What training images are drawn from (MobileNetV4, section 8: dynamic data-set mixing)."""
+
+    sets: tuple[ImageSet, ...] = Field(("mild",), min_length=1)
+    """Each image of an epoch is drawn from one of these."""
+    shares: dict[ImageSet, int] = {}
+    """How often a set is drawn from, relative to one that is not named here, which has 1."""
+    heavy: AugmentSpec = AugmentSpec(mixup=0.5, scale=0.5, translate=0.1, hsv_h=0.015, hsv_s=0.7, hsv_v=0.4)
+    """Augmentation of the heavy set."""
+    unlabelled: int = Field(2400, ge=1)
+    """Number of images in the unlabelled set, which are augmented like the mild one's; scenes draws as many."""
+
+    @field_validator("sets")
+    @classmethod
+    def _each_once(cls, value: tuple[ImageSet, ...]) -> tuple[ImageSet, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each set may stand once; shares say how often one is drawn from")
+        return tuple(name for name in get_args(ImageSet) if name in value)
+
+    @model_validator(mode="after")
+    def _shares_of_what_is_mixed(self) -> MixtureSpec:
+        for name, share in self.shares.items():
+            if name not in self.sets or len(self.sets) == 1:
+                raise ValueError(f"shares: {name} is not mixed with anything; name it in sets, or drop its share")
+            if share < 2:
+                raise ValueError(f"shares: {name}: {share} is not allowed; a share is 2 or more, and 1 is left out")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, data: Any) -> Any:
+        """Leave the settings of a set that is not drawn from at their defaults, so that equal mixtures are equal."""
+        if not isinstance(data, dict):
+            return data
+        sets = data.get("sets", ("mild",))
+        unused = {"heavy", "unlabelled"} - set(sets) if isinstance(sets, list | tuple) else set()
+        return {key: value for key, value in data.items() if key not in unused}
+
+
+class RunSpec(Spec):
+    """One training run. `start` and `teacher` are names of other runs, so a digest covers its whole history."""
+
+    model: ModelSpec = ModelSpec()
+    data: DataSpec = DataSpec()
+    train: TrainSpec
+    loss: LossSpec = LossSpec()
+    distill: DistillSpec = DistillSpec()
+    mixture: MixtureSpec = MixtureSpec()
+    seed: int = Field(0, ge=0)
+    start: str | None = None
+    """Run whose weights are loaded into every part that `fresh` does not name; None trains from scratch."""
+    fresh: tuple[str, ...] = ()
+    """Parts of the network (names of mnv4bench.models.detector) that start from the seed although `start` is given."""
+    teacher: str | None = None
+
+    @field_validator("loss", "distill")
+    @classmethod
+    def _a_peer_keeps_its_loss(cls, value: Any, info: ValidationInfo) -> Any:
+        model = info.data.get("model")  # an impossible one is missing here, and reported by itself
+        if model is not None and model.peer is not None and value != type(value)():
+            raise ValueError(f"the peer {model.peer} keeps its own loss; drop these fields or the peer")
+        return value
+
+    @field_validator("mixture")
+    @classmethod
+    def _unlabelled_images_exist_and_teach(cls, value: MixtureSpec, info: ValidationInfo) -> MixtureSpec:
+        data, distill = info.data.get("data"), info.data.get("distill")
+        if "unlabelled" in value.sets and data is not None and distill is not None:
+            if data.name != "scenes":
+                raise ValueError(
+                    f"{data.name} has no unlabelled images, which only scenes can draw; "
+                    "drop `unlabelled` from mixture.sets or the arm"
+                )
+            if not distill.wanted:
+                raise ValueError("unlabelled images teach nothing without a teacher; add gains of distill.*")
+        return value
+
+    def canonical(self) -> str:
+        """Return the one JSON text of this spec: keys sorted, no spaces, only what differs from the defaults.
+
+        So a field that is added later leaves the digests of all specs that do not use it, and what was trained before
+        stays valid.
+        """
+        content = {"protocol": PROTOCOL, **self.model_dump(mode="json", exclude_defaults=True)}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """Return the hexadecimal SHA-256 of the canonical text."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+
+def derive_seed(*names: object) -> int:
+    """Return a 32-bit seed for a named random stream; equal names give equal streams on every machine and run."""
+    text = "|".join(str(name) for name in names)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

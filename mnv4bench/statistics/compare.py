@@ -1,0 +1,187 @@
+"""Paired differences to the baseline and their verdicts: every arm, every seed, the same resampled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import write_json
+from mnv4bench.machine.cores import usable_cores
+from mnv4bench.results import matches
+from mnv4bench.results.comparison import Comparison, Difference, SliceDifference, Verdict
+from mnv4bench.results.runs import SeedResult, seed_results
+from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.run import derive_seed
+from mnv4bench.statistics import bootstrap as resampling
+from mnv4bench.statistics import small_samples as stats
+from mnv4bench.statistics.verdict import Evidence, judge
+
+LEVEL = 0.95
+ALPHA = 0.05
+POWER = 0.8
+
+_Pairs = dict[int, tuple[SeedResult, SeedResult]]
+"""Seed → the arm's result and the baseline's."""
+_Hypothesis = frozenset[tuple[object, ...]]
+"""Two things said to be equal: (read, run of each seed) of an arm and of its baseline, in no order."""
+
+
+class _Resampler:
+    """AP of every image resample, each (run, reading) once; all share one draw of weights, so that pairs stay pairs."""
+
+    def __init__(self, results: Path, replicates: int, seed: int) -> None:
+        self.results, self.replicates, self.seed = results, replicates, seed
+        self.first: tuple[Path, matches.MatchRecords] | None = None
+        self._known: dict[tuple[str, str], NDArray[np.float64]] = {}
+
+    @property
+    def images(self) -> int:
+        return 0 if self.first is None else len(self.first[1].image_ids)
+
+    def ap(self, run: str, read: str) -> NDArray[np.float64]:
+        if (run, read) not in self._known:
+            records = self._records(run, read)
+            parts = np.array_split(self._weights, usable_cores())
+            # NumPy lets go of the interpreter in its long loops, so threads are enough.
+            with ThreadPoolExecutor(len(parts)) as pool:
+                found = pool.map(lambda weights: resampling.bootstrap_ap(records, weights), parts)
+                self._known[run, read] = np.concatenate(list(found))
+        return self._known[run, read]
+
+    @cached_property
+    def _weights(self) -> NDArray[np.integer]:
+        return resampling.bootstrap_weights(self.images, self.replicates, self.seed)
+
+    def _records(self, run: str, read: str) -> matches.MatchRecords:
+        path = self.results / "runs" / run / "matches.npz"
+        readings = matches.load(path)
+        if read not in readings:
+            raise DataError(f"{path}: no reading {read!r} (has {', '.join(readings)}); evaluate the run again")
+        records = readings[read]
+        self.first = self.first or (path, records)
+        if not resampling.same_split(self.first[1], records):
+            raise DataError(f"{path}: other images or objects than {self.first[0]}; evaluate both runs again")
+        return records
+
+
+def compare(plan: Plan, results: Path) -> None:
+    """Write compare.json from the runs' metrics.json and matches.npz.
+
+    Resamples of the images are drawn once and used for every arm and seed (Everingham et al., PASCAL VOC: both methods
+    on the same replicate); seed and image variance are combined with Satterthwaite's degrees of freedom. Every
+    comparison of an arm with its baseline belongs to one family, over which Holm's adjustment is made.
+
+    Raises:
+        Mnv4benchError: a done run lacks a file or a reading, or two runs were scored on different images.
+    """
+    results = Path(results)
+    data = plan.preset.data
+    seed = derive_seed("bootstrap", data.name, data.seed, data.val)
+    resampler = _Resampler(results, plan.preset.bootstrap, seed)
+    arms = [arm for arm in plan.arms if arm.name != plan.ablations[arm.ablation].baseline]
+    rows = [_difference(arm, plan, results, resampler) for arm in arms]
+    hypotheses = [_hypothesis(arm, plan.baseline(arm.ablation)) for arm in arms]
+    family = len(set(hypotheses))
+    comparison = Comparison(
+        level=LEVEL,
+        alpha=ALPHA,
+        family=family,
+        power=POWER,
+        bootstrap=plan.preset.bootstrap,
+        bootstrap_seed=seed,
+        images=resampler.images,
+        differences=tuple(_judged(rows, hypotheses, family)),
+    )
+    write_json(results / "compare.json", comparison)
+
+
+def _hypothesis(arm: Arm, baseline: Arm) -> _Hypothesis:
+    # The test is two-sided, so a pair and its mirror image are one hypothesis, and charged once.
+    return frozenset((one.read, *sorted(one.runs.items())) for one in (arm, baseline))
+
+
+def _difference(arm: Arm, plan: Plan, results: Path, resampler: _Resampler) -> Difference:
+    """Return everything but the test and the verdict, which depend on the other rows."""
+    baseline = plan.baseline(arm.ablation)
+    ours = {result.seed: result for result in seed_results(arm, results)}
+    theirs = {result.seed: result for result in seed_results(baseline, results)}
+    pairs = {seed: (ours[seed], theirs[seed]) for seed in ours if _comparable(ours[seed]) and _comparable(theirs[seed])}
+    empty = Difference(
+        ablation=arm.ablation,
+        arm=arm.name,
+        baseline=baseline.name,
+        seeds={},
+        smallest_effect=plan.ablations[arm.ablation].smallest_effect,
+    )
+    if not pairs:
+        return empty
+    replicates = np.mean(
+        [resampler.ap(a.run, arm.read) - resampler.ap(b.run, baseline.read) for a, b in pairs.values()], axis=0
+    )
+    deltas = _deltas(pairs)
+    numbers = _numbers(np.array(list(deltas.values())), replicates, resampler.images)
+    return empty.model_copy(update={"seeds": deltas, **numbers, "slices": _slices(pairs)})
+
+
+def _numbers(values: NDArray[np.float64], replicates: NDArray[np.float64], images: int) -> dict[str, float | None]:
+    """Return the fields of a Difference that follow from its (seeds,) differences and (replicates,) resamples."""
+    interval = stats.combined_interval(values, replicates, images, LEVEL)
+    narrow = stats.combined_interval(values, replicates, images, 1 - 2 * ALPHA)
+    known = interval.seed_sd is not None
+    return {
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "seed_sd": interval.seed_sd,
+        "image_se": interval.image_se,
+        "df": interval.df,
+        "agreeing": int(np.sum(np.sign(values) == np.sign(interval.mean))),
+        "equivalence_low": narrow.low,
+        "equivalence_high": narrow.high,
+        "mde": stats.minimum_detectable(interval.se, interval.df, 1 - LEVEL, POWER) if known else None,
+    }
+
+
+def _judged(rows: Sequence[Difference], hypotheses: Sequence[_Hypothesis], family: int) -> Iterator[Difference]:
+    """Yield the rows with p, p_holm and verdict."""
+    tested = {
+        hypothesis: stats.sign_flip_p(list(row.seeds.values()))
+        for row, hypothesis in zip(rows, hypotheses, strict=True)
+        if row.seeds and stats.is_testable(len(row.seeds), family, ALPHA)
+    }
+    adjusted = dict(zip(tested, stats.holm(list(tested.values()), family), strict=True))
+    for row, hypothesis in zip(rows, hypotheses, strict=True):
+        p, p_holm = tested.get(hypothesis), adjusted.get(hypothesis)
+        yield row.model_copy(update={"p": p, "p_holm": p_holm, "verdict": _verdict(row, p_holm)})
+
+
+def _verdict(row: Difference, p_holm: float | None) -> Verdict | None:
+    if row.mean is None or row.low is None or row.high is None:
+        return None
+    if row.equivalence_low is None or row.equivalence_high is None:
+        return None
+    equivalence = (row.equivalence_low, row.equivalence_high)
+    evidence = Evidence(len(row.seeds), row.mean, (row.low, row.high), equivalence, p_holm)
+    return judge(evidence, row.smallest_effect, ALPHA)
+
+
+def _comparable(result: SeedResult) -> bool:
+    return result.score("AP") is not None
+
+
+def _deltas(pairs: _Pairs, part: str | None = None) -> dict[int, float]:
+    scores = {seed: (ours.score("AP", part), theirs.score("AP", part)) for seed, (ours, theirs) in pairs.items()}
+    return {seed: a - b for seed, (a, b) in scores.items() if a is not None and b is not None}
+
+
+def _slices(pairs: _Pairs) -> dict[str, SliceDifference]:
+    names = dict.fromkeys(name for ours, _ in pairs.values() if ours.reading for name in ours.reading.slices)
+    deltas = {name: _deltas(pairs, name) for name in names}
+    return {name: SliceDifference(mean=fmean(found.values()), seeds=found) for name, found in deltas.items() if found}

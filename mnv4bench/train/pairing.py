@@ -1,0 +1,70 @@
+"""Proof that the arms of one seed are paired: same first batch, same initial values in every layer that they share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from mnv4bench.io.errors import PairingError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.models import weights
+from mnv4bench.models.sharing import groups, shapes
+from mnv4bench.spec.run import MixtureSpec, RunSpec
+
+FILE = "pairing.json"
+ALIKE = MixtureSpec()
+"""The mixture of arms that are not about the images."""
+
+
+def key(spec: RunSpec) -> str:
+    """Name the group of runs that must draw the same batches and initial values."""
+    shared = spec.model_dump(mode="json", include={"data", "train", "seed", "start", "fresh"})
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: RunSpec) -> dict[str, str]:
+    """Return digests of a run's first batch and of every group of its initial tensors.
+
+    Arms with other mixtures of images have other batches by design: the batch's key carries its mixture, so that it is
+    compared among equal ones, and initial values among all.
+
+    Groups are those of mnv4bench.models.sharing. A key carries its group's shapes, so that groups are compared only
+    where the architectures agree. Those of a backbone carry its name too: what stands at the same place in another
+    backbone is not the same block.
+    """
+    prints = {}
+    for name, members in groups(state).items():
+        tensors = {member: state[member] for member in members}
+        form = "|".join(f"{member}{shape}" for member, shape in shapes(state, members).items())
+        whose = f" of {spec.model.backbone}" if name.startswith("backbone.") else ""
+        prints[f"{name}{whose}:{hashlib.sha256(form.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
+    kind = "" if spec.mixture == ALIKE else f" of {spec.mixture.model_dump_json(exclude_defaults=True)}"
+    names = ("img", "cls", "bboxes", "batch_idx", "labelled")
+    first = {name: batch[name] for name in names if name in batch}
+    return {f"first batch{kind}": weights.digest(first)[:16], **prints}
+
+
+def prove(run: str, spec: RunSpec, prints: Mapping[str, str], runs: Path) -> None:
+    """Write this run's fingerprint and hold it against every other run of its group.
+
+    Raises:
+        PairingError: names the other run and the first thing that differs.
+    """
+    group = key(spec)
+    write_json(runs / run / FILE, {"group": group, "prints": dict(prints)})
+    for path in sorted(runs.glob(f"*/{FILE}")):
+        other = read_json(path)
+        if path.parent.name == run or other["group"] != group:
+            continue
+        for name, value in prints.items():
+            if other["prints"].get(name, value) != value:
+                (runs / run / FILE).unlink()  # it would stop the others, which may be right
+                raise PairingError(
+                    f"{run} and {path.parent.name} share a seed, but their {name} differs: their difference "
+                    "would not be the arm's effect. Was one of them made by other code or packages? Delete both runs' "
+                    "folders and start again."
+                )
