@@ -15,6 +15,7 @@ import pytest
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.figures import style
@@ -148,7 +149,7 @@ def test_published_claim_stands_beside_the_measured_change_in_its_units(healthy:
     # Table 5 prints 44.2, 9.9, 23.5, 2.39 and 44.4, 8.0, 22.2, 2.36.
     claim = "psa − none: +0.2 AP points, −1.9 M parameters, −1.3 GFLOPs, −0.03 ms"
     row = read_csv(results / "tables/ablations.csv")["psa/psa"]
-    points_of_100 = words.number(100 * float(row["difference_mean"]), 2, sign=True)
+    points_of_100 = fmt.number(100 * float(row["difference_mean"]), 2, sign=True)
     assert f"Published (invented\\_100%, Table & 5): {claim} (here {points_of_100} AP points," in text
     assert "Note: in another network." in text
     assert text.count("ImageNet top-1 is not measured here; AP stands in its place.") == 1
@@ -194,7 +195,7 @@ def test_escape_covers_every_special_character() -> None:
 )
 def test_number_rounds_once_and_has_no_negative_zero(value: float, decimals: int, sign: bool, text: str) -> None:
     # −0.0125 has no exact double; the nearest one lies beyond the tie.
-    assert words.number(value, decimals, sign) == text
+    assert fmt.number(value, decimals, sign) == text
 
 
 @pytest.mark.parametrize(("half", "decimals"), [(0.02, 3), (0.0099, 4), (0.0012, 4), (0.00001, 4), (0.3, 3)])
@@ -275,7 +276,7 @@ def test_a_finding_is_worded_by_its_verdict_and_claims_no_other(
     assert reason.startswith(f"{word}: ")
     assert clause in reason
     text = " ".join(findings.ablation(found, "psa")[0])
-    assert words.capital(reason) in text
+    assert fmt.capital(reason) in text
     claims = {"better", "worse", "tiny", "equivalent", "inconclusive", "untestable"} - {word.split()[0]}
     assert not re.search(rf"\b({'|'.join(claims)}|significant|wins?|best|improves?)\b", text)
 
@@ -563,7 +564,7 @@ def test_noise_is_told_from_the_sessions_of_the_first_thread_count(healthy: tupl
     found: Results = collect(plan, results)
     text = " ".join(method.noise(found))
     largest = max(abs(value) for session in found.latency.sessions for value in session.copies.values())
-    assert f"differ by more than {words.share(largest)}." in text
+    assert f"differ by more than {fmt.share(largest)}." in text
     assert "1 of 3 sessions was contaminated. Session 2: the canary drifted" in text
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4bench.data import RECORD as DATASET
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.results import Results
@@ -85,11 +86,11 @@ def beside(results: Results, folder: Path = reference.FOLDER, here: str = HERE) 
 def _which(other: Other) -> str:
     seeds = max((len(d.seeds) for d in other.comparison.differences), default=0)
     start = "from one trained trunk" if other.record.trunk else "from random weights"
-    count = words.count(len(other.comparison.differences), "comparison")
+    count = fmt.count(len(other.comparison.differences), "comparison")
     data = other.dataset
     return (
-        f"{other.name}: {other.record.title}; {data.name}, {words.count(data.train.count, 'image')} to train on "
-        f"and {data.val.count} to score; {words.count(seeds, 'seed')}, {start}; {count}."
+        f"{other.name}: {other.record.title}; {data.name}, {fmt.count(data.train.count, 'image')} to train on "
+        f"and {data.val.count} to score; {fmt.count(seeds, 'seed')}, {start}; {count}."
     )
 
 
@@ -97,7 +98,7 @@ def _same_runs(results: Results, other: Other, here: str) -> str:
     """Say how many of a reference's runs are these results' own: what they say twice is said once."""
     common = len(other.record.matches.keys() & results.plan.runs.keys())
     where = here if here == HERE else f"in {here}"
-    return f" {words.count(common, 'run')} of it also stand {where}: no independent evidence." if common else ""
+    return f" {fmt.count(common, 'run')} of it also stand {where}: no independent evidence." if common else ""
 
 
 def _table(results: Results, found: list[Other], here: str) -> Table:
@@ -113,7 +114,7 @@ def _table(results: Results, found: list[Other], here: str) -> Table:
 
 def _cell(d: Difference | None) -> Cell:
     if d is None or d.mean is None:
-        return Cell(words.NONE)
+        return Cell(fmt.NONE)
     return Cell(f"{words.interval(d, 3)} {say.verdict(d)}", say.strong(d))
 
 
@@ -132,7 +133,7 @@ def _apart(results: Results, other: Other, here: str) -> Iterator[str]:
 
 def _disagreement(a: Difference, b: Difference, where: tuple[str, str]) -> str:
     """Say whether two differences disagree in sign or size; empty where they do not."""
-    means = f"{words.number(a.mean, 3, sign=True)} {where[0]}, {words.number(b.mean, 3, sign=True)} {where[1]}"
+    means = f"{fmt.number(a.mean, 3, sign=True)} {where[0]}, {fmt.number(b.mean, 3, sign=True)} {where[1]}"
     if (a.mean or 0) * (b.mean or 0) < 0:
         return f"the signs differ ({means})"
     if a.low is None or a.high is None or b.low is None or b.high is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.ledger import figure_in_words, summary_table
 from mnv4bench.report.tables.cells import printable
 from mnv4bench.results.ledger import LedgerSummary, Row
@@ -34,7 +34,7 @@ def prose(found: LedgerSummary) -> list[str]:
     """Return how many figures were held against what, and how many of each verdict there are."""
     verdicts = found.verdicts
     return [
-        f"{words.count(found.figures, 'printed figure')} of {words.count(len(found.sources), 'source')} were held "
+        f"{fmt.count(found.figures, 'printed figure')} of {fmt.count(len(found.sources), 'source')} were held "
         "against what can be counted, recomputed or found elsewhere in print.",
         f"{verdicts['reproduced']} came out the same within their last printed digit, {verdicts['differs']} did not; "
         f"{verdicts['not testable here']} need data or trainings that are not here, and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mnv4bench.ledger.cited import Printings, alone, changes
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import QUANTISED, ArmResult
 from mnv4bench.spec.plan import AblationSpec, Quantity
 
@@ -48,14 +48,14 @@ def published(spec: AblationSpec, arms: Sequence[str], here: Mapping[str, str]) 
 def changes_in_words(found: Printings) -> str:
     """Return "+1.4 AP points, +0.15 ms"; empty where there is no difference."""
     return ", ".join(
-        words.number(change.value, change.decimals, sign=True) + CHANGES[quantity] for quantity, change in found.items()
+        fmt.number(change.value, change.decimals, sign=True) + CHANGES[quantity] for quantity, change in found.items()
     )
 
 
 def figures_in_words(found: Printings) -> str:
     """Return "44.3 AP, 2.44 ms"."""
     return ", ".join(
-        words.number(figure.value, figure.decimals) + FIGURES[quantity] for quantity, figure in found.items()
+        fmt.number(figure.value, figure.decimals) + FIGURES[quantity] for quantity, figure in found.items()
     )
 
 
@@ -75,12 +75,12 @@ def measured(found: Printings, arm: ArmResult, baseline: ArmResult) -> str:
     d = arm.difference
     if "AP" in found or "top1" in found:
         points = d.mean * 100 if d is not None and d.mean is not None else None
-        parts.append(f"{words.number(points, 2, sign=True)}{CHANGES['AP']}")
+        parts.append(f"{fmt.number(points, 2, sign=True)}{CHANGES['AP']}")
     for quantity, change in _cost(arm, baseline).items():
         if quantity in found:
-            parts.append(words.number(change, 3, sign=True) + CHANGES[quantity])
+            parts.append(fmt.number(change, 3, sign=True) + CHANGES[quantity])
     if "latency_ms" in found:
-        parts += [f"{words.number(change, 2, sign=True)} ms ({runtime})" for runtime, change in _times(arm, baseline)]
+        parts += [f"{fmt.number(change, 2, sign=True)} ms ({runtime})" for runtime, change in _times(arm, baseline)]
     return ", ".join(parts) or "nothing comparable"
 
 

@@ -10,7 +10,8 @@ from mnv4bench.io.files import write_json, write_text
 from mnv4bench.ledger.counts import Counts
 from mnv4bench.ledger.facts import load
 from mnv4bench.ledger.ledger import Beside, ledger, shown, summary
-from mnv4bench.report import verdict_words, words
+from mnv4bench.report import formatting as fmt
+from mnv4bench.report import verdict_words
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.latex import escape
@@ -83,10 +84,10 @@ def _timed(latency: Latency) -> list[LatencyRow]:
 def _accuracy(d: Difference, plan: Plan) -> str:
     if d.mean is None:
         return "No seed of this preset can be compared."
-    value = words.number(100 * d.mean, 2, sign=True)
+    value = fmt.number(100 * d.mean, 2, sign=True)
     if d.low is not None and d.high is not None:
-        value += f" [{words.number(100 * d.low, 2, sign=True)}, {words.number(100 * d.high, 2, sign=True)}]"
-    seeds = words.count(len(d.seeds), "seed")
+        value += f" [{fmt.number(100 * d.low, 2, sign=True)}, {fmt.number(100 * d.high, 2, sign=True)}]"
+    seeds = fmt.count(len(d.seeds), "seed")
     return (
         f"The same part here, on other data and in another detector ({plan.title}; {seeds}): {value} AP, "
         f"{verdict_words.verdict(d)}."
@@ -94,10 +95,10 @@ def _accuracy(d: Difference, plan: Plan) -> str:
 
 
 def _time(rows: list[LatencyRow], latency: Latency) -> str:
-    threads = words.count(latency.threads, "thread")
+    threads = fmt.count(latency.threads, "thread")
     times = "; ".join(
-        f"{row.runtime} {words.number(row.ratio, 3)} "
-        f"[{words.number(row.ratio_low, 3)}, {words.number(row.ratio_high, 3)}], {row.verdict or 'no verdict'}"
+        f"{row.runtime} {fmt.number(row.ratio, 3)} "
+        f"[{fmt.number(row.ratio_low, 3)}, {fmt.number(row.ratio_high, 3)}], {row.verdict or 'no verdict'}"
         for row in rows
     )
     return f"The same part here, in another detector, on {latency.environment.cpu} with {threads}: {times}."
@@ -165,7 +166,7 @@ def figure_in_words(row: Row) -> tuple[str, str]:
 
 def _obtained(row: Row) -> str:
     if row.measured is None:
-        return words.NONE
+        return fmt.NONE
     return _figure(row.measured, row, more=0 if row.basis.startswith("printed") else 2)
 
 
@@ -173,7 +174,7 @@ def _figure(value: float | str, row: Row, more: int = 0) -> str:
     if isinstance(value, str):
         return value
     exact = row.tolerance == 0.0
-    number = shown(value, None) if exact or row.decimals is None else words.number(value, row.decimals + more)
+    number = shown(value, None) if exact or row.decimals is None else fmt.number(value, row.decimals + more)
     return f"{number} {row.unit}".strip()
 
 

@@ -18,7 +18,7 @@ from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import write_text
 from mnv4bench.models import detector
 from mnv4bench.models.weights import read
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import table
 from mnv4bench.report.tables.raw import to_csv
@@ -126,10 +126,10 @@ def _document(rows: Sequence[Mapping[str, object]], ranks: Sequence[str], senten
     lines = [
         (
             str(row["stage"]),
-            words.number(float(str(row["rank"])), 3),
-            *(words.number(float(str(row[name])), 3) for name in ranks),
+            fmt.number(float(str(row["rank"])), 3),
+            *(fmt.number(float(str(row[name])), 3) for name in ranks),
             str(row["place"]),
-            str(row["declared_place"] or words.NONE),
+            str(row["declared_place"] or fmt.NONE),
         )
         for row in rows
     ]
@@ -153,8 +153,8 @@ def agreement(rows: Sequence[Mapping[str, object]], declared: Sequence[str]) -> 
     if measured[: len(declared)] == list(declared):
         return "The arms take the stages in the order of these ranks."
     return (
-        f"The arms take the stages in the order {words.join(declared)}; by these ranks it would be "
-        f"{words.join(measured)}, so the arms do not follow Algorithm 1 on this network."
+        f"The arms take the stages in the order {fmt.join(declared)}; by these ranks it would be "
+        f"{fmt.join(measured)}, so the arms do not follow Algorithm 1 on this network."
     )
 
 

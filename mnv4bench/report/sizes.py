@@ -13,6 +13,7 @@ from mnv4bench.io.files import read_json, write_text
 from mnv4bench.latency.campaign import first_images
 from mnv4bench.latency.forward import time_forward
 from mnv4bench.ledger import counted
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.results import QUANTISED, SIZES, UNTRAINED
@@ -75,7 +76,7 @@ def _rows(name: str, record: Latency, imgsz: int, classes: int) -> list[dict[str
 
 
 def _document(rows: Sequence[dict[str, Any]], record: Latency, imgsz: int) -> str:
-    threads = words.count(record.threads, "thread")
+    threads = fmt.count(record.threads, "thread")
     return markdown.document(
         [
             "# Sizes, not trained",
@@ -104,7 +105,7 @@ def _table(rows: Sequence[dict[str, Any]], record: Latency) -> Table:
     lines = []
     for name in dict.fromkeys(row["model"] for row in rows):
         cost = next(row for row in rows if row["model"] == name)
-        line = [name, words.number(cost["params"] / 1e6, 3), words.number(cost["flops"] / 1e9, 3)]
+        line = [name, fmt.number(cost["params"] / 1e6, 3), fmt.number(cost["flops"] / 1e9, 3)]
         for runtime in runtimes:
             row = timed.get((name, runtime))
             line += [say.milliseconds(row), say.ratio_and_speed(row)]

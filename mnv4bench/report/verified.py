@@ -10,7 +10,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
 from mnv4bench.reference.sides import Side
 from mnv4bench.reference.verify import Cell, counts
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.raw import to_csv
@@ -30,7 +30,7 @@ def sentences(cells: Sequence[Cell], results: Path, reference: Side | None) -> l
         return [f"There is no reference to hold {results} against."]
     found = counts(cells)
     said = [
-        f"{results} beside {reference.folder}: {words.count(found['agree'], 'cell')} agree, {found['differ']} differ, "
+        f"{results} beside {reference.folder}: {fmt.count(found['agree'], 'cell')} agree, {found['differ']} differ, "
         f"{found['not comparable']} cannot be compared."
     ]
     trained = [cell for cell in cells if cell.quantity == "bytes"]
@@ -39,7 +39,7 @@ def sentences(cells: Sequence[Cell], results: Path, reference: Side | None) -> l
     absent = set(reference.arms) - {(cell.ablation, cell.arm) for cell in cells}
     if absent:
         said.append(
-            f"{words.count(len(absent), 'arm')} of the reference {'was' if len(absent) == 1 else 'were'} not run."
+            f"{fmt.count(len(absent), 'arm')} of the reference {'was' if len(absent) == 1 else 'were'} not run."
         )
     return said
 
@@ -66,7 +66,7 @@ def _table(cells: Sequence[Cell]) -> Table:
             cell.quantity,
             _value(cell.here),
             _value(cell.reference),
-            words.NONE if cell.tolerance is None else f"±{words.significant(cell.tolerance, 2)}",
+            fmt.NONE if cell.tolerance is None else f"±{fmt.significant(cell.tolerance, 2)}",
             cell.verdict,
             cell.reason,
         )
@@ -76,7 +76,7 @@ def _table(cells: Sequence[Cell]) -> Table:
 
 
 def _value(value: float | str | None) -> str:
-    return value if isinstance(value, str) else words.number(value, 4)
+    return value if isinstance(value, str) else fmt.number(value, 4)
 
 
 def differing(results: Path) -> list[str]:

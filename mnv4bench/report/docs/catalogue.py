@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mnv4bench.ledger.cited import changes, figures, printed
 from mnv4bench.ledger.facts import load
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.claims import changes_in_words, figures_in_words
 from mnv4bench.report.docs.measured import measured, references
 from mnv4bench.report.results import Results
@@ -64,9 +64,9 @@ def _arms(spec: AblationSpec) -> str:
     rows = [
         (
             arm + (" (baseline)" if arm == spec.baseline else ""),
-            words.settings(overrides) or "the preset's detector",
+            fmt.settings(overrides) or "the preset's detector",
             _printed(spec, arm),
-            changes_in_words(changes(spec, arm)) or words.NONE,
+            changes_in_words(changes(spec, arm)) or fmt.NONE,
         )
         for arm, overrides in spec.arms.items()
     ]
@@ -83,7 +83,7 @@ def _printed(spec: AblationSpec, arm: str) -> str:
         fact = figures()[spec.published.figures[arm][quantity]]
         where = ", ".join(filter(None, (_source(fact.source), fact.place)))
         by_place.setdefault(where, []).append(figures_in_words({quantity: figure}))
-    return "; ".join(f"{', '.join(found)} ({where})" for where, found in by_place.items()) or words.NONE
+    return "; ".join(f"{', '.join(found)} ({where})" for where, found in by_place.items()) or fmt.NONE
 
 
 @cache
@@ -99,8 +99,8 @@ def _facts(name: str, spec: AblationSpec, presets: Mapping[str, Preset]) -> list
     else:
         found.append("Published: no figure.")
     if spec.common:
-        found.append(f"All arms: {words.settings(spec.common)}.")
-    found.append(f"Smallest effect that matters: {words.plain(spec.smallest_effect)} AP.")
+        found.append(f"All arms: {fmt.settings(spec.common)}.")
+    found.append(f"Smallest effect that matters: {fmt.plain(spec.smallest_effect)} AP.")
     found.append(_start(spec))
     found.append(_run_by(name, spec, presets))
     return found
@@ -109,7 +109,7 @@ def _facts(name: str, spec: AblationSpec, presets: Mapping[str, Preset]) -> list
 def _start(spec: AblationSpec) -> str:
     if spec.start == "scratch":
         return "Start: every arm from random weights."
-    fresh = f"with {words.join(spec.fresh)} fresh" if spec.fresh is not None else "with the parts fresh that it names"
+    fresh = f"with {fmt.join(spec.fresh)} fresh" if spec.fresh is not None else "with the parts fresh that it names"
     return f"Start: every arm from the preset's trunk, {fresh}; from random weights where the preset has no trunk."
 
 
@@ -119,9 +119,9 @@ def _run_by(name: str, spec: AblationSpec, presets: Mapping[str, Preset]) -> str
     if not users:
         return "Run by: no preset; ask for it with only=."
     if not spec.core:
-        return f"Run by: {words.join(users)}."
+        return f"Run by: {fmt.join(users)}."
     core = [preset for preset, arms in users.items() if arms == "core"]
     whole = [preset for preset, arms in users.items() if arms == "all"]
-    parts = [f"{words.join(core)} with {words.join(spec.core)}"] if core else []
-    parts += [f"{words.join(whole)} with all arms"] if whole else []
+    parts = [f"{fmt.join(core)} with {fmt.join(spec.core)}"] if core else []
+    parts += [f"{fmt.join(whole)} with all arms"] if whole else []
     return f"Run by: {'; '.join(parts)}."

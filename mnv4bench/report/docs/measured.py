@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mnv4bench.reference.plans import plan_of
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import Results, collect
 from mnv4bench.report.tables.blocks import comparisons, verdicts_head
 from mnv4bench.report.tables.cells import Cell, Table, table
@@ -39,13 +39,13 @@ def measured(name: str, found: Mapping[str, Results]) -> Table | None:
     runtimes = list(dict.fromkeys(runtime for results in here.values() for runtime in results.timed))
     rows: list[tuple[Cell | str, ...]] = []
     for reference, results in here.items():
-        seeds = words.count(len(results.plan.preset.seeds), "seed")
+        seeds = fmt.count(len(results.plan.preset.seeds), "seed")
         rows += [(f"{reference}, {seeds}", *row) for row in comparisons(results, name, runtimes)]
     return table(*verdicts_head("reference", _level(here), runtimes), rows)
 
 
 def _level(found: Mapping[str, Results]) -> str:
-    return words.percent(next(iter(found.values())).comparison.level)
+    return fmt.percent(next(iter(found.values())).comparison.level)
 
 
 def apart_from_zero(found: Mapping[str, Results]) -> tuple[str, Table]:
@@ -67,9 +67,9 @@ def apart_from_zero(found: Mapping[str, Results]) -> tuple[str, Table]:
                 judged, expected = judged + 1, expected + 1 - results.comparison.level
                 if d.low > 0 or d.high < 0:
                     rows.append((name, *row))
-    seeds = words.count(max(len(results.plan.preset.seeds) for results in found.values()), "seed")
+    seeds = fmt.count(max(len(results.plan.preset.seeds) for results in found.values()), "seed")
     said = (
-        f"{words.count(judged, 'comparison')} with {seeds}. {len(rows)} of their {_level(found)} intervals exclude "
+        f"{fmt.count(judged, 'comparison')} with {seeds}. {len(rows)} of their {_level(found)} intervals exclude "
         f"zero; about {expected:.0f} would if no part had an effect."
     )
     return said, table(*verdicts_head("ablation", _level(found), runtimes), rows)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import words
 from mnv4bench.report.figures.forest import forest
 from mnv4bench.report.figures.pareto import pareto
@@ -56,7 +57,7 @@ def _grid(results: Results, height: float) -> tuple[Figure, list[Axes]]:
     made = figure(WIDTH, min(height * rows, max(height, TALLEST)))
     axes = [made.add_subplot(rows, columns, position + 1) for position in range(panels)]
     for axis, name in zip(axes, results.ablations, strict=True):
-        title = words.wrapped(results.plan.ablations[name].title, 88 // columns)
+        title = fmt.wrapped(results.plan.ablations[name].title, 88 // columns)
         axis.set_title(title, loc="left", fontsize=8 if columns < 3 else 6.5)
         axis.tick_params(labelsize=7 if columns < 3 else 5.5)
         axis.xaxis.label.set_fontsize(7.5 if columns < 3 else 6)

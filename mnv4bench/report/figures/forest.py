@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mnv4bench.ledger.cited import changes
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
-from mnv4bench.report import words
 from mnv4bench.report.figures.style import BASELINE, COLOURS, FAINT, WIDTH, figure
 from mnv4bench.report.results import Results
 from mnv4bench.results.comparison import Difference
@@ -92,7 +92,7 @@ def forest(results: Results) -> Figure:
         _column(made, outer, place, column, axes, padding=tallest - sum(map(_height, column)))
     if len(drawn) == 1:
         _one_scale(axes)
-    level = words.percent(results.comparison.level)
+    level = fmt.percent(results.comparison.level)
     made.supxlabel(f"difference in AP to the baseline in brackets, {level} interval", fontsize=7.5)
     _legend(made, [line for column in drawn for panel in column for line in panel.lines])
     return made
@@ -166,7 +166,7 @@ def _word(d: Difference) -> str:
     if d.mean is None:
         return "no seed in both arms"
     if d.verdict == "inconclusive" and d.mde is not None:
-        return f"inconclusive\n(MDE {words.significant(d.mde, 2)})"
+        return f"inconclusive\n(MDE {fmt.significant(d.mde, 2)})"
     return say.verdict(d)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
 from mnv4bench.report.results import QUANTISED, UNTRAINED, ArmResult, Results, distinct
 
@@ -60,7 +60,7 @@ def pareto(results: Results) -> Figure:
             _sizes(axis, untrained(results, runtime))
         else:
             why = results.latency.absent.get(runtime, "no arm was both scored and timed")
-            axis.text(0.5, 0.5, words.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
+            axis.text(0.5, 0.5, fmt.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
     _key(made.add_subplot(grid[:, 1]), [key[number] for number in sorted(key)], height * len(runtimes))
     return made
 
@@ -74,11 +74,11 @@ def one_network(drawn: Iterable[Sequence[Point]]) -> bool:
 def _one_network(timed: Mapping[str, Point]) -> Figure:
     """Say that there is nothing to weigh where training alone differs."""
     made = figure(WIDTH, 0.7)
-    times = [f"{words.significant(p.ms[1])} ms per image in {runtime}" for runtime, p in timed.items()]
-    said = f"All arms deploy the same network, so they differ in AP alone: {words.join(times)}, end to end."
+    times = [f"{fmt.significant(p.ms[1])} ms per image in {runtime}" for runtime, p in timed.items()]
+    said = f"All arms deploy the same network, so they differ in AP alone: {fmt.join(times)}, end to end."
     axis = made.add_subplot()
     axis.set_axis_off()
-    axis.text(0.5, 0.5, words.wrapped(said, 90), ha="center", va="center", transform=axis.transAxes)
+    axis.text(0.5, 0.5, fmt.wrapped(said, 90), ha="center", va="center", transform=axis.transAxes)
     return made
 
 

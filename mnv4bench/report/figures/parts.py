@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.pareto import group_label
 from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure
 from mnv4bench.report.results import ArmResult, Results
@@ -84,7 +84,7 @@ def _bars(axis: Axes, rows: Sequence[CostRow], field: str, scale: float) -> None
         if not row.parts:
             axis.barh(place, total, 0.74, color=WHOLE)
         axis.annotate(
-            words.significant(total),
+            fmt.significant(total),
             (total, place),
             xytext=(2, 0),
             textcoords="offset points",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.results import ArmResult, Results
@@ -20,10 +21,10 @@ def abstract(results: Results) -> list[str]:
     seeds = len(results.plan.preset.seeds)
     data = results.data.record
     sentences = [
-        f"{words.count(len(results.ablations), 'ablation')} with {words.count(len(results.arms), 'arm')} in all, "
-        f"{words.count(seeds, 'seed')} each, trained on {words.count(data.train.count, 'image')} of {data.name} and "
+        f"{fmt.count(len(results.ablations), 'ablation')} with {fmt.count(len(results.arms), 'arm')} in all, "
+        f"{fmt.count(seeds, 'seed')} each, trained on {fmt.count(data.train.count, 'image')} of {data.name} and "
         f"scored on {data.val.count}, give "
-        f"{words.count(len(results.comparison.differences), 'difference')} to a baseline.",
+        f"{fmt.count(len(results.comparison.differences), 'difference')} to a baseline.",
         *_fell(results.comparison.differences),
         *_times(results),
     ]
@@ -31,7 +32,7 @@ def abstract(results: Results) -> list[str]:
         sentences.append("With one seed the intervals hold image noise only and cannot speak for another training.")
     scratch = len(words.from_scratch(results.plan))
     if results.plan.preset.trunk is not None and scratch < len(results.ablations):
-        some = f"But for {words.count(scratch, 'ablation')} trained from scratch, all arms" if scratch else "All arms"
+        some = f"But for {fmt.count(scratch, 'ablation')} trained from scratch, all arms" if scratch else "All arms"
         sentences.append(f"{some} share a trained trunk: these are marginal effects in an already trained network.")
     return sentences
 
@@ -50,7 +51,7 @@ def _labels(differences: Sequence[Difference]) -> str:
 
 def _named(labels: Sequence[str]) -> str:
     """Name a few arms; count many."""
-    return words.join(labels) if len(labels) <= FEW else words.count(len(labels), "arm")
+    return fmt.join(labels) if len(labels) <= FEW else fmt.count(len(labels), "arm")
 
 
 def _times(results: Results) -> list[str]:
@@ -64,7 +65,7 @@ def _times(results: Results) -> list[str]:
             parts += [f"{_named(labels)} {'is' if len(labels) == 1 else 'are'} {word}"] if labels else []
         said = "; ".join(parts) or "no arm was shown to be faster or slower than its baseline"
         runtimes.setdefault(said, []).append(runtime)
-    return [f"End to end in {words.join(names)}, {said}." for said, names in runtimes.items()]
+    return [f"End to end in {fmt.join(names)}, {said}." for said, names in runtimes.items()]
 
 
 def ablation(results: Results, name: str) -> list[list[str]]:
@@ -91,12 +92,12 @@ def _accuracy(results: Results, arm: ArmResult, baseline: ArmResult, decimals: i
         return [
             f"{pair}: no seed was scored in both arms ({_states(arm, baseline)}), so there is no difference to report."
         ]
-    change = f"{pair}: AP {words.number(d.mean, decimals, sign=True)}"
+    change = f"{pair}: AP {fmt.number(d.mean, decimals, sign=True)}"
     if d.low is None or d.high is None:
         return [f"{change}, without an interval; {say.reason(d, results.comparison, decimals)}.", _seeds(d)]
-    level = words.percent(results.comparison.level)
-    bounds = f"{words.number(d.low, decimals, sign=True)} to {words.number(d.high, decimals, sign=True)}"
-    why = words.capital(say.reason(d, results.comparison, decimals))
+    level = fmt.percent(results.comparison.level)
+    bounds = f"{fmt.number(d.low, decimals, sign=True)} to {fmt.number(d.high, decimals, sign=True)}"
+    why = fmt.capital(say.reason(d, results.comparison, decimals))
     return [f"{change}, {level} interval {bounds}.", f"{why}.", _seeds(d)]
 
 
@@ -108,7 +109,7 @@ def _seeds(d: Difference) -> str:
 
 def _states(arm: ArmResult, baseline: ArmResult) -> str:
     ended = [
-        f"{side.arm.name}: {words.join(dict.fromkeys(words.STATES[seed.state] for seed in side.seeds))}"
+        f"{side.arm.name}: {fmt.join(dict.fromkeys(words.STATES[seed.state] for seed in side.seeds))}"
         for side in (arm, baseline)
     ]
     return "; ".join(ended)
@@ -117,8 +118,8 @@ def _states(arm: ArmResult, baseline: ArmResult) -> str:
 def _cost(results: Results, arm: ArmResult, baseline: ArmResult) -> list[str]:
     if arm.cost is None or baseline.cost is None or _same_network(results, arm):
         return []
-    params = words.ratio(arm.cost.params / baseline.cost.params)
-    flops = words.ratio(arm.cost.flops / baseline.cost.flops)
+    params = fmt.ratio(arm.cost.params / baseline.cost.params)
+    flops = fmt.ratio(arm.cost.flops / baseline.cost.flops)
     return [f"It has {params} the parameters and {flops} the FLOPs."]
 
 
@@ -165,15 +166,18 @@ def pays(results: Results, arm: ArmResult) -> tuple[Payment, str] | None:
         [name for name, row in rows.items() if row.verdict == verdict] for verdict in ("faster", "slower")
     )
     if faster and slower:
-        return "trades", f"It is {d.verdict} in AP, faster in {words.join(faster)} and slower in {words.join(slower)}."
+        return (
+            "trades",
+            f"It is {d.verdict} in AP, faster in {fmt.join(faster)} and slower in {fmt.join(slower)}.",
+        )
     if d.verdict == "better" and not slower:
         return "pays", "It pays in this sense: AP is better, and no runtime was shown to be slower."
     if d.verdict == "better":
-        return "trades", f"It buys AP with time in {words.join(slower)}."
+        return "trades", f"It buys AP with time in {fmt.join(slower)}."
     if d.verdict == "equivalent" and faster:
-        return "pays", f"It pays in this sense: AP is equivalent, and time is saved in {words.join(faster)}."
+        return "pays", f"It pays in this sense: AP is equivalent, and time is saved in {fmt.join(faster)}."
     if faster:
-        return "trades", f"It buys time in {words.join(faster)} with AP."
+        return "trades", f"It buys time in {fmt.join(faster)} with AP."
     return (
         "not shown",
         f"It was not shown to pay in AP or time: AP is {d.verdict}, and no runtime was shown to be faster.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.results import Results
@@ -36,8 +37,8 @@ def data(results: Results) -> list[str]:
     spec, record = results.plan.preset.data, results.data.record
     sentences = [
         DATA.get(record.name, f"The data set is {record.name}."),
-        f"It has {words.count(record.train.count, 'training image')}, "
-        f"{words.count(record.val.count, 'validation image')} with {words.count(record.val.objects, 'object')}, and "
+        f"It has {fmt.count(record.train.count, 'training image')}, "
+        f"{fmt.count(record.val.count, 'validation image')} with {fmt.count(record.val.objects, 'object')}, and "
         f"{_classes(record.classes)}. Images are letterboxed to {spec.imgsz} pixels.",
     ]
     return [*sentences, *record.notes]
@@ -46,19 +47,19 @@ def data(results: Results) -> list[str]:
 def _classes(names: tuple[str, ...]) -> str:
     if len(names) > 8:
         return f"{len(names)} classes"
-    return f"{'the class' if len(names) == 1 else f'{len(names)} classes:'} {words.join(names)}"
+    return f"{'the class' if len(names) == 1 else f'{len(names)} classes:'} {fmt.join(names)}"
 
 
 def training(results: Results) -> list[str]:
     """Return the protocol and the recipe."""
     preset = results.plan.preset
     sentences = [words.protocol(results.plan), *_recipes(results), *_before(results)]
-    augment = [f"{name} {words.plain(value)}" for name, value in preset.train.augment if value]
+    augment = [f"{name} {fmt.plain(value)}" for name, value in preset.train.augment if value]
     sentences.append(f"Augmentation: {', '.join(augment) or 'none'}.")
     hours = sum(status.seconds for status in results.statuses.values()) / 3600
     ended = sum(status.state == "done" for status in results.statuses.values())
     sentences.append(
-        f"In all, {words.count(len(results.statuses), 'training run')} took {words.significant(hours, 2)} hours of "
+        f"In all, {fmt.count(len(results.statuses), 'training run')} took {fmt.significant(hours, 2)} hours of "
         f"training time; {'all of them' if ended == len(results.statuses) else f'{ended} of them'} ended well. "
         "Weights are those of the exponential moving average after the last epoch: no epoch was chosen on the "
         "validation images."
@@ -73,11 +74,11 @@ def _before(results: Results) -> list[str]:
     trunks = dict.fromkeys(run.start for run in arms if run.start)
     teachers = dict.fromkeys(run.teacher for run in arms if run.teacher)
     sentences = [
-        f"The trunk was trained for {words.count(runs[name].train.epochs, 'epoch')} before that." for name in trunks
+        f"The trunk was trained for {fmt.count(runs[name].train.epochs, 'epoch')} before that." for name in trunks
     ]
     for name in teachers:
         origin = "starting from the trunk's weights" if runs[name].start else "from scratch"
-        epochs = words.count(runs[name].train.epochs, "epoch")
+        epochs = fmt.count(runs[name].train.epochs, "epoch")
         sentences.append(f"The teacher of distilled arms was trained for {epochs}, {origin}.")
     return sentences
 
@@ -92,17 +93,17 @@ def _recipes(results: Results) -> list[str]:
     first, *others = sorted(users, key=lambda recipe: -sum(users[recipe].values()))
     who = "The other arms were" if others else "Every arm was"
     return [
-        *(f"The arms of {words.join(users[recipe])} were trained for {recipe}." for recipe in others),
+        *(f"The arms of {fmt.join(users[recipe])} were trained for {recipe}." for recipe in others),
         f"{who} trained for {first}.",
     ]
 
 
 def _recipe(train: TrainSpec) -> str:
     return (
-        f"{words.count(train.epochs, 'epoch')} in batches of {train.batch} with {OPTIMIZERS[train.optimizer]}, peak "
-        f"learning rate {words.plain(train.lr)}, {SCHEDULES[train.schedule]} and weight decay "
-        f"{words.plain(train.weight_decay)}, on the {train.device.upper()} in {train.precision} with "
-        f"{words.count(train.threads, 'thread')}"
+        f"{fmt.count(train.epochs, 'epoch')} in batches of {train.batch} with {OPTIMIZERS[train.optimizer]}, peak "
+        f"learning rate {fmt.plain(train.lr)}, {SCHEDULES[train.schedule]} and weight decay "
+        f"{fmt.plain(train.weight_decay)}, on the {train.device.upper()} in {train.precision} with "
+        f"{fmt.count(train.threads, 'thread')}"
     )
 
 
@@ -115,12 +116,12 @@ def statistics(results: Results) -> list[str]:
     ]
     if len(results.plan.preset.seeds) > 1:
         sentences.append(
-            f"The {words.percent(c.level)} interval is Student's t with the variance of the mean over seeds plus the "
+            f"The {fmt.percent(c.level)} interval is Student's t with the variance of the mean over seeds plus the "
             "variance over resamples, and Satterthwaite's degrees of freedom."
         )
     else:
         sentences.append(
-            f"There is one seed: the {words.percent(c.level)} interval holds the variance over resamples alone."
+            f"There is one seed: the {fmt.percent(c.level)} interval holds the variance over resamples alone."
         )
     sentences.append(
         "The intervals themselves are not corrected for the number of comparisons; the tests are. Differences per "
@@ -133,12 +134,12 @@ def latency(results: Results) -> list[str]:
     """Return how times were taken, and what was not timed."""
     record = results.latency
     sentences = [
-        f"Times are of one image at a time with {words.count(record.threads, 'thread')}, over "
-        f"{words.count(record.images, 'validation image')}. End to end is the forward pass and the reading of "
+        f"Times are of one image at a time with {fmt.count(record.threads, 'thread')}, over "
+        f"{fmt.count(record.images, 'validation image')}. End to end is the forward pass and the reading of "
         "detections, after decoding and letterboxing.",
-        f"Each of {words.count(len(_sessions(results)), 'session')}, a process of its own, has "
-        f"{words.count(record.rounds, 'round')} in which every arm takes its turn, in a random order and then in its "
-        f"reverse. A turn is {words.count(record.blocks, 'block')} of at least {words.plain(record.block_ms)} ms, of "
+        f"Each of {fmt.count(len(_sessions(results)), 'session')}, a process of its own, has "
+        f"{fmt.count(record.rounds, 'round')} in which every arm takes its turn, in a random order and then in its "
+        f"reverse. A turn is {fmt.count(record.blocks, 'block')} of at least {fmt.plain(record.block_ms)} ms, of "
         "which the fastest counts; ratios to the ablation's baseline are taken within a round.",
     ]
     return [*sentences, *words.not_comparable(results), *words.not_timed(results.latency)]
@@ -158,11 +159,11 @@ def noise(results: Results) -> list[str]:
     if copies:
         sentences.append(
             f"Two copies of {results.latency.reference} were timed as if they were two arms; in no session, runtime or "
-            f"stage did they differ by more than {words.share(max(copies))}."
+            f"stage did they differ by more than {fmt.share(max(copies))}."
         )
     if drifts:
         sentences.append(
-            f"A fixed piece of work drifted by at most {words.share(max(drifts))} within a session; "
+            f"A fixed piece of work drifted by at most {fmt.share(max(drifts))} within a session; "
             f"{_contaminated(len(dirty), len(sessions))}."
         )
     reasons = [f"Session {session.number}: {'; '.join(session.contaminated).rstrip('.')}." for session in dirty]
@@ -172,7 +173,7 @@ def noise(results: Results) -> list[str]:
 def _contaminated(dirty: int, sessions: int) -> str:
     if dirty == 0:
         return "no session was contaminated"
-    return f"{dirty} of {words.count(sessions, 'session')} {'was' if dirty == 1 else 'were'} contaminated"
+    return f"{dirty} of {fmt.count(sessions, 'session')} {'was' if dirty == 1 else 'were'} contaminated"
 
 
 def limits(results: Results) -> list[str]:
@@ -197,7 +198,7 @@ def limits(results: Results) -> list[str]:
     images = results.data.record.train.count
     short = sorted({run.train.epochs for run in runs if run.start is None})
     if short and short[0] * images < YOLOV10_EPOCHS * COCO_IMAGES:
-        epochs = words.count(short[0], "epoch") if len(short) == 1 else f"{short[0]} to {short[-1]} epochs"
+        epochs = fmt.count(short[0], "epoch") if len(short) == 1 else f"{short[0]} to {short[-1]} epochs"
         sentences.append(
             f"Arms that start from random weights had {epochs} on {images} images, where YOLOv10 has "
             f"{YOLOV10_EPOCHS} on COCO's {COCO_IMAGES}. What learns slowly, a large network above all, may have lost "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.files import write_json
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.beside import beside
@@ -66,7 +67,7 @@ def _beside(results: Results) -> dict[str, Any] | None:
 
 
 def _model(results: Results) -> dict[str, str]:
-    return {name: words.setting(value) for name, value in results.plan.preset.model}
+    return {name: fmt.setting(value) for name, value in results.plan.preset.model}
 
 
 def _ablation(results: Results, name: str) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _ablation(results: Results, name: str) -> dict[str, Any]:
     arms = [
         {
             "name": arm.arm.name,
-            "changes": words.settings(spec.common | spec.arms[arm.arm.name]) or "the default detector",
+            "changes": fmt.settings(spec.common | spec.arms[arm.arm.name]) or "the default detector",
         }
         for arm in results.ablations[name]
     ]
@@ -136,9 +137,9 @@ def _slices(results: Results) -> dict[str, Any]:
     for arm in results.arms if parts else ():
         d = arm.difference
         cells = [
-            words.number(arm.mean("AP", part), 3)
+            fmt.number(arm.mean("AP", part), 3)
             if d is None
-            else words.number(d.slices[part].mean if part in d.slices else None, 3, sign=True)
+            else fmt.number(d.slices[part].mean if part in d.slices else None, 3, sign=True)
             for part in parts
         ]
         rows.append([arm.arm.ablation, arm.arm.name + (" (baseline, AP)" if arm.is_baseline else " (ΔAP)"), *cells])
@@ -165,7 +166,7 @@ def captions(results: Results) -> dict[str, str]:
         + (": seeds thin, their mean thick" if len(seeds) > 1 else "")
         + ". The loss of a dual head is the sum of two heads', so its level is not to be compared with one head's.",
         "slices": f"AP per {parts}; bars are means, dots are seeds, lines span them. Exploratory.",
-        "detections": f"Detections of seed {seeds[0]} with a score of at least {words.plain(THRESHOLD)}, labelled with "
+        "detections": f"Detections of seed {seeds[0]} with a score of at least {fmt.plain(THRESHOLD)}, labelled with "
         "the number of the class and the score. Images were chosen by rule: "
         f"{RULE if results.data.slices else RULE_WITHOUT_SLICES}.{left_out}",
     }
@@ -174,7 +175,7 @@ def captions(results: Results) -> dict[str, str]:
 def _effects(results: Results) -> str:
     drawn = forest.panels(results)
     sentences = [
-        f"Differences in AP with their {words.percent(results.comparison.level)} intervals; ticks are seeds, the grey "
+        f"Differences in AP with their {fmt.percent(results.comparison.level)} intervals; ticks are seeds, the grey "
         "band is ± the smallest effect declared to matter. Filled and bold: better or worse; all else is open.",
         "Open diamonds and triangles: what the source prints of the same part, in another network and on other data."
         if any(line.published for panel in drawn for line in panel.lines)

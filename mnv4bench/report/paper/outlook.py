@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import words
 from mnv4bench.report.paper import findings
 from mnv4bench.report.paper.findings import Payment
@@ -50,7 +51,7 @@ def takes(d: Difference, comparison: Comparison) -> str:
     normal = NormalDist()
     reach = normal.inv_cdf((1 + comparison.level) / 2) + normal.inv_cdf(comparison.power)
     variance = (d.smallest_effect / reach) ** 2
-    effect = words.plain(d.smallest_effect)
+    effect = fmt.plain(d.smallest_effect)
     # Half of the variance for the images, half for the seeds: neither alone can carry it all.
     seeds = max(2, math.ceil(d.seed_sd**2 / (variance / 2)))
     images = math.ceil(comparison.images * max(1.0, d.image_se**2 / (variance / 2)))

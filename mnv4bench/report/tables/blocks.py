@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mnv4bench.report import claims, words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Cell, Table, table
@@ -49,7 +50,7 @@ def block(results: Results, name: str) -> Block:
         accuracy=_accuracy(results, arms, names, decimals),
         cost=_cost(results, arms, names),
         scores=_scores(arms, names, decimals),
-        notes=tuple((letter, words.capital(note)) for note, letter in letters.items()),
+        notes=tuple((letter, fmt.capital(note)) for note, letter in letters.items()),
         claims=claims.sentences(spec, arms),
     )
 
@@ -64,7 +65,7 @@ def _letter(position: int) -> str:
 
 
 def _accuracy(results: Results, arms: Sequence[ArmResult], names: Sequence[Cell], decimals: int) -> Table:
-    level = words.percent(results.comparison.level)
+    level = fmt.percent(results.comparison.level)
     rows: list[tuple[Cell | str, ...]] = []
     for arm, name in zip(arms, names, strict=True):
         d = arm.difference
@@ -76,11 +77,11 @@ def _accuracy(results: Results, arms: Sequence[ArmResult], names: Sequence[Cell]
                 words.mean_cell(arm, decimals),
                 Cell(words.interval(d, decimals), bold),
                 Cell(say.verdict(d), bold),
-                words.number(say.seed_error(d), decimals),
-                words.number(d.image_se if d else None, decimals),
+                fmt.number(say.seed_error(d), decimals),
+                fmt.number(d.image_se if d else None, decimals),
                 say.agreement(d),
                 say.p_value(d),
-                words.number(d.mde if d else None, decimals),
+                fmt.number(d.mde if d else None, decimals),
             )
         )
     header = ("arm", "read", "AP", f"ΔAP [{level}]", "verdict", "± seed", "± image", "agree", "p (Holm)", "MDE")
@@ -96,8 +97,8 @@ def _cost(results: Results, arms: Sequence[ArmResult], names: Sequence[Cell]) ->
     for arm, name in zip(arms, names, strict=True):
         row: list[Cell | str] = [
             name,
-            words.number(arm.cost.params / 1e6 if arm.cost else None, 3),
-            words.number(arm.cost.flops / 1e9 if arm.cost else None, 3),
+            fmt.number(arm.cost.params / 1e6 if arm.cost else None, 3),
+            fmt.number(arm.cost.flops / 1e9 if arm.cost else None, 3),
         ]
         for runtime in results.timed:
             timed = arm.row(runtime)
@@ -110,8 +111,8 @@ def _scores(arms: Sequence[ArmResult], names: Sequence[Cell], decimals: int) -> 
     rows: list[tuple[Cell | str, ...]] = [
         (
             name,
-            *(words.number(arm.mean(score), 3) for score in SIZES),
-            " ".join(words.seed_cells(arm, decimals)) if arm.done else words.NONE,
+            *(fmt.number(arm.mean(score), 3) for score in SIZES),
+            " ".join(words.seed_cells(arm, decimals)) if arm.done else fmt.NONE,
         )
         for arm, name in zip(arms, names, strict=True)
     ]
@@ -121,7 +122,7 @@ def _scores(arms: Sequence[ArmResult], names: Sequence[Cell], decimals: int) -> 
 def verdicts(results: Results) -> Table:
     """Return one row per comparison: the difference in AP, the end-to-end time in each runtime, and both verdicts."""
     rows = [(name, *row) for name in results.ablations for row in comparisons(results, name, results.timed)]
-    return table(*verdicts_head("ablation", words.percent(results.comparison.level), results.timed), rows)
+    return table(*verdicts_head("ablation", fmt.percent(results.comparison.level), results.timed), rows)
 
 
 def verdicts_head(first: str, level: str, runtimes: Sequence[str]) -> tuple[tuple[str, ...], str]:
@@ -153,7 +154,7 @@ def comparisons(results: Results, name: str, runtimes: Sequence[str]) -> list[tu
 
 def columns(results: Results) -> list[str]:
     """Return what the columns of every block hold."""
-    threads = words.count(results.latency.threads, "thread")
+    threads = fmt.count(results.latency.threads, "thread")
     return [
         f"{words.uncertainty(results)} “± seed” and “± image” are its two parts as standard errors; “agree” counts the "
         "seeds whose difference has the mean's sign. AP is COCO's on 0–1; APs, APm and APl are small, medium and large "
@@ -167,7 +168,7 @@ def columns(results: Results) -> list[str]:
 
 def foot(results: Results) -> list[str]:
     """Return the sentences that hold for every block, and what each verdict means."""
-    int8 = f"{words.join(results.timed_int8)}: see the latency table, which has their AP beside the times."
+    int8 = f"{fmt.join(results.timed_int8)}: see the latency table, which has their AP beside the times."
     return [
         words.protocol(results.plan),
         *columns(results),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any, get_args
 
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.raw import per_seed
@@ -107,9 +107,9 @@ def error_table(results: Results) -> Table:
     for arm, baseline in _pairs(results):
         cells = []
         for quantity in QUANTITIES:
-            level = words.number(_mean(per_seed_values(arm, quantity)), 3)
+            level = fmt.number(_mean(per_seed_values(arm, quantity)), 3)
             change = None if arm.is_baseline else _mean(differences(arm, baseline, quantity))
-            cells.append(level if change is None else f"{level} ({words.number(change, 3, sign=True)})")
+            cells.append(level if change is None else f"{level} ({fmt.number(change, 3, sign=True)})")
         name = arm.arm.name + (" (baseline)" if arm.is_baseline else "")
         rows.append((arm.arm.ablation, name, *cells))
     return table(HEADER, ALIGN, rows)
@@ -120,9 +120,9 @@ def changes(results: Results) -> Table:
     rows = []
     for arm, baseline in _pairs(results):
         if arm.is_baseline:
-            cells = [words.number(_mean(per_seed_values(arm, name)), 3) for name in QUANTITIES]
+            cells = [fmt.number(_mean(per_seed_values(arm, name)), 3) for name in QUANTITIES]
         else:
-            cells = [words.number(_mean(differences(arm, baseline, name)), 3, sign=True) for name in QUANTITIES]
+            cells = [fmt.number(_mean(differences(arm, baseline, name)), 3, sign=True) for name in QUANTITIES]
         rows.append((arm.arm.ablation, arm.arm.name + (" (baseline)" if arm.is_baseline else " (Δ)"), *cells))
     return table(HEADER, ALIGN, rows)
 
@@ -132,7 +132,7 @@ def legend(results: Results) -> list[str]:
     if not recorded(results):
         return ["The runs' metrics hold no error types; evaluate them again."]
     confidences = {found.confidence for arm in results.arms for found in _errors(arm).values()}
-    above = words.join(words.plain(value) for value in sorted(confidences))
+    above = fmt.join(fmt.plain(value) for value in sorted(confidences))
     return [
         "Means over seeds, with the paired difference to the ablation's baseline. Exploratory: neither interval nor "
         "test.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words as say
 from mnv4bench.report import words
 from mnv4bench.report.results import ArmResult, Results
@@ -41,9 +42,9 @@ def times(results: Results, runtime: str) -> Table:
             (
                 *_name(arm),
                 *(say.milliseconds(arm.row(runtime, stage)) for stage in shown),
-                words.significant(whole.min_ms if whole else None),
-                words.significant(whole.p90_ms if whole else None),
-                words.share(whole.spread) if whole else words.NONE,
+                fmt.significant(whole.min_ms if whole else None),
+                fmt.significant(whole.p90_ms if whole else None),
+                fmt.share(whole.spread) if whole else fmt.NONE,
             )
         )
     header = ("ablation", "arm", *(f"{TITLES[stage]} (ms)" for stage in shown), "min (ms)", "p90 (ms)", "spread")
@@ -74,9 +75,9 @@ def quantised(results: Results) -> Table:
                 (
                     runtime,
                     *_name(arm),
-                    words.number(whole, 3),
-                    words.number(ap, 3),
-                    words.number(change, 3, sign=True),
+                    fmt.number(whole, 3),
+                    fmt.number(ap, 3),
+                    fmt.number(change, 3, sign=True),
                     say.milliseconds(arm.row(runtime)),
                     say.ratio_and_speed(arm.row(runtime)),
                 )
@@ -97,11 +98,11 @@ def _session(session: LatencySession) -> tuple[str, ...]:
     return (
         str(session.number),
         str(session.threads),
-        words.number(session.seconds, 0),
-        words.number(session.busy_before, 2),
-        words.number(session.busy_during, 2),
-        words.NONE if switches is None else str(switches),
-        words.NONE if session.canary_drift is None else words.share(session.canary_drift),
+        fmt.number(session.seconds, 0),
+        fmt.number(session.busy_before, 2),
+        fmt.number(session.busy_during, 2),
+        fmt.NONE if switches is None else str(switches),
+        fmt.NONE if session.canary_drift is None else fmt.share(session.canary_drift),
         "; ".join(session.contaminated) or "no",
     )
 
@@ -113,8 +114,8 @@ def noise(results: Results) -> Table:
     for runtime in (*results.timed, *results.timed_int8):
         for stage in stages(results, runtime):
             known = [row.resolution for arm in results.arms if (row := arm.row(runtime, stage)) and row.resolution]
-            copies = (words.change(session.copies.get(f"{runtime} {stage}")) for session in shown)
-            rows.append((runtime, TITLES[stage], *copies, words.share(max(known)) if known else words.NONE))
+            copies = (fmt.change(session.copies.get(f"{runtime} {stage}")) for session in shown)
+            rows.append((runtime, TITLES[stage], *copies, fmt.share(max(known)) if known else fmt.NONE))
     header = ("runtime", "stage", *(f"session {session.number}" for session in shown), "MDE")
     return table(header, "ll" + "r" * (len(shown) + 1), rows)
 
@@ -156,7 +157,7 @@ def reasons(results: Results, runtime: str) -> list[str]:
     for arm in _measured(results, runtime):
         for stage, row in arm.latency[runtime].items():
             if row.verdict in ("unstable", "suppressed"):
-                why = f"{words.capital(row.verdict)}: {(row.reason or 'no reason given').rstrip('.')}"
+                why = f"{fmt.capital(row.verdict)}: {(row.reason or 'no reason given').rstrip('.')}"
                 found.setdefault(why, []).append(f"{arm.arm.label} {TITLES[stage]}")
     return [f"{why} ({', '.join(cells)})." for why, cells in found.items()]
 
@@ -166,7 +167,7 @@ def legend(results: Results) -> list[str]:
     record = results.latency
     others = sorted({str(row.threads) for row in record.rows if row.threads != record.threads})
     return [
-        f"One image at a time, {words.count(record.threads, 'thread')}, {words.count(record.images, 'image')}. Times "
+        f"One image at a time, {fmt.count(record.threads, 'thread')}, {fmt.count(record.images, 'image')}. Times "
         "are medians, printed to the first digit of half the interquartile range; p90 is not exceeded by nine of ten "
         "timed blocks, at 99 % confidence; spread is the interquartile range of the rounds over their median.",
         "Forward is the network, post turns its output into detections, end to end is both; in graph is end to end "
@@ -176,13 +177,13 @@ def legend(results: Results) -> list[str]:
         *say.spelled(say.speed_legend()),
         "Busy is the number of cores at work for others; switches counts how often the process was put aside; canary "
         "is the drift of a fixed piece of work. Contaminated sessions keep their times and take no part in verdicts.",
-        *([f"latency.csv has the times with {words.join(others)} threads as well."] if others else []),
+        *([f"latency.csv has the times with {fmt.join(others)} threads as well."] if others else []),
         *([_int8(results)] if results.timed_int8 else []),
     ]
 
 
 def _int8(results: Results) -> str:
     return (
-        f"{words.join(results.timed_int8)} compute in eight-bit integers and so detect something else: their AP, of "
+        f"{fmt.join(results.timed_int8)} compute in eight-bit integers and so detect something else: their AP, of "
         "the weights that were timed, stands beside that of the same weights in float32."
     )

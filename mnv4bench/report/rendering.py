@@ -1,0 +1,55 @@
+"""Sentences from templates/: Jinja2 with this project's formatters as filters."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mnv4bench.report import formatting
+from mnv4bench.report.tables.markdown import escape
+
+FILTERS = {
+    "capital": formatting.capital,
+    "change": formatting.change,
+    "count": formatting.count,
+    "enumerate": formatting.join,
+    "md": escape,
+    "number": formatting.number,
+    "percent": formatting.percent,
+    "plain": formatting.plain,
+    "setting": formatting.setting,
+    "share": formatting.share,
+    "significant": formatting.significant,
+    "times": formatting.ratio,
+}
+"""{{ effect | number(3, sign=true) }}, {{ seeds | count("seed") }}, {{ names | enumerate }}; `md` escapes for Markdown
+what comes from files."""
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template of report/templates/ filled with `values`, without empty lines around it.
+
+    Raises:
+        jinja2.TemplateError: the template does not exist, is not valid, or uses a value that was not given.
+    """
+    return _environment().get_template(template).render(values).strip("\n")
+
+
+def sentences(template: str, **values: Any) -> list[str]:
+    """Return what a template says: an item for each of its lines that is not empty."""
+    return [line.strip() for line in render(template, **values).splitlines() if line.strip()]
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mnv4bench.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown and plain text
+    )
+    environment.filters.update(FILTERS)
+    return environment
