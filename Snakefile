@@ -5,7 +5,7 @@
 import sys
 from pathlib import Path
 
-from mnv4bench.data import key
+from mnv4bench.data.prepared import key
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.reference import names
 

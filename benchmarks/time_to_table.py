@@ -48,7 +48,7 @@ from typing import Any
 import yaml
 from train_throughput import yolo_labels
 
-from mnv4bench.data import key
+from mnv4bench.data.prepared import key
 from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.spec.plan import PRESETS, Plan, load
 

@@ -151,7 +151,7 @@ def main() -> None:
     if options.side:
         return theirs(options.data, options.epochs, options.report, options.side == "as_it_comes")
 
-    from mnv4bench.data import prepare
+    from mnv4bench.data.prepare import prepare
     from mnv4bench.spec.run import DataSpec
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else multiprocessing.cpu_count()

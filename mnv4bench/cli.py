@@ -171,7 +171,7 @@ def _check(options: argparse.Namespace) -> None:
         raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
     print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
     if options.folder:
-        from mnv4bench.data import check_folder
+        from mnv4bench.data.prepare import check_folder
 
         print(check_folder(options.folder))
 
@@ -184,7 +184,7 @@ def _check_figures(path: Path) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from mnv4bench.data import import_dataset
+    from mnv4bench.data.importers.dataset import import_dataset
 
     print(import_dataset(options.source, options.target))
 

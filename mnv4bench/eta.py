@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from mnv4bench.data import RECORD, key, scenes
+from mnv4bench.data import scenes
+from mnv4bench.data.prepared import RECORD, key
 from mnv4bench.io.files import read_json
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status

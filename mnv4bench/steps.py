@@ -31,7 +31,7 @@ class Context:
     @property
     def data(self) -> Path:
         """Folder of the prepared data set."""
-        from mnv4bench.data import key
+        from mnv4bench.data.prepared import key
 
         return self.results / "data" / key(self.plan.preset.data)
 
@@ -43,7 +43,7 @@ class Context:
 
 
 def data(context: Context) -> None:
-    from mnv4bench.data import prepare
+    from mnv4bench.data.prepare import prepare
 
     dataset = prepare(context.plan.preset.data, context.data)
     for note in dataset.notes:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv4bench import data
 from mnv4bench.data import bccd
+from mnv4bench.data.prepare import prepare
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json
 from mnv4bench.spec.run import DataSpec
@@ -76,7 +76,7 @@ def test_boxes_count_from_zero_and_a_box_without_area_is_named(
 ) -> None:
     tree.rename(tmp_path / "BCCD_Dataset")
     monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
-    dataset = data.prepare(DataSpec(name="bccd"), tmp_path / "prepared")
+    dataset = prepare(DataSpec(name="bccd"), tmp_path / "prepared")
     assert (dataset.train.count, dataset.val.count, dataset.classes) == (3, 1, ("RBC", "WBC", "Platelets"))
     assert dataset.notes == ("Dropped an object: b2.xml:5: RBC: box (7.0, 8.0, 7.0, 8.0) has no area.",)
     content = read_json(tmp_path / "prepared" / dataset.val.annotations)
@@ -131,7 +131,7 @@ def test_offline_names_both_remedies(sums: dict[str, str], tmp_path: Path) -> No
 
 @real
 def test_the_real_set_is_whole_and_its_two_empty_boxes_are_named(tmp_path: Path) -> None:
-    dataset = data.prepare(DataSpec(name="bccd"), tmp_path)
+    dataset = prepare(DataSpec(name="bccd"), tmp_path)
     assert (dataset.train.count, dataset.val.count) == (292, 72)
     assert [note.split(": ")[1] for note in dataset.notes] == ["BloodImage_00338.xml:158", "BloodImage_00343.xml:50"]
     objects = [len(read_json(tmp_path / "annotations" / f"{split}.json")["annotations"]) for split in ("train", "val")]

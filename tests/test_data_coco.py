@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from mnv4bench import data
-from mnv4bench.data import check
+from mnv4bench.data.prepare import check_folder, prepare
+from mnv4bench.data.prepared import key, verify
+from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json
 from mnv4bench.spec.run import DataSpec
@@ -72,13 +73,13 @@ def spec(folder: Path, **fields: Any) -> DataSpec:
 
 def refusal(folder: Path, tmp_path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        data.prepare(spec(folder), tmp_path / "prepared")
+        prepare(spec(folder), tmp_path / "prepared")
     assert not (tmp_path / "prepared" / "dataset.json").exists()
     return str(caught.value)
 
 
 def test_a_sound_folder_keeps_its_ids_crowds_areas_and_empty_images(coco: Path, tmp_path: Path) -> None:
-    dataset = data.prepare(spec(coco), tmp_path / "prepared")
+    dataset = prepare(spec(coco), tmp_path / "prepared")
     assert (dataset.classes, dataset.category_ids) == (("car", "dog"), (3, 18))
     assert Path(dataset.train.images) == coco / "train2017"
     api = COCO(tmp_path / "prepared" / dataset.train.annotations)
@@ -91,23 +92,23 @@ def test_a_sound_folder_keeps_its_ids_crowds_areas_and_empty_images(coco: Path, 
         "Clipped 1 boxes of train that reached over the border by at most 1 px.",
         "Clipped 1 boxes of val that reached over the border by at most 1 px.",
     )
-    assert data.verify(tmp_path / "prepared") == dataset
+    assert verify(tmp_path / "prepared") == dataset
 
 
 def test_the_digest_does_not_depend_on_where_the_folder_lies_or_how_its_file_is_ordered(
     coco: Path, tmp_path: Path
 ) -> None:
-    first = data.prepare(spec(coco), tmp_path / "one")
+    first = prepare(spec(coco), tmp_path / "one")
     moved = coco.rename(tmp_path / "elsewhere")
     content = document(100)
     write(moved, "train", {key: content[key][::-1] for key in sorted(content)})
-    assert data.prepare(spec(moved), tmp_path / "two").digest == first.digest
+    assert prepare(spec(moved), tmp_path / "two").digest == first.digest
     picture(moved / "train2017" / "100.jpg", 99)
-    assert data.prepare(spec(moved), tmp_path / "three").digest != first.digest
+    assert prepare(spec(moved), tmp_path / "three").digest != first.digest
 
 
 def test_a_limit_takes_the_first_images_by_id_and_keeps_all_classes(coco: Path, tmp_path: Path) -> None:
-    dataset = data.prepare(spec(coco, train=1), tmp_path / "prepared")
+    dataset = prepare(spec(coco, train=1), tmp_path / "prepared")
     content = read_json(tmp_path / "prepared" / "annotations" / "train.json")
     assert [record["id"] for record in content["images"]] == [100]
     assert (dataset.train.count, dataset.val.count, dataset.classes) == (1, 2, ("car", "dog"))
@@ -117,21 +118,21 @@ def test_the_folder_is_looked_for_in_the_data_variable_first(
     coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
-    assert data.prepare(DataSpec(name="coco", folder="set"), tmp_path / "prepared").train.count == 2
+    assert prepare(DataSpec(name="coco", folder="set"), tmp_path / "prepared").train.count == 2
     monkeypatch.delenv("MNV4BENCH_DATA")
     monkeypatch.chdir(tmp_path)
-    assert data.prepare(DataSpec(name="coco", folder="set"), tmp_path / "again").train.count == 2
+    assert prepare(DataSpec(name="coco", folder="set"), tmp_path / "again").train.count == 2
     with pytest.raises(DataError, match=r"'nowhere' not found.*set \$MNV4BENCH_DATA"):
-        data.prepare(DataSpec(name="coco", folder="nowhere"), tmp_path / "prepared")
+        prepare(DataSpec(name="coco", folder="nowhere"), tmp_path / "prepared")
     with pytest.raises(DataError, match="needs `folder:`"):
-        data.prepare(DataSpec(name="coco"), tmp_path / "prepared")
+        prepare(DataSpec(name="coco"), tmp_path / "prepared")
 
 
 @pytest.mark.parametrize("place", ["images/train2017", "images/train"])
 def test_images_may_lie_one_folder_deeper(coco: Path, tmp_path: Path, place: str) -> None:
     (coco / "images").mkdir()
     (coco / "train2017").rename(coco / place)
-    assert Path(data.prepare(spec(coco), tmp_path / "prepared").train.images) == coco / place
+    assert Path(prepare(spec(coco), tmp_path / "prepared").train.images) == coco / place
 
 
 def annotation(**fields: Any) -> Callable[[Json], None]:
@@ -226,7 +227,7 @@ def test_a_turned_photograph_has_the_size_that_loaders_see(coco: Path, tmp_path:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     picture(coco / "train2017" / "100.jpg", 0, width=30, height=40, exif=exif)
-    assert data.prepare(spec(coco), tmp_path / "prepared").train.count == 2
+    assert prepare(spec(coco), tmp_path / "prepared").train.count == 2
 
 
 def test_all_offenders_of_both_splits_come_in_one_error(coco: Path, tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_all_offenders_of_both_splits_come_in_one_error(coco: Path, tmp_path: Pa
 
 def test_a_long_list_is_cut_and_the_rest_counted() -> None:
     with pytest.raises(DataError) as caught:
-        check.refuse([f"fault {number}" for number in range(53)], "data x")
+        refuse([f"fault {number}" for number in range(53)], "data x")
     lines = str(caught.value).splitlines()
     assert (lines[0], lines[1], lines[50], lines[51]) == (
         "data x: 53 problems; mend or remove these and start again",
@@ -293,7 +294,7 @@ def test_the_two_empty_boxes_known_in_train2017_are_dropped_and_named(coco: Path
     record = {"id": 918, "image_id": 200365, "category_id": 18, "bbox": [6.65, 8.33, 1.03, 0.0], "iscrowd": 0}
     content["annotations"].append(record)
     write(coco, "train", content)
-    notes = data.prepare(spec(coco), tmp_path / "prepared").notes
+    notes = prepare(spec(coco), tmp_path / "prepared").notes
     assert "Dropped 1 boxes of zero size known in instances_train2017.json: annotation 918 of image 200365." in notes
 
 
@@ -302,22 +303,22 @@ def test_slices_of_the_validation_images_are_kept(coco: Path, tmp_path: Path) ->
     for record, name in zip(content["images"], ("night", "day"), strict=True):
         record["slice"] = name
     write(coco, "val", content)
-    dataset = data.prepare(spec(coco), tmp_path / "prepared")
+    dataset = prepare(spec(coco), tmp_path / "prepared")
     assert dataset.slices == ("day", "night")
     assert (dataset.val.slices, dataset.val.objects, dataset.train.slices) == ({"day": 1, "night": 1}, 2, {})
 
 
 def test_checking_a_folder_writes_nothing(coco: Path) -> None:
     before = sorted(coco.rglob("*"))
-    assert "2 images and 2 objects in train, 2 images and 2 objects in val" in data.check_folder(coco)
+    assert "2 images and 2 objects in train, 2 images and 2 objects in val" in check_folder(coco)
     assert sorted(coco.rglob("*")) == before
     (coco / "train2017" / "100.jpg").unlink()
     with pytest.raises(DataError, match=r"100\.jpg: missing image file"):
-        data.check_folder(coco)
+        check_folder(coco)
 
 
 def test_names_of_folders_do_not_meet() -> None:
-    assert data.key(DataSpec(name="coco", folder="coco")) == "coco-coco-allxall"
-    ours, theirs = (data.key(DataSpec(name="coco", folder=f"{who}/set", train=8)) for who in ("ours", "theirs"))
+    assert key(DataSpec(name="coco", folder="coco")) == "coco-coco-allxall"
+    ours, theirs = (key(DataSpec(name="coco", folder=f"{who}/set", train=8)) for who in ("ours", "theirs"))
     assert ours != theirs
     assert re.fullmatch(r"coco-set-[0-9a-f]{8}-8xall", ours)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv4bench import data
-from mnv4bench.data.importers import import_dataset, import_voc, import_yolo
-from mnv4bench.data.staging import divide
+from mnv4bench.data.importers.dataset import import_dataset, import_voc, import_yolo
+from mnv4bench.data.importers.imported import divide
+from mnv4bench.data.prepare import prepare
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json
 from mnv4bench.spec.run import DataSpec
@@ -60,7 +60,7 @@ def yolo_set(base: Path, yaml: str) -> None:
 
 
 def prepared(folder: Path, tmp_path: Path) -> tuple[Any, Any, Any]:
-    dataset = data.prepare(DataSpec(name="coco", folder=str(folder)), tmp_path / "prepared")
+    dataset = prepare(DataSpec(name="coco", folder=str(folder)), tmp_path / "prepared")
     return dataset, *(read_json(tmp_path / "prepared" / "annotations" / f"{s}.json") for s in ("train", "val"))
 
 
@@ -237,8 +237,8 @@ def test_a_yolo_file_that_says_too_little_is_refused(tmp_path: Path, yaml: str, 
 def test_the_kind_of_folder_is_recognised(tmp_path: Path) -> None:
     voc_set(tmp_path / "voc", {})
     yolo_set(tmp_path / "yolo", YAMLS["list of names"])
-    assert data.import_dataset(tmp_path / "voc", tmp_path / "one").startswith("Wrote")
-    assert data.import_dataset(tmp_path / "yolo", tmp_path / "two").startswith("Wrote 8 images to train2017 and 2")
+    assert import_dataset(tmp_path / "voc", tmp_path / "one").startswith("Wrote")
+    assert import_dataset(tmp_path / "yolo", tmp_path / "two").startswith("Wrote 8 images to train2017 and 2")
     (tmp_path / "neither").mkdir()
     with pytest.raises(DataError, match="neither lies there"):
         import_dataset(tmp_path / "neither", tmp_path / "three")

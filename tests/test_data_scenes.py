@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv4bench import data
 from mnv4bench.data import scenes
 from mnv4bench.data.drawing import _SINES, Draws, Layer, bounds, clouds, owners, render, rim, shape, without_hidden
 from mnv4bench.data.png import encode_png
+from mnv4bench.data.prepare import prepare
+from mnv4bench.data.prepared import key, load, verify
 from mnv4bench.data.slices import CLASSES, COMPOSE, FRAMES, LAMPS, SHAPES, start
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json, write_text
@@ -31,7 +32,7 @@ DIGEST = "a16155096173144320d34625bc2aa5989aa2de40ace7fb59b660d308f93c1a3b"
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    data.prepare(SPEC, folder)
+    prepare(SPEC, folder)
     return folder
 
 
@@ -41,13 +42,14 @@ def block(x: int, y: int, width: int, height: int, label: str | None, keep: int 
 
 
 def test_the_bytes_are_the_pinned_ones(prepared: Path) -> None:
-    assert data.load(prepared).digest == DIGEST
+    assert load(prepared).digest == DIGEST
 
 
 def test_another_process_makes_the_same_bytes(prepared: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from mnv4bench import data; from mnv4bench.spec.run import DataSpec\n"
-        "data.prepare(DataSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]), threads=1)"
+        "import sys; from pathlib import Path; from mnv4bench.data.prepare import prepare\n"
+        "from mnv4bench.spec.run import DataSpec\n"
+        "prepare(DataSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]), threads=1)"
     )
     root = Path(__file__).resolve().parent.parent
     command = [sys.executable, "-c", program, SPEC.model_dump_json(), str(tmp_path)]
@@ -66,11 +68,11 @@ def test_the_digest_covers_annotations_and_image_sums_by_hand(prepared: Path) ->
         for record in read_json(path)["images"]:
             image = prepared / "images" / split / record["file_name"]
             assert record["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
-    assert data.load(prepared).digest == hashlib.sha256(lines.encode()).hexdigest()
+    assert load(prepared).digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_the_record_counts_and_names_what_was_asked_for(prepared: Path) -> None:
-    dataset = data.load(prepared)
+    dataset = load(prepared)
     assert (dataset.train.count, dataset.val.count) == (10, 5)
     assert dataset.classes == CLASSES
     assert dataset.category_ids == tuple(range(1, 9))
@@ -91,7 +93,7 @@ def test_another_seed_or_side_is_another_picture(changed: dict[str, int]) -> Non
 
 
 def test_a_larger_set_begins_with_the_smaller_one(prepared: Path, tmp_path: Path) -> None:
-    data.prepare(SPEC.model_copy(update={"train": 11}), tmp_path)
+    prepare(SPEC.model_copy(update={"train": 11}), tmp_path)
     small, large = (read_json(folder / "annotations" / "train.json") for folder in (prepared, tmp_path))
     assert large["images"][:10] == small["images"]
     assert large["annotations"][: len(small["annotations"])] == small["annotations"]
@@ -221,27 +223,27 @@ def test_two_decoders_read_back_the_pixels(shape_: tuple[int, int]) -> None:
 
 
 def test_the_name_says_what_the_set_is() -> None:
-    assert data.key(DataSpec(name="scenes", train=600, val=200)) == "scenes-160-600x200-seed0"
-    assert data.key(DataSpec(name="scenes")) == data.key(DataSpec(name="scenes", train=600, val=200))
-    assert data.key(SPEC) == "scenes-96-10x5-seed3"
+    assert key(DataSpec(name="scenes", train=600, val=200)) == "scenes-160-600x200-seed0"
+    assert key(DataSpec(name="scenes")) == key(DataSpec(name="scenes", train=600, val=200))
+    assert key(SPEC) == "scenes-96-10x5-seed3"
 
 
 def test_a_changed_annotation_is_noticed(tmp_path: Path) -> None:
-    data.prepare(SPEC.model_copy(update={"train": 1, "val": 1}), tmp_path)
-    assert data.verify(tmp_path).train.count == 1
+    prepare(SPEC.model_copy(update={"train": 1, "val": 1}), tmp_path)
+    assert verify(tmp_path).train.count == 1
     path = tmp_path / "annotations" / "val.json"
     write_text(path, path.read_text(encoding="utf-8").replace('"width":96', '"width":97'))
     with pytest.raises(DataError, match="annotations changed"):
-        data.verify(tmp_path)
+        verify(tmp_path)
 
 
 def test_a_lost_image_is_noticed(tmp_path: Path) -> None:
-    data.prepare(SPEC.model_copy(update={"train": 1, "val": 1}), tmp_path)
+    prepare(SPEC.model_copy(update={"train": 1, "val": 1}), tmp_path)
     (tmp_path / "images" / "val" / "000000.png").unlink()
     with pytest.raises(DataError, match=r"000000\.png: missing image file"):
-        data.verify(tmp_path)
+        verify(tmp_path)
 
 
 def test_without_a_record_there_is_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no prepared data set"):
-        data.load(tmp_path)
+        load(tmp_path)

@@ -43,7 +43,7 @@ LAYERS = {
 RESERVED = {"ultralytics": ("models/yolo.py",)}
 """Libraries whose internals stay behind one door."""
 
-QUICK = ("cli", "eta", "steps", "reference.plans", "data")
+QUICK = ("cli", "eta", "steps", "reference.plans", "data.prepared")
 """What the workflow and the command line import at every start: without torch, which takes seconds."""
 
 

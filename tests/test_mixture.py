@@ -14,7 +14,8 @@ import torch
 from helpers import CLASSES, ROOT, SIDE, batch_of, images, spread, tiny_dataset, tiny_run, train_until_killed
 from torch import Tensor
 
-from mnv4bench.data import load, scenes
+from mnv4bench.data import scenes
+from mnv4bench.data.prepared import load
 from mnv4bench.io.errors import PairingError, SpecError
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector

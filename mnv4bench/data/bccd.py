@@ -18,10 +18,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.data.check import refuse
 from mnv4bench.data.coco import DATA_VARIABLE
 from mnv4bench.data.parts import Part, Source
-from mnv4bench.data.voc import read_voc
+from mnv4bench.data.problems import refuse
+from mnv4bench.data.voc_xml import read_voc
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import replacing, sha256
 

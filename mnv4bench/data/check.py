@@ -15,28 +15,14 @@ from typing import Any, TypeVar
 from PIL import Image, ImageFile, ImageOps
 
 from mnv4bench.data.parts import Part
-from mnv4bench.io.errors import DataError
 
 Entry = TypeVar("Entry")
 
-SHOWN = 50
-"""Offenders that one error lists by name; the rest are counted."""
 OVERHANG = 1.0
 """Pixels by which a box may reach over its image's border, for rounding; such boxes are clipped."""
 UNREADABLE = (OSError, ValueError, SyntaxError, ImportError, Image.DecompressionBombError)
 """What decoding a bad image raises. ImportError: where ultralytics is imported too, whose Image.open looks for a HEIF
 reader before it gives up."""
-
-
-def refuse(problems: Sequence[str], what: str) -> None:
-    """Raise one DataError that lists all problems, or do nothing when there are none."""
-    if not problems:
-        return
-    shown = [f"  {problem}" for problem in problems[:SHOWN]]
-    if len(problems) > SHOWN:
-        shown.append(f"  … and {len(problems) - SHOWN} more")
-    noun = "problem" if len(problems) == 1 else "problems"
-    raise DataError("\n".join([f"{what}: {len(problems)} {noun}; mend or remove these and start again", *shown]))
 
 
 def structure(part: Part) -> list[str]:

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from mnv4bench.data import RECORD as DATASET
-from mnv4bench.data import key
+from mnv4bench.data.prepared import RECORD as DATASET
+from mnv4bench.data.prepared import key
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json
 from mnv4bench.results import matches

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnv4bench.data.staging import Found, FoundImage, FoundObject, divide, named, size_of
-from mnv4bench.data.voc import VocImage, read_voc
+from mnv4bench.data.importers.imported import ImportedImage, ImportedObject, ImportedSet, divide, named, size_of
+from mnv4bench.data.voc_xml import VocImage, read_voc
 from mnv4bench.io.errors import DataError
 
 PAIRS = (("trainval", "test"), ("train", "val"))
@@ -18,7 +18,7 @@ def folder_of(src: Path) -> Path | None:
     return found[0] if len(found) == 1 or src in found else None
 
 
-def find(src: Path) -> Found:
+def find(src: Path) -> ImportedSet:
     """Return the set in `src`.
 
     Raises:
@@ -33,7 +33,7 @@ def find(src: Path) -> Found:
     lists, note = _lists(base, set(stems))
     if lists is None:
         lists = dict(zip(("train", "val"), divide(stems), strict=True))
-    found = Found([], {}, [note])
+    found = ImportedSet([], {}, [note])
     for split, names in lists.items():
         images = [image for stem in names if (image := _image(base, stem, found.problems)) is not None]
         found.splits[split] = named(images, base)
@@ -65,7 +65,7 @@ def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _image(base: Path, stem: str, problems: list[str]) -> FoundImage | None:
+def _image(base: Path, stem: str, problems: list[str]) -> ImportedImage | None:
     path = base / "Annotations" / f"{stem}.xml"
     if not path.is_file():
         problems.append(f"{path}: missing annotation file, which the split's list names")
@@ -81,8 +81,8 @@ def _image(base: Path, stem: str, problems: list[str]) -> FoundImage | None:
     if fault is not None:
         problems.append(fault)
         return None
-    objects = [FoundObject(item.name, item.box, item.difficult) for item in record.objects]
-    return FoundImage(photograph, record.width, record.height, objects)
+    objects = [ImportedObject(item.name, item.box, item.difficult) for item in record.objects]
+    return ImportedImage(photograph, record.width, record.height, objects)
 
 
 def _photograph(base: Path, stem: str, record: VocImage) -> Path:

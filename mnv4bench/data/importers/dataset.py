@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mnv4bench.data import import_voc as voc
-from mnv4bench.data import import_yolo as yolo
-from mnv4bench.data.check import refuse
-from mnv4bench.data.staging import Found
+from mnv4bench.data.importers import voc, yolo
+from mnv4bench.data.importers.imported import ImportedSet
+from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import write_json, write_with
 
@@ -66,7 +65,7 @@ def import_yolo(src: Path, dst: Path) -> str:
     return _write(yolo.find(Path(src)), Path(src), Path(dst), "YOLO")
 
 
-def _write(found: Found, src: Path, dst: Path, kind: str) -> str:
+def _write(found: ImportedSet, src: Path, dst: Path, kind: str) -> str:
     """Write a found set, annotations last."""
     if dst.exists() and any(dst.iterdir()):
         raise DataError(f"{dst}: is not empty; name a new folder or delete this one")

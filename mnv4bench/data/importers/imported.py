@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class FoundObject:
+class ImportedObject:
     label: str
     box: list[float]
     """COCO's [x, y, width, height] in pixels."""
@@ -23,20 +23,20 @@ class FoundObject:
 
 
 @dataclass(frozen=True)
-class FoundImage:
+class ImportedImage:
     path: Path
     width: int
     height: int
-    objects: list[FoundObject]
+    objects: list[ImportedObject]
     file_name: str = ""
 
 
 @dataclass
-class Found:
+class ImportedSet:
     """What an importer made of a folder; `problems` name file and line, and nothing is written while there are any."""
 
     classes: list[str]
-    splits: dict[str, list[FoundImage]]
+    splits: dict[str, list[ImportedImage]]
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -79,7 +79,7 @@ def _rank(name: str) -> tuple[int, str]:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"), name
 
 
-def named(images: Sequence[FoundImage], root: Path) -> list[FoundImage]:
+def named(images: Sequence[ImportedImage], root: Path) -> list[ImportedImage]:
     """Return the images with file names of their own: the last part, or where it repeats, all parts below `root`."""
     counts = Counter(image.path.name for image in images)
     return [

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.data.staging import Found, FoundImage, FoundObject, divide, named, size_of
+from mnv4bench.data.importers.imported import ImportedImage, ImportedObject, ImportedSet, divide, named, size_of
 from mnv4bench.io.errors import DataError
 from mnv4bench.spec.yamlfile import YamlFile
 
@@ -26,7 +26,7 @@ def config_of(src: Path) -> Path | None:
     return files[0] if len(files) == 1 else None
 
 
-def find(src: Path) -> Found:
+def find(src: Path) -> ImportedSet:
     """Return the set in `src`.
 
     Raises:
@@ -49,7 +49,7 @@ def find(src: Path) -> Found:
         reason = "names the images of train as val" if paths["val"] else "has no val"
         notes.append(f"Divided 80 to 20 by a hash of the file names, since {path.name} {reason}.")
         paths = _divided(paths["train"], root)
-    found = Found(list(names.values()), {}, notes, problems)
+    found = ImportedSet(list(names.values()), {}, notes, problems)
     for split, images in paths.items():
         read = [image for image in (_image(path, names, found) for path in images) if image is not None]
         found.splits[split] = named(read, root)
@@ -121,7 +121,7 @@ def _label_file(image: Path) -> Path:
     return Path(*parts)
 
 
-def _image(path: Path, names: dict[int, str], found: Found) -> FoundImage | None:
+def _image(path: Path, names: dict[int, str], found: ImportedSet) -> ImportedImage | None:
     size, fault = size_of(path)
     if fault is not None:
         found.problems.append(fault)
@@ -132,7 +132,7 @@ def _image(path: Path, names: dict[int, str], found: Found) -> FoundImage | None
     except UnicodeDecodeError:
         found.problems.append(f"{labels}:1: not UTF-8 text")
         return None
-    objects: list[FoundObject] = []
+    objects: list[ImportedObject] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -143,10 +143,10 @@ def _image(path: Path, names: dict[int, str], found: Found) -> FoundImage | None
             found.notes.append(f"Dropped a repeated row: {labels.name}:{number}.")
         else:
             objects.append(item)
-    return FoundImage(path, *size, objects)
+    return ImportedImage(path, *size, objects)
 
 
-def _object(fields: list[str], names: dict[int, str], size: tuple[int, int]) -> FoundObject | str:
+def _object(fields: list[str], names: dict[int, str], size: tuple[int, int]) -> ImportedObject | str:
     """Return the object of a row, or what is wrong with it."""
     try:
         values = [float(field) for field in fields]
@@ -166,7 +166,7 @@ def _object(fields: list[str], names: dict[int, str], size: tuple[int, int]) -> 
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, 1), min(bottom, 1)
     width, height = size
     box = [left * width, top * height, (right - left) * width, (bottom - top) * height]
-    return FoundObject(names[int(values[0])], [round(value, 3) for value in box])
+    return ImportedObject(names[int(values[0])], [round(value, 3) for value in box])
 
 
 def _corners(values: list[float]) -> tuple[float, float, float, float]:

@@ -1,0 +1,113 @@
+"""Making a checked data set of a spec, whatever its images come from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mnv4bench.data import bccd, check, coco, scenes
+from mnv4bench.data.parts import Document, Part, Source
+from mnv4bench.data.prepared import RECORD, annotations_path, digest, key
+from mnv4bench.data.problems import refuse
+from mnv4bench.io.files import write_json, write_text
+from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.spec.run import DataSpec
+
+
+def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset:
+    """Make the checked data set of `spec` in `folder`.
+
+    Drawn images are written below `folder`; photographs stay where they lie. Annotations are rewritten with their keys
+    and records in one fixed order, each image record with the SHA-256 of its file. dataset.json is written last, so
+    where it exists the rest is complete.
+
+    Args:
+        threads: how many images are decoded at a time; all cores when None.
+
+    Raises:
+        DataError: lists every offender by name.
+    """
+    folder = Path(folder)
+    (folder / RECORD).unlink(missing_ok=True)
+    source = _source(spec, folder)
+    documents, notes = _checked(source, spec, threads)
+    for name, document in documents.items():
+        write_text(annotations_path(folder, name), json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
+    categories = documents["train"]["categories"]
+    dataset = Dataset(
+        name=spec.name,
+        digest=digest(folder),
+        classes=tuple(category["name"] for category in categories),
+        category_ids=tuple(category["id"] for category in categories),
+        slices=source.slices,
+        train=_split(folder, "train", source.train, documents["train"]),
+        val=_split(folder, "val", source.val, documents["val"]),
+        notes=notes,
+    )
+    write_json(folder / RECORD, dataset)
+    return dataset
+
+
+def check_folder(folder: Path) -> str:
+    """Check a folder in COCO 2017's layout as `prepare` would, write nothing, and return a sentence about it.
+
+    Raises:
+        DataError: lists every offender by name.
+    """
+    spec = DataSpec(name="coco", folder=str(folder))
+    documents, notes = _checked(coco.source(spec), spec, None)
+    counts = (f"{len(d['images'])} images and {len(d['annotations'])} objects in {n}" for n, d in documents.items())
+    return "\n".join([f"{folder}: sound; {', '.join(counts)}", *notes])
+
+
+def _source(spec: DataSpec, folder: Path) -> Source:
+    if spec.name == "scenes":
+        return scenes.source(spec, folder)
+    return bccd.source() if spec.name == "bccd" else coco.source(spec)
+
+
+def _checked(source: Source, spec: DataSpec, threads: int | None) -> tuple[dict[str, Document], tuple[str, ...]]:
+    """Return the documents to write, image sums included, and the notes, after every check has passed."""
+    parts = {"train": source.train, "val": source.val}
+    problems = [problem for part in parts.values() for problem in check.structure(part)]
+    problems += check.same_categories(*parts.values())
+    chosen = {name: _first(part, getattr(spec, name)) for name, part in parts.items()}
+    sums: dict[str, list[str]] = {}
+    for name, records in chosen.items():
+        sums[name], faults = check.images(records, parts[name].images, threads)
+        problems += faults
+    files = ([(r["file_name"], s) for r, s in zip(chosen[name], sums[name], strict=True)] for name in parts)
+    problems += check.in_both(*files)
+    refuse(problems, f"data {key(spec)}")
+    documents = {name: coco.canonical(part, chosen[name], sums[name]) for name, part in parts.items()}
+    return documents, (*source.notes, *_clipped(parts))
+
+
+def _first(part: Part, count: int | None) -> list[dict[str, Any]]:
+    """Return the first `count` image records by id."""
+    records, _ = check.readable(part)
+    return [records[number] for number in sorted(records)][:count]
+
+
+def _clipped(parts: dict[str, Part]) -> Iterator[str]:
+    for name, part in parts.items():
+        count = check.overhanging(part)
+        if count:
+            yield f"Clipped {count} boxes of {name} that reached over the border by at most {check.OVERHANG:g} px."
+
+
+def _split(folder: Path, name: str, part: Part, document: Document) -> Split:
+    inside = part.images.is_relative_to(folder)
+    images = part.images.relative_to(folder) if inside else part.images.resolve()
+    path = annotations_path(folder, name).relative_to(folder)
+    slices = Counter(image["slice"] for image in document["images"] if image.get("slice"))
+    return Split(
+        annotations=path.as_posix(),
+        images=images.as_posix(),
+        count=len(document["images"]),
+        objects=len(document["annotations"]),
+        slices=dict(slices),
+    )
