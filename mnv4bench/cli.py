@@ -246,14 +246,14 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from mnv4bench.reference.publish import publish, refresh
+    from mnv4bench.reference.publish import publish, refresh, replaceable
 
-    target = FOLDER / options.name
+    target = replaceable(options.name, FOLDER)
     if options.rebuilt:
         record = refresh(plan_of(options.name), target, REBUILT / options.name)
     else:
         plan, results = _load(options)
-        record = publish(plan, results, target)
+        record = publish(plan, results, options.name)
     size = sum((target / file).stat().st_size for file in record.files)
     print(f"{target}: {len(record.files)} files, {size / 1e6:.1f} MB")
 

@@ -9,6 +9,7 @@ import fake_results as fake
 import numpy as np
 import pytest
 
+from mnv4bench.cli import main
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.plans import chosen, plan_of
@@ -65,8 +66,8 @@ def project(made: tuple[Plan, Path], tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A project of its own, in which this process stands, with one reference; returns its folder."""
     for name in ("config", "ablations"):
         shutil.copytree(made[1].parent.parent / name, tmp_path / name)
-    publish(*made, tmp_path / FOLDER / "tiny")
     monkeypatch.chdir(tmp_path)
+    publish(*made, "tiny")
     return made[0], tmp_path / FOLDER / "tiny"
 
 
@@ -105,15 +106,67 @@ def test_an_unfinished_preset_is_named_and_leaves_the_old_reference(
     shutil.copytree(made[1], broken)
     (broken / "cost.json").unlink()
     with pytest.raises(Mnv4benchError, match=r"cost\.json: is missing; finish the preset first"):
-        publish(plan, broken, folder)
+        publish(plan, broken, "tiny")
     check(read("tiny"), folder)
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "/absolute", "a/b", "a/../..", "Upper", ".hidden", "-x", "tiny\n"])
+def test_a_reference_is_named_by_the_rule_and_nothing_is_deleted(
+    name: str, project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    for refused in (lambda: publish(*made, name), lambda: read(name), lambda: chosen({"reference": name})):
+        with pytest.raises(Mnv4benchError, match="a name is lower-case letters, digits, underscores and hyphens"):
+            refused()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_command_refuses_an_absolute_path_and_leaves_its_content(
+    project: tuple[Plan, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_text(tmp_path / "mine/thesis.tex", "years of work")
+    for name in (str(tmp_path / "mine"), "../../mine", ".."):
+        with pytest.raises(SystemExit) as stop:
+            main(["publish", "--preset", "fake", name])
+        assert stop.value.code == 2
+        assert "a name is lower-case letters" in capsys.readouterr().err
+    assert (tmp_path / "mine/thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("content", [{"notes.txt": "mine"}, {}])
+def test_a_folder_that_is_no_reference_is_never_replaced(
+    content: dict[str, str], project: tuple[Plan, Path], made: tuple[Plan, Path]
+) -> None:
+    target = FOLDER / "mine"
+    target.mkdir()
+    for name, text in content.items():
+        write_text(target / name, text)
+    with pytest.raises(Mnv4benchError, match=r"mine: holds no reference\.json, so it is no reference"):
+        publish(*made, "mine")
+    assert {path.name: path.read_text() for path in target.iterdir()} == content
+
+
+def test_publishing_again_replaces_all_of_a_reference(project: tuple[Plan, Path], made: tuple[Plan, Path]) -> None:
+    write_text(project[1] / "runs/stale.json", "{}")
+    publish(*made, "tiny")
+    check(read("tiny"), project[1])
+    assert not (project[1] / "runs/stale.json").exists()
+    assert [path.name for path in project[1].parent.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    "config", [{"preset": "../config/fake"}, {"preset": "/fake"}, {"preset": 3}, {"only": "psa,../psa"}, {"only": ""}]
+)
+def test_presets_and_ablations_are_named_by_the_rule(config: dict[str, object], project: tuple[Plan, Path]) -> None:
+    with pytest.raises(Mnv4benchError, match="a name is lower-case letters, digits and underscores"):
+        chosen({"preset": "fake", **config})
 
 
 def test_an_ablation_is_shown_as_each_reference_that_ran_it_measured_it(
     project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
 ) -> None:
-    publish(*made, project[1].parent / "again")
+    publish(*made, "again")
     found = references(tmp_path)
     assert list(found) == ["again", "tiny"]
     table = measured("psa", found)

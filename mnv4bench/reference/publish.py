@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from mnv4bench.data.prepared import RECORD as DATASET
 from mnv4bench.data.prepared import key
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json
+from mnv4bench.io.names import checked_name
 from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
-from mnv4bench.results.reference import RECORD, Reference, read
+from mnv4bench.results.reference import FOLDER, RECORD, Reference, read
 from mnv4bench.spec.plan import Plan
 
 OF_A_RUN = ("spec.json", "status.json", "metrics.json", "curve.csv")
@@ -29,18 +31,19 @@ VERIFIED = "verify"
 BLOCKS = "latency/blocks.csv"
 
 
-def publish(plan: Plan, results: Path, target: Path) -> Reference:
-    """Write `target` from a finished preset's folder, all of it or nothing, and return its record.
+def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER) -> Reference:
+    """Write reference `name` from a finished preset's folder, all of it or nothing, and return its record.
 
     Match records are cut down to the readings that arms use, and timed blocks are compressed: both without loss.
 
     Raises:
-        Mnv4benchError: the preset is not finished; names the file that is missing.
+        Mnv4benchError: the name is not allowed, a folder of that name is no reference, or the preset is not finished;
+            names the file that is missing.
     """
-    results, target = Path(results), Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as name:
-        made = Path(name) / target.name
+    results, target = Path(results), replaceable(name, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as temporary:
+        made = Path(temporary) / "new"
         sums = {run: _run(plan, results, made, run) for run in sorted(plan.runs)}
         _dataset(plan, results, made)
         for file in MEASURED:
@@ -64,9 +67,21 @@ def publish(plan: Plan, results: Path, target: Path) -> Reference:
         )
         write_json(made / RECORD, record)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(Path(temporary) / "old")
         made.rename(target)
     return record
+
+
+def replaceable(name: str, folder: Path) -> Path:
+    """Return the folder of a reference that may be written.
+
+    Raises:
+        Mnv4benchError: the name is not allowed, or what stands there is no reference.
+    """
+    target = folder / checked_name(name, "reference", hyphens=True)
+    if os.path.lexists(target) and not (target / RECORD).is_file():
+        raise Mnv4benchError(f"{target}: holds no {RECORD}, so it is no reference; choose another name or move it away")
+    return target
 
 
 def refresh(plan: Plan, target: Path, rebuilt: Path) -> Reference:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
+from mnv4bench.io.names import checked_name
 from mnv4bench.results.record import Record
 from mnv4bench.spec.yamlfile import nearest
 
@@ -46,9 +47,9 @@ def read(name: str, folder: Path = FOLDER) -> Reference:
     """Return a reference's record.
 
     Raises:
-        Mnv4benchError: there is no such reference, or its record is damaged.
+        Mnv4benchError: the name is not allowed, there is no such reference, or its record is damaged.
     """
-    path = folder / name / RECORD
+    path = folder / checked_name(name, "reference", hyphens=True) / RECORD
     if not path.exists():
         raise Mnv4benchError(f"no reference {name!r}: {path} does not exist; {nearest(name, names(folder))}")
     try:

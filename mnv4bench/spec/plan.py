@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mnv4bench.io.errors import SpecError
+from mnv4bench.io.names import checked_name
 from mnv4bench.spec.model import ModelSpec, PartName, Read, Spec, contested, default_read, readings
 from mnv4bench.spec.run import DataSpec, LossSpec, MixtureSpec, RunSpec, TrainSpec
 from mnv4bench.spec.yamlfile import YamlFile, nearest
@@ -260,7 +261,7 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
     Raises:
         SpecError: names the file, the line, the field and what is allowed.
     """
-    path = root / PRESETS / f"{preset}.yaml"
+    path = root / PRESETS / f"{checked_name(preset, 'preset')}.yaml"
     if not path.exists():
         known = sorted(file.stem for file in (root / PRESETS).glob("*.yaml"))
         raise SpecError(f"no preset {preset!r}: {path} does not exist; {nearest(preset, known)}")
@@ -271,8 +272,10 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
             raise SpecError(f"seeds={seeds}: {path} has {len(spec.seeds)}; allowed: 1 to {len(spec.seeds)}")
         spec = spec.model_copy(update={"seeds": spec.seeds[:seeds]})
     known = sorted(file.stem for file in (root / ABLATIONS).glob("*.yaml"))
-    names = spec.ablations if only is None else tuple(dict.fromkeys(only.split(",")))
+    names = spec.ablations if only is None else tuple(dict.fromkeys(str(only).split(",")))
     for position, name in enumerate(names):
+        if only is not None:
+            checked_name(name, "ablation")
         if name not in known:
             message = f"no ablation {name!r} in {root / ABLATIONS}; {nearest(name, known)}"
             raise SpecError(message) if only else config.error(("ablations", position), message)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_text
+from mnv4bench.io.names import checked_name
 from mnv4bench.spec.plan import ABLATIONS
 
 TEMPLATE = """\
@@ -56,9 +56,7 @@ def new_ablation(name: str, folder: Path = ABLATIONS) -> Path:
     Raises:
         SpecError: the name is no plain file name, or the file exists.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise SpecError(f"{name!r}: a name is lower-case letters, digits and underscores, as in large_kernel")
-    path = folder / f"{name}.yaml"
+    path = folder / f"{checked_name(name, 'ablation')}.yaml"
     if path.exists():
         raise SpecError(f"{path}: exists already; choose another name, or edit it")
     if not folder.is_dir():
