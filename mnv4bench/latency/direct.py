@@ -212,6 +212,7 @@ def _verdict(row: LatencyRow) -> str:
         "faster": "is faster than",
         "slower": "is slower than",
         "same": "cannot be told apart from",
+        "unresolved": "may differ from",
         "identical": "has the same weights as",
         "unstable": "could not be compared with",
         "suppressed": "could not be compared with",
@@ -220,7 +221,7 @@ def _verdict(row: LatencyRow) -> str:
     how = ""
     if row.verdict in ("faster", "slower") and row.ratio is not None:
         how = f" by {abs(row.ratio - 1):.1%}"
-    elif row.verdict == "same" and row.resolution is not None:
+    elif row.verdict in ("same", "unresolved") and row.resolution is not None:
         how = f" (differences under {row.resolution:.1%} are not resolved)"
     why = f": {row.reason}" if row.reason else ""
     return f"{row.runtime}: {row.arm} {words[row.verdict]} {row.baseline}{how}{why}."

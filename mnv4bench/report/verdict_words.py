@@ -88,17 +88,9 @@ def speed(row: LatencyRow | None) -> str:
         return fmt.NONE
     if row.verdict == "identical":
         return "identical network"
-    if row.verdict == "same" and row.resolution is not None:
-        return f"{'unresolved' if _unresolved(row) else 'same'} (MDE {fmt.share(row.resolution)})"
+    if row.verdict in ("same", "unresolved") and row.resolution is not None:
+        return f"{row.verdict} (MDE {fmt.share(row.resolution)})"
     return row.verdict
-
-
-def _unresolved(row: LatencyRow) -> bool:
-    """Whether the interval excludes equal times and a difference that matters lies in it."""
-    if row.ratio_low is None or row.ratio_high is None:
-        return False
-    slower = row.ratio_low > 1 and row.ratio_high > 1 + SMALLEST
-    return slower or (row.ratio_high < 1 and row.ratio_low < 1 / (1 + SMALLEST))
 
 
 def ratio(row: LatencyRow | None) -> str:

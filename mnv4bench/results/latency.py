@@ -9,7 +9,7 @@ from mnv4bench.results.record import Record
 from mnv4bench.spec.model import Read
 
 Stage = Literal["forward", "post", "end_to_end", "in_graph"]
-LatencyVerdict = Literal["faster", "slower", "same", "identical", "unstable", "suppressed"]
+LatencyVerdict = Literal["faster", "slower", "unresolved", "same", "identical", "unstable", "suppressed"]
 
 
 class LatencyRow(Record):

@@ -10,6 +10,8 @@
   apart, an arm and its copy would come out unstable instead of the same). Times that spread by more than a quarter are
   refused in any case.
 - "suppressed" says that no session was fit for a verdict; "identical", that there is nothing to compare.
+- "unresolved" says that the interval excludes equal times and reaches beyond the smallest change of interest (2 %), but
+  one of the conditions above is not met: timing for longer would tell.
 - "same" is everything else: not proof of equal times, but no difference of the resolution's size was shown.
 """
 
@@ -19,6 +21,7 @@ import math
 
 from mnv4bench.latency.analyse.cell import Cell, Pair
 from mnv4bench.latency.analyse.estimates import Estimate
+from mnv4bench.latency.analyse.noise import SMALLEST
 from mnv4bench.results.latency import LatencyVerdict
 
 ALPHA = 0.05
@@ -68,4 +71,7 @@ def direction(found: Estimate, p: float, resolution: float) -> LatencyVerdict:
         return "slower"
     if p <= ALPHA and found.high < -limit and max(found.sessions) < 0:
         return "faster"
+    smallest = math.log1p(SMALLEST)
+    if (found.low > 0 and found.high > smallest) or (found.high < 0 and found.low < -smallest):
+        return "unresolved"
     return "same"
