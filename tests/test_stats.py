@@ -97,6 +97,26 @@ def test_t_distribution_integrates_its_density_at_fractional_degrees() -> None:
         assert student_t_cdf(student_t_quantile(0.8, df), df) == pytest.approx(0.8, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("df", "quantile", "cdf", "power", "detectable"),
+    [
+        (1.3, 7.500529325561967, 0.8534949896358026, 0.19930559374016593, 9.720547052777786),
+        (2.0, 4.302652729749463, 0.8843832868992143, 0.29951392662988463, 5.653489269103725),
+        (5.8, 2.4675111540210644, 0.9291271171501636, 0.548365279151512, 3.391298563409035),
+        (7.0, 2.36462425159277, 0.9335355516087228, 0.5762285868084949, 3.2697598411314837),
+        (211.4, 1.97124913141605, 0.9546991673871021, 0.70148531917885, 2.81438918651987),
+    ],
+)
+def test_distributions_equal_their_integrals_by_quadrature(
+    df: float, quantile: float, cdf: float, power: float, detectable: float
+) -> None:
+    """Values of an independent implementation: Gauss-Legendre for Student's t, the trapezoidal rule for its power."""
+    assert student_t_quantile(0.975, df) == pytest.approx(quantile, rel=1e-10)
+    assert student_t_cdf(1.7, df) == pytest.approx(cdf, rel=1e-10)
+    assert detection_power(2.5, df, 0.05) == pytest.approx(power, rel=1e-10)
+    assert minimum_detectable(1, df, 0.05, 0.8) == pytest.approx(detectable, rel=1e-10)
+
+
 @pytest.mark.parametrize(("probability", "df"), [(0.0, 5), (1.0, 5), (math.nan, 5), (0.9, 0.5)])
 def test_t_quantile_refuses_what_it_cannot_compute(probability: float, df: float) -> None:
     with pytest.raises(ValueError, match="probability"):
