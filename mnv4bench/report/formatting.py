@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 NONE = "–"
 """Printed where there is no value."""
+STATES = {"diverged": "diverged", "out_of_memory": "out of memory", "failed": "failed", "done": "done"}
+READS = {"nms": "NMS", "nms_free": "NMS-free"}
 
 
 def number(value: float | None, decimals: int, sign: bool = False) -> str:
@@ -35,6 +38,16 @@ def join(words: Iterable[str]) -> str:
     """Return "a, b and c"."""
     items = list(words)
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def state(name: str) -> str:
+    """Return how a run ended: "out of memory"."""
+    return STATES[name]
+
+
+def oneline(text: str) -> str:
+    """Return a reason from a record as part of a sentence: on one line, without its full stop."""
+    return re.sub(r"[ \t\r\n]+", " ", text).strip().rstrip(".")
 
 
 def count(n: int, noun: str) -> str:

@@ -17,6 +17,7 @@ FILTERS = {
     "enumerate": formatting.join,
     "md": escape,
     "number": formatting.number,
+    "oneline": formatting.oneline,
     "percent": formatting.percent,
     "plain": formatting.plain,
     "setting": formatting.setting,
@@ -49,6 +50,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,  # a template that is included ends its last line
         autoescape=False,  # Markdown and plain text
     )
     environment.filters.update(FILTERS)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mnv4bench.report import claims, words
+from mnv4bench.report import accuracy, claims, text, timing
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report import verdict_words as say
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Cell, Table, table
 
@@ -33,13 +32,13 @@ class Block:
 def block(results: Results, name: str) -> Block:
     """Return one ablation's tables, rounded: AP to the digits that the preset's narrowest interval carries."""
     spec, arms = results.plan.ablations[name], results.ablations[name]
-    decimals = words.decimals_for(arm.difference for arm in results.arms)
+    decimals = accuracy.decimals_of(results)
     planned = len(results.plan.preset.seeds)
     letters = _letters(arms, planned)
     names = [
         Cell(
             arm.arm.name + (" (baseline)" if arm.is_baseline else ""),
-            marks=" ".join(letters[note] for note in words.arm_notes(arm, planned)),
+            marks=" ".join(letters[note] for note in text.arm_notes(arm, planned)),
         )
         for arm in arms
     ]
@@ -50,13 +49,13 @@ def block(results: Results, name: str) -> Block:
         accuracy=_accuracy(results, arms, names, decimals),
         cost=_cost(results, arms, names),
         scores=_scores(arms, names, decimals),
-        notes=tuple((letter, fmt.capital(note)) for note, letter in letters.items()),
+        notes=tuple((letter, note) for note, letter in letters.items()),
         claims=claims.sentences(spec, arms),
     )
 
 
 def _letters(arms: Sequence[ArmResult], planned: int) -> dict[str, str]:
-    notes = dict.fromkeys(note for arm in arms for note in words.arm_notes(arm, planned))
+    notes = dict.fromkeys(note for arm in arms for note in text.arm_notes(arm, planned))
     return {note: _letter(position) for position, note in enumerate(notes)}
 
 
@@ -69,18 +68,18 @@ def _accuracy(results: Results, arms: Sequence[ArmResult], names: Sequence[Cell]
     rows: list[tuple[Cell | str, ...]] = []
     for arm, name in zip(arms, names, strict=True):
         d = arm.difference
-        bold = say.strong(d)
+        bold = accuracy.strong(d)
         rows.append(
             (
                 name,
-                words.READS[arm.arm.read],
-                words.mean_cell(arm, decimals),
-                Cell(words.interval(d, decimals), bold),
-                Cell(say.verdict(d), bold),
-                fmt.number(say.seed_error(d), decimals),
+                fmt.READS[arm.arm.read],
+                accuracy.mean(arm, decimals),
+                Cell(accuracy.interval(d, decimals), bold),
+                Cell(accuracy.verdict(d), bold),
+                fmt.number(accuracy.seed_error(d), decimals),
                 fmt.number(d.image_se if d else None, decimals),
-                say.agreement(d),
-                say.p_value(d),
+                accuracy.agreement(d),
+                accuracy.p_value(d),
                 fmt.number(d.mde if d else None, decimals),
             )
         )
@@ -102,7 +101,7 @@ def _cost(results: Results, arms: Sequence[ArmResult], names: Sequence[Cell]) ->
         ]
         for runtime in results.timed:
             timed = arm.row(runtime)
-            row += [say.milliseconds(timed), say.ratio_and_speed(timed)]
+            row += [timing.milliseconds(timed), timing.ratio_and_verdict(timed)]
         rows.append(row)
     return table(header, align, rows)
 
@@ -112,7 +111,7 @@ def _scores(arms: Sequence[ArmResult], names: Sequence[Cell], decimals: int) -> 
         (
             name,
             *(fmt.number(arm.mean(score), 3) for score in SIZES),
-            " ".join(words.seed_cells(arm, decimals)) if arm.done else fmt.NONE,
+            " ".join(accuracy.per_seed(arm, decimals)) if arm.done else fmt.NONE,
         )
         for arm, name in zip(arms, names, strict=True)
     ]
@@ -133,20 +132,20 @@ def verdicts_head(first: str, level: str, runtimes: Sequence[str]) -> tuple[tupl
 
 def comparisons(results: Results, name: str, runtimes: Sequence[str]) -> list[tuple[Cell | str, ...]]:
     """Return a row for each arm of an ablation but the baseline."""
-    decimals = words.decimals_for(arm.difference for arm in results.arms)
+    decimals = accuracy.decimals_of(results)
     baseline = results.plan.ablations[name].baseline
     rows: list[tuple[Cell | str, ...]] = []
     for arm in results.ablations[name]:
         if arm.is_baseline:
             continue
         d = arm.difference
-        bold = say.strong(d)
+        bold = accuracy.strong(d)
         rows.append(
             (
                 f"{arm.arm.name} − {baseline}",
-                Cell(words.interval(d, decimals), bold),
-                Cell(say.verdict(d), bold),
-                *(say.ratio_and_speed(arm.row(runtime)) for runtime in runtimes),
+                Cell(accuracy.interval(d, decimals), bold),
+                Cell(accuracy.verdict(d), bold),
+                *(timing.ratio_and_verdict(arm.row(runtime)) for runtime in runtimes),
             )
         )
     return rows
@@ -156,13 +155,13 @@ def columns(results: Results) -> list[str]:
     """Return what the columns of every block hold."""
     threads = fmt.count(results.latency.threads, "thread")
     return [
-        f"{words.uncertainty(results)} “± seed” and “± image” are its two parts as standard errors; “agree” counts the "
+        f"{text.uncertainty(results)} “± seed” and “± image” are its two parts as standard errors; “agree” counts the "
         "seeds whose difference has the mean's sign. AP is COCO's on 0–1; APs, APm and APl are small, medium and large "
         "objects.",
         f"Parameters and FLOPs (2 × multiply-accumulates, {results.cost.imgsz} pixels) are those of the fused network "
         "with the one head that is read.",
         f"Times are medians, end to end, of one image, {threads}; their digits end where the spread begins.",
-        *words.not_comparable(results),
+        *text.not_comparable(results),
     ]
 
 
@@ -170,12 +169,12 @@ def foot(results: Results) -> list[str]:
     """Return the sentences that hold for every block, and what each verdict means."""
     int8 = f"{fmt.join(results.timed_int8)}: see the latency table, which has their AP beside the times."
     return [
-        words.protocol(results.plan),
+        text.protocol(results.plan),
         *columns(results),
-        *say.spelled(say.accuracy_legend(results)),
+        *text.spelled(text.accuracy_legend(results)),
         "“× base” is the time over the ablation's baseline's, paired by round, with its 95 % interval.",
-        *say.spelled(say.speed_legend()),
-        *say.resolution(results),
-        *words.not_timed(results.latency),
+        *text.spelled(text.time_legend()),
+        *text.resolution(results),
+        *text.not_timed(results.latency),
         *([int8] if results.timed_int8 else []),
     ]

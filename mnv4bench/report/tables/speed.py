@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report import verdict_words as say
-from mnv4bench.report import words
+from mnv4bench.report import text, timing
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import Table, table
@@ -41,7 +40,7 @@ def times(results: Results, runtime: str) -> Table:
         rows.append(
             (
                 *_name(arm),
-                *(say.milliseconds(arm.row(runtime, stage)) for stage in shown),
+                *(timing.milliseconds(arm.row(runtime, stage)) for stage in shown),
                 fmt.significant(whole.min_ms if whole else None),
                 fmt.significant(whole.p90_ms if whole else None),
                 fmt.share(whole.spread) if whole else fmt.NONE,
@@ -55,7 +54,7 @@ def ratios(results: Results, runtime: str) -> Table:
     """Return each arm's times over its ablation's baseline's, with interval and verdict, one column per stage."""
     shown = stages(results, runtime)
     rows = [
-        (arm.arm.ablation, arm.arm.name, *(say.ratio_and_speed(arm.row(runtime, stage)) for stage in shown))
+        (arm.arm.ablation, arm.arm.name, *(timing.ratio_and_verdict(arm.row(runtime, stage)) for stage in shown))
         for arm in _measured(results, runtime)
         if not arm.is_baseline
     ]
@@ -78,8 +77,8 @@ def quantised(results: Results) -> Table:
                     fmt.number(whole, 3),
                     fmt.number(ap, 3),
                     fmt.number(change, 3, sign=True),
-                    say.milliseconds(arm.row(runtime)),
-                    say.ratio_and_speed(arm.row(runtime)),
+                    timing.milliseconds(arm.row(runtime)),
+                    timing.ratio_and_verdict(arm.row(runtime)),
                 )
             )
     header = ("runtime", "ablation", "arm", "AP float32", "AP int8", "change", "ms", "× base")
@@ -124,7 +123,7 @@ def document(results: Results) -> str:
     """Return tables/latency.md."""
     record = results.latency
     parts = [f"# {markdown.escape(results.plan.title)}: latency"]
-    parts += [markdown.bullets([*words.not_comparable(results), *words.not_timed(results.latency)])]
+    parts += [markdown.bullets([*text.not_comparable(results), *text.not_timed(results.latency)])]
     for runtime in results.timed:
         parts += [f"## {markdown.escape(runtime)}", *_runtime(results, runtime)]
     if results.timed_int8:
@@ -136,7 +135,7 @@ def document(results: Results) -> str:
         "Time of the reference's second copy over its first, minus 1:",
         markdown.table(noise(results)),
     ]
-    parts += [markdown.bullets(say.resolution(results)), markdown.table(sessions(results))]
+    parts += [markdown.bullets(text.resolution(results)), markdown.table(sessions(results))]
     parts += [markdown.bullets(record.notes), "## How to read", markdown.bullets(legend(results))]
     return markdown.document(parts)
 
@@ -174,7 +173,7 @@ def legend(results: Results) -> list[str]:
         "with suppression inside the runtime's graph.",
         "A ratio is the median over rounds of the arm's time over the baseline's in the same round, with its "
         "95 % interval.",
-        *say.spelled(say.speed_legend()),
+        *text.spelled(text.time_legend()),
         "Busy is the number of cores at work for others; switches counts how often the process was put aside; canary "
         "is the drift of a fixed piece of work. Contaminated sessions keep their times and take no part in verdicts.",
         *([f"latency.csv has the times with {fmt.join(others)} threads as well."] if others else []),

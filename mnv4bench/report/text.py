@@ -1,0 +1,105 @@
+"""What tables, README and paper say alike: sentences of templates/text/, with the values that they need.
+
+Nothing here chooses words; edit the template of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
+
+from mnv4bench.latency.analyse.noise import SMALLEST
+from mnv4bench.report import accuracy, timing
+from mnv4bench.report import formatting as fmt
+from mnv4bench.report.rendering import render, sentences
+from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.latency import Latency
+from mnv4bench.spec.plan import Plan
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+
+def protocol(plan: Plan) -> str:
+    """Return what the arms start from, and what that makes the differences mean."""
+    scratch = from_scratch(plan)
+    others = {name: spec.fresh for name, spec in plan.ablations.items() if spec.fresh and name not in scratch}
+    return render("text/protocol.j2", plan=plan, trunk=plan.preset.trunk, scratch=scratch, others=others)
+
+
+def from_scratch(plan: Plan) -> list[str]:
+    """Return the ablations that are trained from scratch although others start from the preset's trunk."""
+    return [name for name, spec in plan.ablations.items() if spec.start == "scratch" and plan.preset.trunk is not None]
+
+
+def uncertainty(results: Results) -> str:
+    """Return what the intervals hold."""
+    return render("text/uncertainty.j2", level=results.comparison.level, seeds=len(results.plan.preset.seeds))
+
+
+def reason(d: Difference, comparison: Comparison, decimals: int) -> str:
+    """Return the verdict on AP and what it rests on, as a clause."""
+    return render(
+        "text/reason.j2",
+        d=d,
+        comparison=comparison,
+        decimals=decimals,
+        verdict=accuracy.verdict(d),
+        p=accuracy.p_value(d),
+    )
+
+
+def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
+    """Return what must be said under a table about this arm."""
+    ended = grouped(
+        (result for result in arm.seeds if result.state != "done"), lambda result: (result.state, result.reason)
+    )
+    return sentences("text/arm_notes.j2", ended=ended, d=arm.difference, planned_seeds=planned_seeds)
+
+
+def accuracy_legend(results: Results) -> dict[str, str]:
+    """Return verdict → what it means of AP."""
+    effects = dict.fromkeys(fmt.plain(spec.smallest_effect) for spec in results.plan.ablations.values())
+    return _legend(sentences("text/verdicts.j2", comparison=results.comparison, effects=effects))
+
+
+def time_legend() -> dict[str, str]:
+    """Return verdict → what it means of time."""
+    return _legend(sentences("text/time_verdicts.j2", smallest=SMALLEST))
+
+
+def _legend(lines: Iterable[str]) -> dict[str, str]:
+    """Return term → meaning from lines "term: meaning"."""
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def spelled(legend: dict[str, str]) -> list[str]:
+    """Return a legend as sentences: "Tiny: the interval …"."""
+    return [f"{fmt.capital(term)}: {meaning}" for term, meaning in legend.items()]
+
+
+def not_comparable(results: Results) -> list[str]:
+    """Return the sentence that marks times from a busy machine; none where it was quiet."""
+    busiest = max((session.busy_before for session in results.latency.sessions), default=None)
+    return sentences("text/not_comparable.j2", latency=results.latency, busiest=busiest)
+
+
+def not_timed(times: Latency) -> list[str]:
+    """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
+    return sentences("text/not_timed.j2", absent=dict(sorted(times.absent.items())))
+
+
+def resolution(results: Results) -> list[str]:
+    """Return the sentence on what the timing could have resolved."""
+    known = timing.resolutions(results, (*results.timed, *results.timed_int8))
+    runtimes = grouped(known, lambda runtime: fmt.share(known[runtime]))
+    return sentences("text/resolution.j2", runtimes=runtimes)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return key → its items, both in order of first appearance."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
