@@ -52,7 +52,7 @@ def data(context: Context) -> None:
 
 def train(context: Context) -> None:
     """Train and score a run in one process, which has loaded its libraries and its images once."""
-    from mnv4bench.train.loop import train
+    from mnv4bench.train.run import train
 
     train(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
     evaluate(context)

@@ -37,7 +37,7 @@ sys.addaudithook(watch)
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from mnv4bench.train import loop
+from mnv4bench.train import loop, run
 from mnv4bench.io.files import read_json
 from mnv4bench.spec.run import RunSpec
 
@@ -50,7 +50,7 @@ def dying(self, batch):
     return step_on(self, batch)
 
 loop.Trainer.step_on = dying
-loop.train(folder.name, RunSpec.model_validate(read_json(spec)), data, folder.parent)
+run.train(folder.name, RunSpec.model_validate(read_json(spec)), data, folder.parent)
 """
 
 SIDE = 64

@@ -16,8 +16,10 @@ from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.run import DistillSpec, TrainSpec
+from mnv4bench.train.checkpoint import FILE as CHECKPOINT
 from mnv4bench.train.distillation import Distillation, make_projectors
-from mnv4bench.train.loop import CHECKPOINT, Trainer, train
+from mnv4bench.train.loop import Trainer
+from mnv4bench.train.run import train
 
 BOTH = DistillSpec(logits=1.0, boxes=1.0)
 

@@ -22,7 +22,7 @@ from mnv4bench.latency.runtimes.runtimes import RUNTIMES
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import DistillSpec, RunSpec
-from mnv4bench.train.loop import prepare, train
+from mnv4bench.train.run import prepare, train
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU"),

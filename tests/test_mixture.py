@@ -24,9 +24,11 @@ from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.run import AugmentSpec, DataSpec, DistillSpec, MixtureSpec, RunSpec, TrainSpec, derive_seed
 from mnv4bench.train import pairing
 from mnv4bench.train.batches import Batches, training_mixture, training_set
+from mnv4bench.train.checkpoint import FILE as CHECKPOINT
 from mnv4bench.train.distillation import Distillation
-from mnv4bench.train.loop import CHECKPOINT, Trainer, train
+from mnv4bench.train.loop import Trainer
 from mnv4bench.train.mixture import Mixture, with_ground_truth
+from mnv4bench.train.run import train
 
 pytestmark = pytest.mark.usefixtures("process_settings")
 

@@ -38,9 +38,9 @@ from mnv4bench.results.latency import Latency
 from mnv4bench.spec import plan
 from mnv4bench.spec.model import DUAL_PEERS, ModelSpec, Peer, Read, default_read, readings
 from mnv4bench.spec.run import DistillSpec, LossSpec, RunSpec
-from mnv4bench.train import loop as training
-from mnv4bench.train import pairing
-from mnv4bench.train.loop import Trainer, train
+from mnv4bench.train import checkpoint, pairing
+from mnv4bench.train.loop import Trainer
+from mnv4bench.train.run import train
 
 pytestmark = pytest.mark.usefixtures("process_settings")
 
@@ -288,18 +288,18 @@ class Interruption(BaseException):
 def test_an_interrupted_run_ends_with_the_same_bytes(
     peer: Peer, data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = training._Reporter.__call__
+    save = checkpoint.save
 
-    def interrupted(self: Any, trainer: Trainer, row: Any) -> None:
-        report(self, trainer, row)
+    def interrupted(trainer: Trainer, folder: Path) -> None:
+        save(trainer, folder)
         if trainer.epoch == 1:
             raise Interruption
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Reporter, "__call__", interrupted)
+        patch.setattr(checkpoint, "save", interrupted)
         with pytest.raises(Interruption):
             train(peer, spec_of(peer), data, tmp_path)
-    assert (tmp_path / peer / training.CHECKPOINT).exists()
+    assert (tmp_path / peer / checkpoint.FILE).exists()
     assert train(peer, spec_of(peer), data, tmp_path).steps == 2 * EPOCHS
     assert [name for name in SAME if (tmp_path / peer / name).read_bytes() != (runs / peer / name).read_bytes()] == []
 

@@ -20,13 +20,17 @@ from helpers import CLASSES, ROOT, SIDE, WATCH, tiny_dataset, tiny_run, train_un
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
+from mnv4bench.results.curve import COLUMNS
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.run import AugmentSpec, DistillSpec, RunSpec
-from mnv4bench.train import loop as training
+from mnv4bench.train import checkpoint
+from mnv4bench.train import run as training
 from mnv4bench.train.batches import Batches, training_set
-from mnv4bench.train.loop import CURVE, Trainer, is_out_of_memory, train
+from mnv4bench.train.loop import Trainer
+from mnv4bench.train.outcome import is_out_of_memory
+from mnv4bench.train.run import train
 from mnv4bench.train.schedule import rates
 
 pytestmark = pytest.mark.usefixtures("process_settings")
@@ -65,22 +69,22 @@ def test_a_run_interrupted_between_epochs_ends_with_the_same_bytes(
     kind: str, epoch: int, data: Path, undisturbed: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = tiny_run(3, train=MOSAIC if kind == "mosaic" else {})
-    report = training._Reporter.__call__
+    save = checkpoint.save
 
-    def interrupted(self: Any, trainer: Trainer, row: Any) -> None:
-        report(self, trainer, row)
+    def interrupted(trainer: Trainer, folder: Path) -> None:
+        save(trainer, folder)
         if trainer.epoch == epoch:
             raise Interruption
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Reporter, "__call__", interrupted)
+        patch.setattr(checkpoint, "save", interrupted)
         with pytest.raises(Interruption):
             train(kind, spec, data, tmp_path)
     assert not (tmp_path / kind / "status.json").exists()
     status = train(kind, spec, data, tmp_path)
     assert (status.state, status.epochs, status.steps) == ("done", 3, 6)
     assert same_bytes(tmp_path / kind, undisturbed[kind]) == []
-    assert not (tmp_path / kind / training.CHECKPOINT).exists()
+    assert not (tmp_path / kind / checkpoint.FILE).exists()
 
 
 def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_bytes(
@@ -89,7 +93,7 @@ def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_bytes(
     spec = tiny_run(3, train=MOSAIC)
     folder = tmp_path / "runs" / "run"
     train_until_killed(folder, spec, data, step=3)
-    assert (folder / training.CHECKPOINT).exists()
+    assert (folder / checkpoint.FILE).exists()
     assert not (folder / "status.json").exists()
     assert train("run", spec, data, tmp_path / "runs").state == "done"
     assert same_bytes(folder, undisturbed["mosaic"]) == []
@@ -130,8 +134,8 @@ def test_curve_has_a_row_per_epoch_with_the_rate_of_its_last_step(undisturbed: d
     with (undisturbed["plain"] / "curve.csv").open() as stream:
         reader = csv.DictReader(stream)
         rows = [{name: float(value) for name, value in row.items()} for row in reader]
-        assert tuple(reader.fieldnames or ()) == CURVE
-    assert CURVE == ("epoch", "step", "lr", "box_loss", "cls_loss", "dfl_loss", "distill_loss")
+        assert tuple(reader.fieldnames or ()) == COLUMNS
+    assert COLUMNS == ("epoch", "step", "lr", "box_loss", "cls_loss", "dfl_loss", "distill_loss")
     assert [(row["epoch"], row["step"]) for row in rows] == [(1, 2), (2, 4), (3, 6)]
     assert [row["lr"] for row in rows] == [rates(tiny_run(3).train, step, 2).lr for step in (1, 3, 5)]
     for row in rows:
@@ -348,7 +352,7 @@ from pathlib import Path
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.io.files import read_json
 from mnv4bench.spec.run import RunSpec
-from mnv4bench.train.loop import train
+from mnv4bench.train.run import train
 
 spec, data, runs = RunSpec.model_validate(read_json(Path(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3])
 states = [train("run", spec, data, runs).state, evaluate("run", spec, data, runs).state]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.cost import Cost, CostRow
+from mnv4bench.results.curve import COLUMNS, LOSSES, read_curve
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency, LatencyRow, QuantisedAP, Stage
 from mnv4bench.results.metrics import Metrics
@@ -22,7 +22,6 @@ from mnv4bench.results.run import Status
 from mnv4bench.results.runs import SeedResult, seed_results
 from mnv4bench.spec.plan import Arm, Plan
 
-LOSSES = ("box_loss", "cls_loss", "dfl_loss")
 SIZES = Path("latency") / "sizes.json"
 UNTRAINED = ("mnv4-yolov10s", "yolov8s", "yolov10s", "yolo11s", "yolo26s")
 """The networks in it that no arm trains."""
@@ -216,22 +215,15 @@ def _data(folder: Path) -> DataFacts:
     return DataFacts(folder, read_record(folder / "dataset.json", Dataset))
 
 
-def read_curve(results: Path, run: str) -> dict[str, list[float]]:
+def curve_of(results: Results, run: str) -> dict[str, list[float]]:
     """Return the columns of a run's curve.csv; `loss` is the sum of box, cls and dfl, `distill_loss` stands apart.
 
     Raises:
-        Mnv4benchError: the file is missing, or a column is missing or not a number.
+        Mnv4benchError: the file is missing, damaged, or shorter than the run's training.
     """
-    path = Path(results) / "runs" / run / "curve.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            lines = list(csv.DictReader(stream))
-        columns = {name: [float(line[name] or 0) for line in lines] for name in ("epoch", *LOSSES, "distill_loss")}
-    except OSError as error:
-        raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise Mnv4benchError(f"{path}: a column is missing or not a number ({error}); train the run again") from error
-    return {**columns, "loss": [sum(parts) for parts in zip(*(columns[name] for name in LOSSES), strict=True)]}
+    rows = read_curve(results.folder / "runs" / run / "curve.csv", results.statuses[run].epochs)
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    return {**columns, "loss": [sum(row[name] for name in LOSSES) for row in rows]}
 
 
 def distinct(arms: Iterable[ArmResult]) -> list[list[ArmResult]]:

@@ -18,7 +18,7 @@ from mnv4bench.report.figures.pareto import pareto
 from mnv4bench.report.figures.parts import cost
 from mnv4bench.report.figures.sheet import sheet
 from mnv4bench.report.figures.style import FAINT, WIDTH, arm_colours, figure, look, save
-from mnv4bench.report.results import ArmResult, Results, collect, read_curve
+from mnv4bench.report.results import ArmResult, Results, collect, curve_of
 from mnv4bench.spec.plan import Plan
 
 MANY, TALLEST = 8, 9.2
@@ -88,7 +88,7 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         by_runs.setdefault(tuple(arm.arm.runs.values()), []).append(arm)
     for group in by_runs.values():
         _curve(axis, results, group, colours[group[0].arm.name])
-    done = [read_curve(results.folder, result.run)["loss"] for arm in arms for result in arm.done]
+    done = [curve_of(results, result.run)["loss"] for arm in arms for result in arm.done]
     # A diverging loss must not squeeze the others flat.
     highest = max(max(loss) for loss in done) if done else None
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -108,12 +108,10 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
 
 
 def _curve(axis: Axes, results: Results, group: list[ArmResult], colour: str) -> None:
-    whole = [read_curve(results.folder, result.run) for result in group[0].done]
+    whole = [curve_of(results, result.run) for result in group[0].done]
     broken = [result.run for result in group[0].seeds if result.state != "done"]
     # A run that failed before its first epoch left no curve.
-    parts = [
-        read_curve(results.folder, run) for run in broken if (results.folder / "runs" / run / "curve.csv").exists()
-    ]
+    parts = [curve_of(results, run) for run in broken if (results.folder / "runs" / run / "curve.csv").exists()]
     for seed in [*whole, *parts]:
         axis.plot(seed["epoch"], seed["loss"], color=colour, linewidth=0.5, alpha=0.45)
     label = "\n".join(_named(results, arm) for arm in group)
