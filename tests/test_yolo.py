@@ -22,7 +22,8 @@ import mnv4bench
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.models import detector, torchvision_ops
 from mnv4bench.models.nms import nms
-from mnv4bench.models.yolo import Detector, _link_font
+from mnv4bench.models.yolo import Detector
+from mnv4bench.models.yolo.offline import link_font
 from mnv4bench.spec.model import ModelSpec, Read
 
 ROOT = Path(__file__).parent.parent
@@ -229,7 +230,7 @@ def test_importing_the_package_alone_is_cheap() -> None:
 
 
 def test_a_font_is_offered_under_the_name_that_is_looked_for(folder: Path) -> None:
-    link = _link_font(folder / "Ultralytics")
+    link = link_font(folder / "Ultralytics")
     assert link == folder / "Ultralytics" / "Arial.ttf"
     assert ImageFont.truetype(str(link)).getname()[0] == "DejaVu Sans"
 

@@ -1,0 +1,51 @@
+"""A detector as an ultralytics YOLO object: predict, val, export and save, offline."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from ultralytics import YOLO
+from ultralytics.utils import DEFAULT_CFG_DICT, USER_CONFIG_DIR
+from ultralytics.utils.events import events
+
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.models import torchvision_ops
+from mnv4bench.models.yolo.detector import Detector
+from mnv4bench.models.yolo.offline import FONT, register_font
+
+
+class _WrappedYOLO(YOLO):
+    """ultralytics' interface around a detector that no YAML of its own describes."""
+
+    def __init__(self, detector: Detector, imgsz: int) -> None:
+        self._imgsz = imgsz
+        super().__init__(detector.yaml["yaml_file"], task="detect")
+        self.model = detector
+        detector.args = {**DEFAULT_CFG_DICT, **self.overrides}
+
+    def _new(self, cfg: str, task: str | None = None, verbose: bool = False) -> None:
+        self.cfg = self.model_name = cfg
+        self.task = task
+        self.overrides = {"model": cfg, "task": task, "imgsz": self._imgsz}
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        raise Mnv4benchError(
+            "ultralytics' trainer would build another model from YAML; train with mnv4bench.train.train"
+        )
+
+
+def as_yolo(model: Detector, imgsz: int = 640) -> YOLO:
+    """Wrap a copy of a detector as an ultralytics YOLO object: predict, val, export, save.
+
+    It reads as the model's `read` says, NMS-free for a dual head, whatever `nms` argument it is called with, and
+    contacts no network.
+
+    Args:
+        imgsz: default side of images in pixels.
+    """
+    torchvision_ops.provide()
+    events.enabled = False  # usage statistics
+    if not (USER_CONFIG_DIR / FONT).exists():
+        register_font()
+    return _WrappedYOLO(deepcopy(model).eval(), imgsz)

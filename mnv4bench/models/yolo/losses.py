@@ -1,0 +1,69 @@
+"""What a detector is trained with: YOLOv10's loss over one branch or two."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils.loss import v8DetectionLoss
+
+from mnv4bench.spec.run import LossSpec
+
+
+class Criterion(Protocol):
+    """The loss that a detector is trained with."""
+
+    epoch: int
+    """Epochs that are over; whoever trains keeps it up to date."""
+
+    def __call__(self, preds: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return three terms (box, class, distance) times the batch size, and three detached values in that order."""
+
+
+class DetectionLoss:
+    """The loss of a head: one term per branch, by default added with equal weight (YOLOv10, section 3.1).
+
+    A one-to-many branch is assigned the 10 best anchors of each object, ranked by score^0.5 × IoU^6, a one-to-one
+    branch the best by the exponents of `spec`. Called with predictions and a batch, it returns the terms (box, class,
+    distance) times the batch size, and the same as a mapping of detached values.
+    """
+
+    def __init__(self, model: DetectionModel, spec: LossSpec, epochs: int) -> None:
+        """Make the terms.
+
+        Args:
+            model: a Detector, whose `assignment` says which branches it holds.
+            epochs: of the whole training, over which decaying weights change.
+        """
+        self.spec, self.epochs = spec, epochs
+        self.epoch = 0
+        assignment = model.assignment
+        self.terms: dict[str | None, v8DetectionLoss] = {}
+        if assignment != "one_to_one":
+            self.terms["one2many" if assignment == "dual" else None] = v8DetectionLoss(model, tal_topk=10)
+        if assignment != "one_to_many":
+            one_to_one = v8DetectionLoss(model, tal_topk=1)
+            one_to_one.assigner.alpha, one_to_one.assigner.beta = spec.alpha, spec.beta
+            self.terms["one2one" if assignment == "dual" else None] = one_to_one
+
+    def __call__(self, preds: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        preds = preds[1] if isinstance(preds, tuple) else preds  # eval mode returns detections first
+        results = [
+            (self.weight(branch), *term(preds[branch] if branch else preds, batch))
+            for branch, term in self.terms.items()
+        ]
+        total = sum(weight * loss for weight, loss, _ in results)
+        items = {name: sum(weight * values[name] for weight, _, values in results) for name in results[0][2]}
+        return total, items
+
+    def weight(self, branch: str | None) -> float:
+        """Return a branch's weight in this epoch."""
+        if branch is None or self.spec.weights == "sum":
+            return 1.0
+        one_to_many = 0.8 - 0.7 * min(self.epoch / max(self.epochs - 1, 1), 1.0)
+        return one_to_many if branch == "one2many" else 1.0 - one_to_many
+
+    def update(self) -> None:
+        """Move on to the next epoch; ultralytics' trainer calls this after each one."""
+        self.epoch += 1
