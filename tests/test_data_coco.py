@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -322,3 +323,53 @@ def test_names_of_folders_do_not_meet() -> None:
     ours, theirs = (key(DataSpec(name="coco", folder=f"{who}/set", train=8)) for who in ("ours", "theirs"))
     assert ours != theirs
     assert re.fullmatch(r"coco-set-[0-9a-f]{8}-8xall", ours)
+
+
+@pytest.mark.parametrize("half", ["train", "val"])
+@pytest.mark.parametrize(("crowd", "message"), [(True, "only crowds"), (False, "no object")])
+def test_a_half_without_objects_is_refused(coco: Path, tmp_path: Path, half: str, crowd: bool, message: str) -> None:
+    content = document({"train": 100, "val": 200}[half])
+    content["annotations"] = [record for record in content["annotations"] if crowd and record["iscrowd"]]
+    write(coco, half, content)
+    assert re.search(f"instances_{half}2017.json: {message} in the 2 images of {half}", refusal(coco, tmp_path))
+
+
+def test_a_size_from_before_the_exif_orientation_is_named_as_such(coco: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(coco / "train2017" / "100.jpg", 0, exif=exif)
+    assert re.search(r"100\.jpg: is 30×40 .* says 40×30, .*EXIF", refusal(coco, tmp_path))
+
+
+def test_a_thin_image_is_refused_by_name(coco: Path, tmp_path: Path) -> None:
+    picture(coco / "train2017" / "100.jpg", 0, width=401, height=1)
+    content = document(100)
+    content["images"][1].update(width=401, height=1)
+    content["annotations"] = [{"id": 1, "image_id": 105, "category_id": 18, "bbox": [1, 2, 10, 9]}]
+    write(coco, "train", content)
+    assert re.search(r"100\.jpg: 401×1 pixels, .* at 160 pixels", refusal(coco, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["../val2017/205.jpg", "/etc/hostname", "link.jpg"])
+def test_an_image_outside_the_data_folder_is_refused(coco: Path, tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "outside.jpg", 99)
+    (coco / "train2017" / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    content = document(100)
+    content["images"][1]["file_name"] = name
+    write(coco, "train", content)
+    assert f"file_name {name!r} leaves the data folder" in refusal(coco, tmp_path)
+
+
+def test_a_link_inside_the_data_folder_is_followed(coco: Path, tmp_path: Path) -> None:
+    path = coco / "train2017" / "100.jpg"
+    (coco / "store").mkdir()
+    path.rename(coco / "store" / "a.jpg")
+    path.symlink_to(Path("..") / "store" / "a.jpg")
+    assert prepare(spec(coco), tmp_path / "prepared").train.count == 2
+
+
+def test_a_pipe_as_an_image_is_refused_at_once(coco: Path, tmp_path: Path) -> None:
+    path = coco / "train2017" / "100.jpg"
+    path.unlink()
+    os.mkfifo(path)
+    assert "100.jpg: not a regular file" in refusal(coco, tmp_path)

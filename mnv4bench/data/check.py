@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from PIL import Image, ImageFile, ImageOps
-
+from mnv4bench.data.decode import decode, file_content, orientation
+from mnv4bench.data.letterbox import too_thin
 from mnv4bench.data.parts import Part
+from mnv4bench.io.errors import DataError
 
 Entry = TypeVar("Entry")
 
 OVERHANG = 1.0
 """Pixels by which a box may reach over its image's border, for rounding; such boxes are clipped."""
-UNREADABLE = (OSError, ValueError, SyntaxError, ImportError, Image.DecompressionBombError)
-"""What decoding a bad image raises. ImportError: where ultralytics is imported too, whose Image.open looks for a HEIF
-reader before it gives up."""
 
 
 def structure(part: Part) -> list[str]:
@@ -120,7 +117,9 @@ def same_categories(train: Part, val: Part) -> list[str]:
     return [f"category {name!r} (id {number}) is not in both splits" for number, name in sorted(sets[0] ^ sets[1])]
 
 
-def images(records: Iterable[dict[str, Any]], folder: Path, threads: int | None = None) -> tuple[list[str], list[str]]:
+def images(
+    part: Part, records: Iterable[dict[str, Any]], side: int, threads: int | None
+) -> tuple[list[str], list[str]]:
     """Read and decode every image in full.
 
     Returns:
@@ -128,40 +127,49 @@ def images(records: Iterable[dict[str, Any]], folder: Path, threads: int | None 
     """
     # Decoding and hashing release the interpreter's lock, so threads are enough and nothing needs to be forked.
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        results = list(pool.map(lambda record: _image(record, folder), records))
+        results = list(pool.map(lambda record: _image(part, record, side), records))
     return [digest for digest, _ in results], [problem for _, problem in results if problem]
 
 
-def _image(record: dict[str, Any], folder: Path) -> tuple[str, str | None]:
-    path = folder / record["file_name"]
+def _image(part: Part, record: dict[str, Any], side: int) -> tuple[str, str | None]:
+    path = part.images / record["file_name"]
+    if outside(path, part.root or part.images, record["file_name"]):
+        return "", f"{path}: file_name {record['file_name']!r} leaves the data folder; move the image into it"
+    digest = ""
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return "", f"{path}: missing image file"
-    except OSError as error:
-        return "", f"{path}: cannot be read ({error.strerror})"
-    digest = hashlib.sha256(content).hexdigest()
-    try:
-        size = decoded_size(content)
-    except UNREADABLE as error:
-        return digest, f"{path}: corrupt or truncated image ({error})"
-    if size != (record["width"], record["height"]):
-        return digest, f"{path}: is {size[0]}×{size[1]} pixels, its record says {record['width']}×{record['height']}"
-    return digest, None
+        content = file_content(path)
+        digest = hashlib.sha256(content).hexdigest()
+        height, width = decode(content, path, whole=True).shape[:2]
+    except DataError as error:
+        return digest, str(error)
+    if (width, height) != (record["width"], record["height"]):
+        return digest, f"{path}: {_other_size(content, width, height, record)}"
+    fault = too_thin(width, height, side)
+    return digest, f"{path}: {fault}" if fault else None
 
 
-def decoded_size(content: bytes) -> tuple[int, int]:
-    """Decode an image in full and return its width and height as loaders see it, turned as its EXIF tag asks.
+def _other_size(content: bytes, width: int, height: int, record: dict[str, Any]) -> str:
+    told = f"is {width}×{height} pixels, its record says {record['width']}×{record['height']}"
+    if (height, width) == (record["width"], record["height"]) and orientation(content) >= 5:
+        return f"{told}, as before its EXIF orientation is applied; `mnv4bench import` turns its boxes too"
+    return told
 
-    Raises:
-        UNREADABLE: corrupt, truncated or not an image.
-    """
-    # Other libraries in the process may have told Pillow to pass over missing data.
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
-        return ImageOps.exif_transpose(image).size
+
+def outside(path: Path, root: Path, file_name: str) -> bool:
+    """Return whether a file name from an annotation file leads out of the data set's folder, also by a link."""
+    lexical = PurePath(file_name)
+    return lexical.is_absolute() or ".." in lexical.parts or not path.resolve().is_relative_to(root.resolve())
+
+
+def without_objects(name: str, part: Part, records: Iterable[dict[str, Any]]) -> list[str]:
+    """Return what is wrong with a split in whose chosen images nothing can be learned or scored."""
+    chosen = {record["id"] for record in records}
+    of_chosen = [row for row in part.document["annotations"] if isinstance(row, dict) and row.get("image_id") in chosen]
+    if any(not row.get("iscrowd") for row in of_chosen):
+        return []
+    reason = "only crowds" if of_chosen else "no object"
+    purpose = {"train": "learned from", "val": "scored"}[name]
+    return [f"{part.origin}: {reason} in the {len(chosen)} images of {name}; nothing can be {purpose}"]
 
 
 def in_both(train: Sequence[tuple[str, str]], val: Sequence[tuple[str, str]]) -> list[str]:

@@ -54,7 +54,7 @@ def locate(folder: str | None) -> Path:
 def _read(folder: Path, split: str) -> tuple[Part, list[str]]:
     path = folder / "annotations" / f"instances_{split}2017.json"
     document = load_document(path)
-    part = Part(document, _images(folder, split), str(path))
+    part = Part(document, _images(folder, split), str(path), folder)
     notes = [str(note) for note in _info(document).get("notes", []) if isinstance(note, str)]
     dropped = [record for record in _records(part, "annotations") if _known_empty(record)]
     if dropped:

@@ -19,6 +19,8 @@ class Part:
     """Folder that the file names are relative to."""
     origin: str
     """Where the annotations came from, for messages."""
+    root: Path | None = None
+    """Folder that no image may lie outside of; `images` where None."""
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,8 @@ def _checked(source: Source, spec: DataSpec, threads: int | None) -> tuple[dict[
     chosen = {name: _first(part, getattr(spec, name)) for name, part in parts.items()}
     sums: dict[str, list[str]] = {}
     for name, records in chosen.items():
-        sums[name], faults = check.images(records, parts[name].images, threads)
-        problems += faults
+        sums[name], faults = check.images(parts[name], records, spec.imgsz, threads)
+        problems += [*faults, *check.without_objects(name, parts[name], records)]
     files = ([(r["file_name"], s) for r, s in zip(chosen[name], sums[name], strict=True)] for name in parts)
     problems += check.in_both(*files)
     refuse(problems, f"data {key(spec)}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mnv4bench.data.check import UNREADABLE, decoded_size
+from mnv4bench.data.decode import decode, file_content
+from mnv4bench.io.errors import DataError
 
 Item = TypeVar("Item")
 
@@ -96,8 +97,7 @@ def _long(path: Path, root: Path) -> str:
 def size_of(path: Path) -> tuple[tuple[int, int], str | None]:
     """Return an image's width and height after decoding it in full, and what is wrong with it, if anything."""
     try:
-        return decoded_size(path.read_bytes()), None
-    except FileNotFoundError:
-        return (0, 0), f"{path}: missing image file"
-    except UNREADABLE as error:
-        return (0, 0), f"{path}: corrupt or truncated image ({error})"
+        height, width = decode(file_content(path), path, whole=True).shape[:2]
+        return (width, height), None
+    except DataError as error:
+        return (0, 0), str(error)

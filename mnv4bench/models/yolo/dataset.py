@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from ultralytics.cfg import get_cfg
 from ultralytics.data.dataset import YOLODataset
 
+from mnv4bench.data.decode import read_image
 from mnv4bench.spec.run import AugmentSpec
 
 
@@ -81,9 +84,19 @@ class CocoDataset(YOLODataset):
 
     def load_image(self, i: int, *args: Any, **kwargs: Any) -> tuple[np.ndarray, tuple[int, int], tuple[int, int]]:
         if i not in self._kept:
-            loaded: tuple[np.ndarray, tuple[int, int], tuple[int, int]] = super().load_image(i, *args, **kwargs)
+            loaded = self._read(Path(self._files[i]))
             if not self._keep:
                 return loaded
             self._kept[i] = loaded
         image, original, resized = self._kept[i]
         return image.copy(), original, resized  # some augmentations write in place
+
+    def _read(self, path: Path) -> tuple[np.ndarray, tuple[int, int], tuple[int, int]]:
+        """Return the BGR pixels with the longer side resized to imgsz, and their height and width before and after."""
+        image = np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_RGB2BGR))
+        height, width = image.shape[:2]
+        ratio = self.imgsz / max(height, width)
+        if ratio != 1:  # rounded up, as in BaseDataset.load_image
+            size = min(math.ceil(width * ratio), self.imgsz), min(math.ceil(height * ratio), self.imgsz)
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+        return image, (height, width), (image.shape[0], image.shape[1])

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
+from mnv4bench.data.decode import read_image
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
 from mnv4bench.report import words
@@ -153,11 +153,7 @@ def _detections(results: Results, arm: ArmResult, ids: set[int]) -> tuple[dict[i
 
 def _picture(data: DataFacts, image: dict[str, Any]) -> np.ndarray:
     path = data.record.path(data.folder, data.record.val.images) / Path(image["file_name"])
-    try:
-        with Image.open(path) as opened:
-            return np.asarray(opened.convert("RGB"))
-    except OSError as error:
-        raise Mnv4benchError(f"{path}: cannot be read ({error}); prepare the data set again") from error
+    return read_image(path)
 
 
 def _colour(data: DataFacts, category: int) -> str:
