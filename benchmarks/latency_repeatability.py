@@ -114,8 +114,8 @@ def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list
 
     from mnv4bench.cost.arms import deployed
     from mnv4bench.data.letterbox import letterbox
-    from mnv4bench.latency.runtimes.runtimes import RUNTIMES as REGISTRY
-    from mnv4bench.latency.runtimes.runtimes import Deployment
+    from mnv4bench.latency.runtimes.registry import RUNTIMES as REGISTRY
+    from mnv4bench.latency.runtimes.runtime import Deployment
     from mnv4bench.models import build
 
     torch.set_num_threads(1)

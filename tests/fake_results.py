@@ -293,7 +293,7 @@ def latency(plan: Plan, environment: Environment) -> Latency:
         sessions=tuple(sessions),
         rows=tuple(rows),
         quantised=tuple(int8),
-        absent={"tensorrt": "no GPU"},
+        absent={"torch_cuda": "no GPU"},
         notes=("torch: the rounds of psa/psa spread by 12 %; close other programs and time again.",),
         fingerprint="a" * 12,
         environment=environment,

@@ -16,8 +16,9 @@ from ultralytics import YOLO
 from mnv4bench.cost import tracing
 from mnv4bench.cost.counting import deployed, macs, parameters
 from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.latency.runtimes.onnxruntime import OnnxRuntime
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, disagreement
-from mnv4bench.latency.runtimes.runtimes import Deployment, OnnxRuntime
+from mnv4bench.latency.runtimes.runtime import Deployment
 from mnv4bench.ledger import counted
 from mnv4bench.models import alternatives, build, yolo
 from mnv4bench.models.published import catalog, ladder

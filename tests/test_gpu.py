@@ -15,10 +15,9 @@ from mnv4bench.cost.arms import deployed
 from mnv4bench.evaluate.detections import detect
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, write_json
-from mnv4bench.latency.campaign import GPU_RUNTIMES
 from mnv4bench.latency.measure.agreement import scored, unexplained
 from mnv4bench.latency.runtimes import outputs
-from mnv4bench.latency.runtimes.runtimes import RUNTIMES
+from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES, RUNTIMES
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import DistillSpec, RunSpec

@@ -22,7 +22,10 @@ from mnv4bench.latency import campaign as latency
 from mnv4bench.latency.analyse.analysis import COPY, analyse
 from mnv4bench.latency.measure import loading, session
 from mnv4bench.latency.measure.agreement import unexplained
-from mnv4bench.latency.runtimes import outputs, runtimes
+from mnv4bench.latency.runtimes import outputs
+from mnv4bench.latency.runtimes.pytorch import Torch
+from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES, RUNTIMES
+from mnv4bench.latency.runtimes.runtime import Deployment
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import detector, weights
@@ -221,7 +224,7 @@ def test_every_thread_count_has_sessions_of_its_own_with_numbers_of_their_own(tm
     assert [task.number for task in found] == list(range(len(found)))
     assert len({task.seed for task in found}) == len(found)
     assert [task.score is not None for task in found] == [True] + [False] * (len(found) - 1)
-    assert set(latency.GPU_RUNTIMES) < set(found[0].runtimes)
+    assert set(GPU_RUNTIMES) < set(found[0].runtimes)
 
 
 def tasks_of(plan: Plan, runs: Path, data: Path) -> list[session.Task]:
@@ -291,15 +294,15 @@ def test_a_network_that_finds_something_else_than_was_scored_is_not_timed(tmp_pa
 def test_runtimes_that_fail_or_compute_something_else_are_absent_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Wrong(runtimes.Torch):
-        def __call__(self, image: runtimes.Image) -> runtimes.Output:
+    class Wrong(Torch):
+        def __call__(self, image: outputs.Image) -> outputs.Output:
             return super().__call__(image) + np.float32(0.01)
 
-    class Broken(runtimes.Torch):
-        def load(self, network: runtimes.Deployment) -> None:
+    class Broken(Torch):
+        def load(self, network: Deployment) -> None:
             raise RuntimeError("operator\n unknown")
 
-    class Missing(runtimes.Torch):
+    class Missing(Torch):
         def __init__(self) -> None:
             raise ImportError("No module named 'missing'")
 
@@ -308,7 +311,7 @@ def test_runtimes_that_fail_or_compute_something_else_are_absent_with_the_reason
     make_run(tmp_path, plan, "nms_free/free")
     score(plan, tmp_path, "nms_free/free")
     for name, runtime in (("wrong", Wrong), ("broken", Broken), ("missing", Missing)):
-        monkeypatch.setitem(runtimes.RUNTIMES, name, runtime)
+        monkeypatch.setitem(RUNTIMES, name, runtime)
     loaded = load(plan, tmp_path, "nms_free/free")
     assert {subject.runtime for subject in loaded.subjects} == {"torch"}
     assert loaded.absent == {"missing": "No module named 'missing'"}
@@ -346,7 +349,7 @@ def test_measure_times_every_arm_in_processes_of_their_own(tmp_path: Path) -> No
     assert (record.reference, record.images, record.rounds) == ("nms_free/free", 3, 2)
     assert [(one.number, one.threads) for one in record.sessions] == [(0, 1), (1, 1)]
     assert record.environment.threads == 1
-    assert {"nms_free/many"} <= set(record.absent) <= {"nms_free/many", *latency.GPU_RUNTIMES}
+    assert {"nms_free/many"} <= set(record.absent) <= {"nms_free/many", *GPU_RUNTIMES}
     labels = [arm.label for arm in plan.arms if arm.label not in record.absent]
     timed = {(row.runtime, row.arm) for row in record.rows if row.stage == "end_to_end"}
     assert timed >= set(itertools.product(("torch", "onnxruntime_int8"), labels))

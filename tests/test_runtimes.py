@@ -25,7 +25,10 @@ from mnv4bench.cost.arms import deployed
 from mnv4bench.io.errors import DataError, Mnv4benchError
 from mnv4bench.latency.runtimes import imports, int8, outputs
 from mnv4bench.latency.runtimes.export import OPSET, append_nms, export, nothing
-from mnv4bench.latency.runtimes.runtimes import RUNTIMES, Deployment, OnnxRuntime, OnnxRuntimeCuda, TensorRT, settings
+from mnv4bench.latency.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeCuda
+from mnv4bench.latency.runtimes.openvino import settings
+from mnv4bench.latency.runtimes.registry import RUNTIMES
+from mnv4bench.latency.runtimes.runtime import Deployment
 from mnv4bench.models.nms import read_nms
 from mnv4bench.spec.model import Read
 
@@ -306,16 +309,11 @@ def test_a_package_that_breaks_on_import_keeps_its_own_words(monkeypatch: pytest
         imports.openvino()
 
 
-@pytest.mark.parametrize(
-    ("runtime", "provider"), [(OnnxRuntimeCuda, "CUDAExecutionProvider"), (TensorRT, "TensorrtExecutionProvider")]
-)
-def test_a_provider_that_is_not_built_in_is_named(
-    runtime: type[OnnxRuntime], provider: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_is_not_built_in_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     library = imports.onnxruntime()
     monkeypatch.setattr(library, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(Mnv4benchError, match=f"has no {provider}, only CPUExecutionProvider"):
-        runtime()
+    with pytest.raises(Mnv4benchError, match="has no CUDAExecutionProvider, only CPUExecutionProvider"):
+        OnnxRuntimeCuda()
 
 
 def fallen(*_: object, **__: object) -> SimpleNamespace:
@@ -323,25 +321,24 @@ def fallen(*_: object, **__: object) -> SimpleNamespace:
 
 
 def refused(*_: object, **__: object) -> None:
-    raise RuntimeError("install TensorRT's libraries")
+    raise RuntimeError("install CUDA's libraries")
 
 
 @pytest.mark.parametrize(
-    ("runtime", "session", "message"),
+    ("session", "message"),
     [
-        (OnnxRuntimeCuda, fallen, "^CUDAExecutionProvider does not start here, and CPUExecutionProvider would be"),
-        (TensorRT, refused, "^TensorrtExecutionProvider does not start here: install TensorRT's libraries$"),
+        (fallen, "^CUDAExecutionProvider does not start here, and CPUExecutionProvider would be"),
+        (refused, "^CUDAExecutionProvider does not start here: install CUDA's libraries$"),
     ],
 )
 def test_a_provider_that_is_built_in_and_does_not_start_makes_its_runtime_absent(
-    runtime: type[OnnxRuntime], session: object, message: str, monkeypatch: pytest.MonkeyPatch
+    session: object, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = imports.onnxruntime()
-    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")  # to be put back
-    monkeypatch.setattr(library, "get_available_providers", lambda: list(TensorRT.providers))
+    monkeypatch.setattr(library, "get_available_providers", lambda: list(OnnxRuntimeCuda.providers))
     monkeypatch.setattr(library, "InferenceSession", session)
     with pytest.raises(Mnv4benchError, match=message):
-        runtime()
+        OnnxRuntimeCuda()
 
 
 def test_nothing_shows_that_a_provider_starts() -> None:

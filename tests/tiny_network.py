@@ -10,7 +10,8 @@ from helpers import SIDE, images, spread
 from torch import Tensor, nn
 
 from mnv4bench.latency.runtimes import outputs
-from mnv4bench.latency.runtimes.runtimes import RUNTIMES, Deployment, Runtime
+from mnv4bench.latency.runtimes.registry import RUNTIMES
+from mnv4bench.latency.runtimes.runtime import Deployment, Runtime
 from mnv4bench.models import detector
 from mnv4bench.spec.model import ModelSpec, Read
 

@@ -26,7 +26,7 @@ from mnv4bench.latency.measure.accuracy import Split
 from mnv4bench.latency.measure.candidates import Candidate, Run
 from mnv4bench.latency.measure.protocol import Schedule
 from mnv4bench.latency.measure.session import Session, Task, in_new_process
-from mnv4bench.latency.runtimes.runtimes import RUNTIMES
+from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES, RUNTIMES
 from mnv4bench.machine.load import BUSY, fingerprint
 from mnv4bench.results.blocks import Block, read_blocks, write_blocks
 from mnv4bench.results.dataset import Dataset
@@ -37,9 +37,6 @@ from mnv4bench.spec.model import default_read
 from mnv4bench.spec.plan import Arm, LatencySpec, Plan
 from mnv4bench.spec.run import derive_seed
 from mnv4bench.spec.yamlfile import nearest
-
-GPU_RUNTIMES = ("torch_cuda", "onnxruntime_cuda", "tensorrt")
-"""Timed wherever they are present, whether or not a preset names them; elsewhere reported as absent."""
 
 
 def measure(plan: Plan, results: Path, data_folder: Path) -> None:

@@ -49,7 +49,7 @@ class LatencySpec(Spec):
     """How arms are timed (docs/method.md, latency)."""
 
     runtimes: tuple[str, ...] = ("torch", "onnxruntime", "openvino")
-    """Names of mnv4bench.latency.runtimes.RUNTIMES; those that are not installed are reported as absent."""
+    """Names of mnv4bench.latency.runtimes.registry.RUNTIMES; those that are not installed are reported as absent."""
     threads: tuple[int | Literal["all"], ...] = (1,)
     """Thread counts, each with sessions of its own; tables and verdicts are about the first."""
     images: int = Field(32, ge=1)

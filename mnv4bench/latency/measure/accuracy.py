@@ -12,7 +12,7 @@ from mnv4bench.data.letterbox import letterbox
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate.detections import CONFIDENCE, MAX_DETECTIONS, read_rows, rows_of
 from mnv4bench.latency.runtimes.outputs import Output, corners
-from mnv4bench.latency.runtimes.runtimes import Runtime
+from mnv4bench.latency.runtimes.runtime import Runtime
 from mnv4bench.spec.model import Read
 
 

@@ -19,7 +19,8 @@ from mnv4bench.latency.measure.candidates import Candidate
 from mnv4bench.latency.measure.protocol import Call, Subject
 from mnv4bench.latency.measure.session import Task
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, Output, detections, disagreement
-from mnv4bench.latency.runtimes.runtimes import RUNTIMES, Deployment, Runtime
+from mnv4bench.latency.runtimes.registry import RUNTIMES
+from mnv4bench.latency.runtimes.runtime import Deployment, Runtime
 from mnv4bench.models import weights
 from mnv4bench.results.latency import Stage
 

@@ -1,1 +1,1 @@
-"""What executes a network: one small class a runtime."""
+"""Networks and images in, raw outputs out: one file for each runtime that they are deployed on."""
