@@ -39,7 +39,7 @@ from mnv4bench.latency.measure.protocol import Schedule
 from mnv4bench.latency.measure.session import Task, in_new_process
 from mnv4bench.machine.environment import environment
 from mnv4bench.machine.load import BUSY, busy_cores
-from mnv4bench.spec.plan import LatencySpec
+from mnv4bench.spec.latency import LatencySpec
 
 MODEL = "mnv4-yolov10n"
 SIDE = 160

@@ -50,7 +50,8 @@ from train_throughput import yolo_labels
 
 from mnv4bench.data.prepared import key
 from mnv4bench.io.files import read_json, write_json, write_text
-from mnv4bench.spec.plan import PRESETS, Plan, load
+from mnv4bench.spec.plan import Plan, load
+from mnv4bench.spec.preset import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESET = "time_to_table"

@@ -13,7 +13,10 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.results.reference import FOLDER, REBUILT
-from mnv4bench.spec.plan import ABLATIONS, PRESETS, AblationSpec, Plan, latency_spec, load
+from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
+from mnv4bench.spec.latency import latency_spec
+from mnv4bench.spec.plan import Plan, load
+from mnv4bench.spec.preset import PRESETS
 from mnv4bench.spec.scaffold import new_ablation
 from mnv4bench.spec.yamlfile import YamlFile
 from mnv4bench.steps import STEPS, Context

@@ -20,8 +20,9 @@ from mnv4bench.results.latency import Latency, LatencyRow, LatencySession, Quant
 from mnv4bench.results.metrics import Errors, Metrics, Reading, Scores
 from mnv4bench.results.run import Status
 from mnv4bench.spec import plan as planning
+from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import PartName, readings
-from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import derive_seed
 
 SLICES = ("plain", "small", "crowd", "large", "context")

@@ -15,8 +15,9 @@ import pytest
 
 from mnv4bench.ledger.cited import check_cited
 from mnv4bench.models import alternatives, stages
+from mnv4bench.spec.ablation import AblationSpec
 from mnv4bench.spec.model import ModelSpec
-from mnv4bench.spec.plan import AblationSpec, load
+from mnv4bench.spec.plan import load
 from mnv4bench.spec.yamlfile import YamlFile
 
 ROOT = Path(__file__).parent.parent

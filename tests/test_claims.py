@@ -15,7 +15,7 @@ from mnv4bench.io.errors import SpecError
 from mnv4bench.ledger.cited import Printed, alone, changes, check_cited
 from mnv4bench.report import claims
 from mnv4bench.report.results import collect
-from mnv4bench.spec.plan import ABLATIONS, AblationSpec
+from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.yamlfile import YamlFile
 
 ROOT = Path(__file__).parent.parent

@@ -17,8 +17,9 @@ from mnv4bench.results.matches import AREAS, IOU_THRESHOLDS, MatchRecords
 from mnv4bench.results.metrics import Metrics, Reading, Scores
 from mnv4bench.results.run import Status
 from mnv4bench.spec import plan as planning
+from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import readings
-from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import derive_seed
 from mnv4bench.statistics import bootstrap as resampling
 from mnv4bench.statistics import small_samples as stats

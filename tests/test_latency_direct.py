@@ -16,8 +16,8 @@ from mnv4bench.latency import direct
 from mnv4bench.latency.forward import most_leaned_on, time_forward
 from mnv4bench.models import detector, weights
 from mnv4bench.results.latency import Latency
+from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import ModelSpec
-from mnv4bench.spec.plan import LatencySpec
 from mnv4bench.spec.run import DataSpec, RunSpec, TrainSpec
 
 TINY = LatencySpec(runtimes=("torch",), images=2, sessions=1, rounds=2, blocks=1, block_ms=1)

@@ -36,6 +36,20 @@ LAYERS = {
         "cli",
         "__main__",
     ),
+    "spec": (
+        "base",
+        "problems",
+        "yamlfile",
+        "model",
+        "run",
+        "latency",
+        "preset",
+        "ablation",
+        "naming",
+        "arms",
+        "plan",
+        "scaffold",
+    ),
     "latency": ("runtimes", "analyse", "measure", "campaign", "forward", "direct"),
 }
 """Folder → its modules and folders, bottom to top: the pipeline. Each imports only from those before it, and itself."""

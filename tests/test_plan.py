@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from mnv4bench.io.errors import SpecError
 from mnv4bench.spec import plan
 from mnv4bench.spec.model import TAPS, ModelSpec, readings
+from mnv4bench.spec.naming import slug
 from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import PROTOCOL, AugmentSpec, DistillSpec, LossSpec, RunSpec, TrainSpec, derive_seed
 
@@ -486,7 +487,7 @@ def test_precision_that_needs_a_gpu_is_refused_without() -> None:
 
 def test_slugs_say_what_differs_from_the_default() -> None:
     def named(**fields: Any) -> str:
-        return plan.slug(one_epoch(**fields))
+        return slug(one_epoch(**fields))
 
     assert named() == "default"
     assert named(model=ModelSpec(block="c2f")) == "c2f"

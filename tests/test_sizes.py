@@ -18,7 +18,8 @@ from mnv4bench.report.figures import pareto
 from mnv4bench.report.paper import numbers
 from mnv4bench.report.results import SIZES, UNTRAINED, collect
 from mnv4bench.results.latency import Latency, LatencyRow
-from mnv4bench.spec.plan import LatencySpec, Plan
+from mnv4bench.spec.latency import LatencySpec
+from mnv4bench.spec.plan import Plan
 
 
 def row(name: str, place: int, runtime: str) -> LatencyRow:

@@ -15,7 +15,7 @@ from mnv4bench.latency.analyse.analysis import CANARY, COPY, Analysis, Judged, a
 from mnv4bench.latency.measure.protocol import orders
 from mnv4bench.results.blocks import Block
 from mnv4bench.results.latency import LatencyRow
-from mnv4bench.spec.plan import LatencySpec
+from mnv4bench.spec.latency import LatencySpec
 
 Floats = NDArray[np.float64]
 

@@ -33,10 +33,12 @@ from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency, LatencySession, QuantisedAP
 from mnv4bench.results.metrics import Metrics
 from mnv4bench.results.run import Status
+from mnv4bench.spec.arms import Arm
+from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import default_read
-from mnv4bench.spec.plan import Arm, LatencySpec, Plan
+from mnv4bench.spec.plan import Plan
+from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.run import derive_seed
-from mnv4bench.spec.yamlfile import nearest
 
 
 def measure(plan: Plan, results: Path, data_folder: Path) -> None:

@@ -19,8 +19,8 @@ from mnv4bench.machine.cores import usable_cores
 from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.results.blocks import read_blocks, write_blocks
 from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import Read, default_read, readings
-from mnv4bench.spec.plan import LatencySpec
 from mnv4bench.spec.run import RunSpec, derive_seed
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")

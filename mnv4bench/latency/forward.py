@@ -14,7 +14,7 @@ from mnv4bench.latency.measure.protocol import Schedule
 from mnv4bench.latency.measure.session import Task, in_new_process
 from mnv4bench.results.blocks import read_blocks, write_blocks
 from mnv4bench.results.latency import Latency
-from mnv4bench.spec.plan import LatencySpec
+from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.run import derive_seed
 
 

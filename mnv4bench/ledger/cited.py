@@ -8,8 +8,9 @@ from functools import cache
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.ledger.facts import Fact, load
-from mnv4bench.spec.plan import AblationSpec, Quantity
-from mnv4bench.spec.yamlfile import YamlFile, nearest
+from mnv4bench.spec.ablation import AblationSpec, Quantity
+from mnv4bench.spec.problems import nearest
+from mnv4bench.spec.yamlfile import YamlFile
 
 UNITS: dict[Quantity, str] = {
     "AP": "AP",

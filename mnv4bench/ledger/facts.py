@@ -11,7 +11,8 @@ from mnv4bench.io.errors import SpecError
 from mnv4bench.ledger.checks import Check
 from mnv4bench.ledger.measures import parse
 from mnv4bench.ledger.schema import Claim, Column, Figure, Part, Publications, Relation, Source, Table, Tested, Timed
-from mnv4bench.spec.yamlfile import YamlFile, nearest
+from mnv4bench.spec.problems import nearest
+from mnv4bench.spec.yamlfile import YamlFile
 
 FOLDER = Path(__file__).parent
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from mnv4bench.ledger.checks import ARITHMETIC, COUNTED, INSPECTED, Attention, Bench, Cell, Check, Measured
-from mnv4bench.spec.yamlfile import YamlFile, nearest
+from mnv4bench.spec.problems import nearest
+from mnv4bench.spec.yamlfile import YamlFile
 
 
 class Detector(Check):

@@ -13,7 +13,7 @@ from mnv4bench.latency.forward import time_forward
 from mnv4bench.ledger.facts import Published, load
 from mnv4bench.ledger.schema import Timed
 from mnv4bench.results.latency import Latency, LatencyRow
-from mnv4bench.spec.plan import LatencySpec
+from mnv4bench.spec.latency import LatencySpec
 
 PROTOCOL = LatencySpec(runtimes=("onnxruntime", "openvino"), sessions=3, rounds=12, blocks=2, images=8)
 """A pass at 640 pixels lasts as long as many at the presets' sides, so turns are few; PyTorch would double the time."""

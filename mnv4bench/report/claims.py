@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mnv4bench.ledger.cited import Printings, alone, changes
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import QUANTISED, ArmResult
-from mnv4bench.spec.plan import AblationSpec, Quantity
+from mnv4bench.spec.ablation import AblationSpec, Quantity
 
 CHANGES: dict[Quantity, str] = {
     "AP": " AP points",

@@ -24,8 +24,9 @@ from mnv4bench.report.tables.cells import table
 from mnv4bench.report.tables.raw import to_csv
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.record import read_record
+from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import Stage
-from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.plan import Plan
 
 ABLATION = "rank_guided"
 

@@ -20,7 +20,8 @@ from mnv4bench.results.metrics import Metrics
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status
 from mnv4bench.results.runs import SeedResult, seed_results
-from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.arms import Arm
+from mnv4bench.spec.plan import Plan
 
 SIZES = Path("latency") / "sizes.json"
 UNTRAINED = ("mnv4-yolov10s", "yolov8s", "yolov10s", "yolo11s", "yolo26s")

@@ -22,7 +22,8 @@ from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.raw import to_csv
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency
-from mnv4bench.spec.plan import LatencySpec, Plan
+from mnv4bench.spec.latency import LatencySpec
+from mnv4bench.spec.plan import Plan
 
 BASELINE = "mnv4-yolov10n"
 TRAINED = (BASELINE, "yolov8n", "yolov10n", "yolo11n", "yolo26n")

@@ -14,7 +14,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
 from mnv4bench.io.names import checked_name
 from mnv4bench.results.record import Record
-from mnv4bench.spec.yamlfile import nearest
+from mnv4bench.spec.problems import nearest
 
 FOLDER = Path("results/reference")
 REBUILT = Path("results/rebuilt")

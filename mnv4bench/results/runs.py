@@ -9,7 +9,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.results.metrics import Metrics, Reading
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import State, Status
-from mnv4bench.spec.plan import Arm
+from mnv4bench.spec.arms import Arm
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from mnv4bench.spec.base import Spec
 
 Read = Literal["nms", "nms_free"]
 """How detections are read: non-maximum suppression over a one-to-many head, or a one-to-one head's top scores."""
-
-
-class Spec(BaseModel):
-    """A frozen record that refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Backbone = Literal[
@@ -70,7 +66,7 @@ class ModelSpec(Spec):
     """A hybrid backbone's attention blocks: left out; multi-head; Mobile MQA without down-sampling of keys and values
     (MobileNetV4, Tables 2 and 3)."""
     scale: Literal["n", "s"] = "n"
-    p5_tap: int = Field(960, validate_default=True)
+    p5_tap: int = Field(960, ge=1, le=4096, validate_default=True)
     """Channels of the backbone's stride-32 output: its last stage, or a 1×1 convolution after it; one of its TAPS."""
     attention: Literal["none", "psa", "psa2", "transformer", "mqa"] = "psa"
     """After SPPF: partial self-attention with one or two blocks, a transformer block on all channels (YOLOv10, Table
@@ -130,7 +126,7 @@ class ModelSpec(Spec):
         stages = data.get("block_stages", ("p5_out",))
         if data.get("block") == "c2f":
             data["block_stages"] = ()
-        elif isinstance(stages, list | tuple) and set(stages) <= set(get_args(Stage)):
+        elif isinstance(stages, list | tuple) and all(stage in get_args(Stage) for stage in stages):
             data["block_stages"] = tuple(stage for stage in get_args(Stage) if stage in stages)
         if data.get("block", "c2fcib") != "c2fcib" or "p5_out" not in data.get("block_stages", ("p5_out",)):
             data["kernel"] = 3

@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mnv4bench.spec.model import ModelSpec, Spec
+from mnv4bench.spec.base import Spec
+from mnv4bench.spec.model import ModelSpec
 
 PROTOCOL = 2
 """Version of what specs mean. Raise it when code changes what an unchanged spec trains, defaults of old fields
 included: every run gets a new name. A new field whose default trains what was trained before needs no new version."""
 
 
+Seed = Field(ge=0, le=2**31 - 1)
+MOST_IMAGES = 10_000_000
+LARGEST_FLOAT = 1e38
+"""About float32's: a larger rate or gain is infinite where it is used."""
+
+
 class DataSpec(Spec):
     """Which images, and the side in pixels that they are letterboxed to."""
 
     name: Literal["scenes", "bccd", "coco"] = "scenes"
-    imgsz: int = Field(160, ge=32, multiple_of=32)
-    train: int | None = Field(None, ge=1)
+    imgsz: int = Field(160, ge=32, le=4096, multiple_of=32)
+    train: int | None = Field(None, ge=1, le=MOST_IMAGES)
     """Number of training images; scenes makes as many, other sets take the first ones; None is all of them."""
-    val: int | None = Field(None, ge=1)
-    seed: int = 0
+    val: int | None = Field(None, ge=1, le=MOST_IMAGES)
+    seed: Annotated[int, Seed] = 0
     """Seed of generated data; without meaning for photographs."""
     folder: str | None = None
     """coco only: the folder in COCO 2017's layout, looked for in $MNV4BENCH_DATA first, then as a path."""
@@ -37,7 +44,7 @@ class AugmentSpec(Spec):
     """ultralytics' augmentations by their own names (probabilities and relative amounts)."""
 
     mosaic: float = Field(0.0, ge=0, le=1)
-    close_mosaic: int = Field(0, ge=0)
+    close_mosaic: int = Field(0, ge=0, le=100_000)
     """The last epochs, in which mosaic is off."""
     mixup: float = Field(0.0, ge=0, le=1)
     copy_paste: float = Field(0.0, ge=0, le=1)
@@ -53,29 +60,29 @@ class AugmentSpec(Spec):
 class TrainSpec(Spec):
     """The optimisation: AdamW or SGD with gradient clipping at 10 and an exponential moving average of the weights."""
 
-    epochs: int = Field(..., ge=1)
-    batch: int = Field(16, ge=1)
+    epochs: int = Field(ge=1, le=100_000)
+    batch: int = Field(16, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(2e-3, gt=0, le=LARGEST_FLOAT)
     final_lr: float = Field(0.01, gt=0, le=1)
     """The last learning rate, as a fraction of `lr`."""
     schedule: Literal["one_cycle", "linear", "cosine"] = "one_cycle"
     """one_cycle: per step (arXiv 1708.07120); linear, cosine: per epoch after a warm-up, as in ultralytics."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """AdamW's first beta, or SGD's Nesterov momentum."""
-    weight_decay: float = Field(0.01, ge=0)
-    warmup_epochs: float = Field(3.0, ge=0)
+    weight_decay: float = Field(0.01, ge=0, le=LARGEST_FLOAT)
+    warmup_epochs: float = Field(3.0, ge=0, le=100_000)
     warmup_momentum: float = Field(0.8, ge=0, lt=1)
-    warmup_bias_lr: float = Field(0.0, ge=0)
+    warmup_bias_lr: float = Field(0.0, ge=0, le=LARGEST_FLOAT)
     ema_decay: float = Field(0.9999, ge=0, lt=1)
-    ema_tau: float = Field(2000, gt=0)
+    ema_tau: float = Field(2000, gt=0, le=1e9)
     augment: AugmentSpec = AugmentSpec()
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "amp"] = "fp32"
     """fp32: without TF32 on a GPU. amp: float16 autocast with loss scaling, on CUDA only."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1024)
     """Threads of one training job; part of the spec, because it changes the order of additions and so the bits."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=1024)
     """Data-loading processes; 0 loads in the training process."""
 
     @model_validator(mode="after")
@@ -91,9 +98,9 @@ class LossSpec(Spec):
     The one-to-many branch ranks anchors by score^0.5 × IoU^6.
     """
 
-    alpha: float = Field(0.5, gt=0)
+    alpha: float = Field(0.5, gt=0, le=100)
     """Exponent of the score in the one-to-one branch's matching metric."""
-    beta: float = Field(6.0, gt=0)
+    beta: float = Field(6.0, gt=0, le=100)
     """Exponent of the IoU there."""
     weights: Literal["sum", "decaying"] = "sum"
     """sum: YOLOv10's; decaying: the one-to-many term's weight falls from 0.8 to 0.1 over the epochs, the one-to-one
@@ -103,11 +110,11 @@ class LossSpec(Spec):
 class DistillSpec(Spec):
     """Gains of the terms that compare the student with its teacher; all zero is no distillation."""
 
-    logits: float = Field(0.0, ge=0)
+    logits: float = Field(0.0, ge=0, le=LARGEST_FLOAT)
     """Binary cross-entropy to the teacher's class probabilities, over all anchors."""
-    boxes: float = Field(0.0, ge=0)
+    boxes: float = Field(0.0, ge=0, le=LARGEST_FLOAT)
     """Kullback-Leibler divergence to the teacher's distance distributions (arXiv 2102.12252)."""
-    features: float = Field(0.0, ge=0)
+    features: float = Field(0.0, ge=0, le=LARGEST_FLOAT)
     """Squared difference of the features that the head reads, through a trained projector, weighted by the teacher's
     confidence (as ultralytics distils)."""
 
@@ -126,11 +133,11 @@ class MixtureSpec(Spec):
 
     sets: tuple[ImageSet, ...] = Field(("mild",), min_length=1)
     """Each image of an epoch is drawn from one of these."""
-    shares: dict[ImageSet, int] = {}
+    shares: dict[ImageSet, Annotated[int, Field(le=10_000)]] = {}
     """How often a set is drawn from, relative to one that is not named here, which has 1."""
     heavy: AugmentSpec = AugmentSpec(mixup=0.5, scale=0.5, translate=0.1, hsv_h=0.015, hsv_s=0.7, hsv_v=0.4)
     """Augmentation of the heavy set."""
-    unlabelled: int = Field(2400, ge=1)
+    unlabelled: int = Field(2400, ge=1, le=MOST_IMAGES)
     """Number of images in the unlabelled set, which are augmented like the mild one's; scenes draws as many."""
 
     @field_validator("sets")
@@ -156,7 +163,7 @@ class MixtureSpec(Spec):
         if not isinstance(data, dict):
             return data
         sets = data.get("sets", ("mild",))
-        unused = {"heavy", "unlabelled"} - set(sets) if isinstance(sets, list | tuple) else set()
+        unused = [name for name in ("heavy", "unlabelled") if isinstance(sets, list | tuple) and name not in sets]
         return {key: value for key, value in data.items() if key not in unused}
 
 
@@ -169,7 +176,7 @@ class RunSpec(Spec):
     loss: LossSpec = LossSpec()
     distill: DistillSpec = DistillSpec()
     mixture: MixtureSpec = MixtureSpec()
-    seed: int = Field(0, ge=0)
+    seed: Annotated[int, Seed] = 0
     start: str | None = None
     """Run whose weights are loaded into every part that `fresh` does not name; None trains from scratch."""
     fresh: tuple[str, ...] = ()

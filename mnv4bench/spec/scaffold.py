@@ -7,7 +7,7 @@ from pathlib import Path
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_text
 from mnv4bench.io.names import checked_name
-from mnv4bench.spec.plan import ABLATIONS
+from mnv4bench.spec.ablation import ABLATIONS
 
 TEMPLATE = """\
 # {name}: one question, and the arms that answer it. `mnv4bench check` validates this file against every preset;

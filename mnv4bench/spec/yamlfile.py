@@ -1,8 +1,10 @@
-"""YAML with line numbers, so that an error can point at the place in the file."""
+"""YAML with line numbers, so that an error can point at the place in the file.
+
+Made for files of strangers: size, depth and the number of values are limited, and no error is a traceback.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,50 +13,104 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mnv4bench.io.errors import SpecError
+from mnv4bench.spec.problems import problems
+
+LARGEST = 1 << 20
+"""Bytes of a file."""
+DEEPEST = 32
+"""Mappings and lists inside each other."""
+MOST_VALUES = 100_000
+"""Keys and values, those behind an alias counted wherever it stands: a few lines of aliases can stand for billions."""
+LARGEST_BITS = 64
+"""Of a whole number."""
 
 Record = TypeVar("Record", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class YamlFile:
     """A YAML file's content together with the line of every key.
 
     Raises:
-        SpecError: unreadable file, YAML syntax, or a key that stands twice in one mapping.
+        SpecError: unreadable file, YAML syntax, a key that stands twice in one mapping, or more than the limits allow.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"{self.path}: cannot be read ({error})") from error
         self._lines: dict[tuple[str, ...], int] = {}
+        self._values = 0
+        text = self._text()
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.content: Any = {} if node is None else self._value(node, ())
+            node = yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line = f":{mark.line + 1}" if mark else ""
-            raise SpecError(f"{self.path}{line}: not valid YAML: {error.problem}") from error
+            raise self._invalid(mark.line + 1 if mark else None, str(error.problem)) from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise self._invalid(line, f"the character {chr(error.character)!r} is not allowed") from error
+        self.content: Any = {} if node is None else self._value(node, ())
+
+    def _text(self) -> str:
+        try:
+            if self.path.stat().st_size > LARGEST:
+                raise SpecError(f"{self.path}: is larger than {LARGEST:,} bytes; write less, or split it")
+            return self.path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise SpecError(f"{self.path}: cannot be read ({error})") from error
+
+    def _invalid(self, line: int | None, problem: str) -> SpecError:
+        return SpecError(f"{self.path}{f':{line}' if line else ''}: not valid YAML: {problem}")
 
     def _value(self, node: yaml.Node, place: tuple[str, ...]) -> Any:
-        self._lines.setdefault(place, node.start_mark.line + 1)
+        line = node.start_mark.line + 1
+        self._lines.setdefault(place, line)
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise self._invalid(line, f"more than {MOST_VALUES:,} values, aliases counted; write less")
+        if len(place) > DEEPEST:
+            raise self._invalid(line, f"an alias inside itself, or nested deeper than {DEEPEST} levels")
         if isinstance(node, yaml.MappingNode):
-            result: dict[str, Any] = {}
-            for key_node, value_node in node.value:
-                key = str(key_node.value)
-                line = key_node.start_mark.line + 1
-                if key in result:
-                    first = self._lines[(*place, key)]
-                    raise SpecError(
-                        f"{self.path}:{line}: {key!r} stands twice (first in line {first}); rename or drop one"
-                    )
-                self._lines[(*place, key)] = line
-                result[key] = self._value(value_node, (*place, key))
-            return result
+            return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
-            return [self._value(item, (*place, str(i))) for i, item in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node, deep=True)
+            return [self._value(item, (*place, str(index))) for index, item in enumerate(node.value)]
+        return self._scalar(node, line)
+
+    def _mapping(self, node: yaml.MappingNode, place: tuple[str, ...]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self._invalid(line, "a key is one word, not a list or a mapping")
+            key = str(key_node.value)
+            if key in result:
+                first = self._lines[(*place, key)]
+                raise SpecError(f"{self.path}:{line}: {key!r} stands twice (first in line {first}); rename or drop one")
+            self._lines[(*place, key)] = line
+            result[key] = self._value(value_node, (*place, key))
+        return result
+
+    def _scalar(self, node: yaml.Node, line: int) -> Any:
+        try:
+            value = yaml.SafeLoader("").construct_object(node, deep=True)
+        except yaml.YAMLError as error:
+            raise self._invalid(line, str(getattr(error, "problem", error))) from error
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:  # !!int x, 2024-13-45
+            raise self._invalid(line, f"{error} (quote it if it is text)") from error
+        if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+            raise self._invalid(line, f"a whole number of more than {LARGEST_BITS} bits")
+        return value
 
     def error(self, place: Sequence[str | int], message: str) -> SpecError:
         """Return an error at `place` (a path of keys), naming file, line and field."""
@@ -77,36 +133,5 @@ class YamlFile:
 
     def explain(self, record: type[BaseModel], error: ValidationError, place: Sequence[str] = ()) -> SpecError:
         """Turn pydantic's problems into one error, a line each."""
-        lines = [
-            str(self.error([*place, *problem["loc"]], _in_words(record, dict(problem)))) for problem in error.errors()
-        ]
+        lines = [str(self.error([*place, *where], message)) for where, message in problems(record, error)]
         return SpecError("\n".join(lines))
-
-
-def _in_words(record: type[BaseModel], problem: dict[str, Any]) -> str:
-    if problem["type"] == "extra_forbidden":
-        owner = _owner(record, problem["loc"][:-1])
-        allowed = sorted(owner.model_fields) if owner else []
-        return f"unknown key; {nearest(str(problem['loc'][-1]), allowed)}"
-    if problem["type"] == "missing":
-        return "is required"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{message} (got {problem['input']!r})" if not isinstance(problem["input"], dict) else message
-
-
-def _owner(record: type[BaseModel], loc: Sequence[Any]) -> type[BaseModel] | None:
-    owner: Any = record
-    for key in loc:
-        field = getattr(owner, "model_fields", {}).get(key)
-        if field is None:
-            return None
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        owner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    return owner if isinstance(owner, type) and issubclass(owner, BaseModel) else None
-
-
-def nearest(word: str, allowed: Sequence[str]) -> str:
-    """Return "allowed: a, b, c", with a guess at what was meant."""
-    close = difflib.get_close_matches(word, allowed, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{guess}allowed: {', '.join(allowed)}"

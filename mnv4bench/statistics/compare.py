@@ -17,7 +17,8 @@ from mnv4bench.machine.cores import usable_cores
 from mnv4bench.results import matches
 from mnv4bench.results.comparison import Comparison, Difference, SliceDifference, Verdict
 from mnv4bench.results.runs import SeedResult, seed_results
-from mnv4bench.spec.plan import Arm, Plan
+from mnv4bench.spec.arms import Arm
+from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import derive_seed
 from mnv4bench.statistics import bootstrap as resampling
 from mnv4bench.statistics import small_samples as stats

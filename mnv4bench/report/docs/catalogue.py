@@ -15,7 +15,8 @@ from mnv4bench.report.docs.measured import measured, references
 from mnv4bench.report.results import Results
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import table
-from mnv4bench.spec.plan import ABLATIONS, PRESETS, AblationSpec, Preset
+from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
+from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.yamlfile import YamlFile
 
 INTRODUCTION = """\

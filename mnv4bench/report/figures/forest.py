@@ -17,7 +17,7 @@ from mnv4bench.report import verdict_words as say
 from mnv4bench.report.figures.style import BASELINE, COLOURS, FAINT, WIDTH, figure
 from mnv4bench.report.results import Results
 from mnv4bench.results.comparison import Difference
-from mnv4bench.spec.plan import AblationSpec, Quantity
+from mnv4bench.spec.ablation import AblationSpec, Quantity
 
 BAND = "#DDDDDD"
 PUBLISHED: dict[Quantity, tuple[str, str, str]] = {

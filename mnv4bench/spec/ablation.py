@@ -1,0 +1,68 @@
+"""ablations/<name>.yaml: one question, and the arms that answer it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from mnv4bench.spec.base import Spec
+from mnv4bench.spec.model import PartName
+from mnv4bench.spec.problems import nearest
+
+ABLATIONS = Path("ablations")
+
+Quantity = Literal["AP", "top1", "params_M", "flops_G", "macs_G", "latency_ms"]
+
+
+class PublishedSpec(Spec):
+    """What the source prints of the same parts; set beside the result and never used in computing it."""
+
+    place: str
+    """Publication, table and model, for the reader."""
+    figures: dict[str, dict[Quantity, str]] = {}
+    """Arm → quantity → id of a figure in mnv4bench/ledger, so that no number is typed twice."""
+    note: str | None = None
+    """What else a reader has to know to compare."""
+
+
+class AblationSpec(Spec):
+    """What an ablation's file holds."""
+
+    title: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    about: str = ""
+    """What the part is and what differs here from the source; for docs/ablations.md."""
+    published: PublishedSpec | None = None
+    start: Literal["trunk", "scratch"] = "trunk"
+    """trunk: from the preset's trunk where it has one; scratch: from random weights, by the preset's `scratch`."""
+    fresh: tuple[PartName, ...] | None = None
+    """The parts that start from random weights in this ablation's arms, in place of those that the preset names."""
+    common: dict[str, Any] = {}
+    """Overrides of every arm, which an arm's own win over."""
+    baseline: str
+    arms: dict[str, dict[str, Any]] = Field(min_length=2)
+    """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read."""
+    core: tuple[str, ...] = ()
+    """The arms that presets with `arms: core` run, the baseline among them; all where none is named."""
+    primary: str = "AP"
+    smallest_effect: float = Field(gt=0, le=1)
+    """The smallest difference of the primary metric (0–1) that matters in practice."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AblationSpec:
+        if self.baseline not in self.arms:
+            raise ValueError(f"baseline {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
+        if self.primary != "AP":
+            raise ValueError("primary: allowed: AP")
+        if self.start == "scratch" and self.fresh is not None:
+            raise ValueError("fresh: from scratch everything is fresh; drop `fresh` or `start: scratch`")
+        if self.core and self.baseline not in self.core:
+            raise ValueError(f"core: the baseline {self.baseline!r} must be among them")
+        figures = self.published.figures if self.published else {}
+        for place, names in (("core", self.core), ("published.figures", figures)):
+            for arm in names:
+                if arm not in self.arms:
+                    raise ValueError(f"{place}: {arm!r} is not an arm; {nearest(arm, list(self.arms))}")
+        return self

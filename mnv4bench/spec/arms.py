@@ -1,0 +1,205 @@
+"""From a preset and its ablations to arms: overrides applied, runs shared, unfair starts refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from mnv4bench.io.errors import SpecError
+from mnv4bench.spec.ablation import AblationSpec
+from mnv4bench.spec.base import Spec
+from mnv4bench.spec.model import ModelSpec, Read, contested, default_read, readings
+from mnv4bench.spec.naming import run_name, slug
+from mnv4bench.spec.preset import Preset
+from mnv4bench.spec.problems import nearest, problems
+from mnv4bench.spec.run import RunSpec, TrainSpec
+from mnv4bench.spec.yamlfile import YamlFile
+
+ARM_FIELDS = ("model", "train", "loss", "distill", "mixture")
+"""What the arms of an ablation may override."""
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of one ablation: a run per seed and a way of reading it."""
+
+    ablation: str
+    name: str
+    read: Read
+    model: ModelSpec
+    runs: dict[int, str]
+    """Seed → run name."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.ablation}/{self.name}"
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What a preset gives to all of its ablations."""
+
+    preset: Preset
+    scratch: TrainSpec
+    trunk: RunSpec | None
+    teacher: RunSpec
+
+    @property
+    def start(self) -> str | None:
+        return run_name(self.trunk, "trunk") if self.trunk else None
+
+
+def resolve(
+    file: YamlFile, preset: Preset, files: Mapping[str, YamlFile], ablations: Mapping[str, AblationSpec]
+) -> tuple[tuple[Arm, ...], dict[str, RunSpec]]:
+    """Return every arm, and name → spec of every run, each once, trunk and teacher included where they are needed.
+
+    Args:
+        file: the preset's, for errors.
+        files: the ablations', likewise.
+
+    Raises:
+        SpecError: names the file, the line, the field and what is allowed.
+    """
+    shared = _shared(file, preset)
+    trunk, teacher = shared.start, run_name(shared.teacher, "teacher")
+    runs: dict[str, RunSpec] = {trunk: shared.trunk} if trunk and shared.trunk else {}
+    arms = []
+    for ablation, spec in ablations.items():
+        for name, read, run in _runs(files[ablation], spec, shared):
+            if run.teacher:
+                runs[teacher] = shared.teacher
+            by_seed = {seed: run.model_copy(update={"seed": seed}) for seed in preset.seeds}
+            names = {seed: run_name(seeded, slug(run)) for seed, seeded in by_seed.items()}
+            runs |= {names[seed]: seeded for seed, seeded in by_seed.items()}
+            arms.append(Arm(ablation, name, read, run.model, names))
+    if trunk and not any(run.start == trunk for run in runs.values()):
+        del runs[trunk]
+    return tuple(arms), runs
+
+
+def _shared(file: YamlFile, preset: Preset) -> _Shared:
+    scratch = override(file, preset.train, preset.scratch.train, ("scratch", "train"))
+    trunk = None
+    if preset.trunk is not None:
+        train = override(file, preset.train, preset.trunk.train, ("trunk", "train"))
+        trunk = RunSpec(model=preset.model, data=preset.data, train=train)
+    elif preset.teacher.from_trunk:
+        raise file.error(("teacher", "from_trunk"), "there is no trunk; add `trunk:` or drop this line")
+    model = override(file, preset.model, preset.teacher.model, ("teacher", "model"))
+    if model.peer is not None:
+        raise file.error(("teacher", "model"), f"students learn from our own detector, not from {model.peer}")
+    teacher = RunSpec(
+        model=model,
+        data=preset.data,
+        train=override(file, preset.train, preset.teacher.train, ("teacher", "train")),
+        start=run_name(trunk, "trunk") if trunk and preset.teacher.from_trunk else None,
+    )
+    return _Shared(preset, scratch, trunk, teacher)
+
+
+def _runs(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> Iterator[tuple[str, Read, RunSpec]]:
+    """Yield name, reading and run (of no seed yet) of each arm that the preset asks for."""
+    base = _base(file, ablation, shared)
+    known: dict[tuple[str, Read], str] = {}
+    for name, fields in ablation.arms.items():
+        if shared.preset.arms == "core" and ablation.core and name not in ablation.core:
+            continue
+        place = ("arms", name)
+        overrides = {key: value for key, value in fields.items() if key != "read"}
+        run = override(file, base, overrides, place, allowed=ARM_FIELDS)
+        if run.distill.wanted:
+            run = run.model_copy(update={"teacher": run_name(shared.teacher, "teacher")})
+        read = _read(file, place, run.model, fields.get("read"))
+        if run.start:
+            _check_fresh(file, place, shared.preset.model, run.model, run.fresh)
+        key = (run.canonical(), read)
+        if key in known:
+            raise file.error(place, f"resolves to the same run as arm {known[key]!r}; change a field or drop one")
+        known[key] = name
+        yield name, read, run
+
+
+def _base(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> RunSpec:
+    """Return what all arms of an ablation have in common."""
+    preset = shared.preset
+    base = RunSpec(model=preset.model, data=preset.data, train=preset.train)
+    if ablation.start == "scratch":
+        base = base.model_copy(update={"train": shared.scratch})
+    elif preset.trunk:
+        base = base.model_copy(update={"start": shared.start, "fresh": ablation.fresh or preset.trunk.fresh})
+    return override(file, base, ablation.common, ("common",), allowed=ARM_FIELDS)
+
+
+def _read(file: YamlFile, place: tuple[str, ...], model: ModelSpec, asked: Any) -> Read:
+    if asked is None:
+        return default_read(model)
+    for read in readings(model):
+        if read == asked:
+            return read
+    allowed = ", ".join(readings(model))
+    raise file.error((*place, "read"), f"a {model.head} head cannot be read {asked!r}; allowed: {allowed}")
+
+
+def _check_fresh(
+    file: YamlFile, place: tuple[str, ...], trunk: ModelSpec, model: ModelSpec, fresh: tuple[str, ...]
+) -> None:
+    """Refuse an arm that contests a part which the others would load ready-trained."""
+    for key, parts in contested(trunk, model):
+        if parts is None or not set(parts) <= set(fresh):
+            named = " and ".join(parts) if parts else "the whole network"
+            raise file.error(
+                (*place, f"model.{key}"),
+                f"decides {named}, which this preset loads from its trunk, so the arms would not start alike; "
+                "name the parts in this file's `fresh` or the preset's trunk.fresh, or write `start: scratch`",
+            )
+
+
+def override(
+    file: YamlFile,
+    base: AnySpec,
+    overrides: Mapping[str, Any],
+    place: tuple[str, ...],
+    allowed: tuple[str, ...] = (),
+) -> AnySpec:
+    """Return `base` with dotted fields replaced, validated as a whole; errors name the override's line.
+
+    Args:
+        allowed: the fields of `base` in which overrides may lie; all where none is named.
+    """
+    values = base.model_dump(mode="python")
+    for dotted, value in overrides.items():
+        owner, kind = values, type(base)
+        *parents, last = dotted.split(".")
+        if allowed and (not parents or parents[0] not in allowed):
+            fields = sorted(f"{top}.{key}" for top in allowed for key in _fields(type(getattr(base, top))))
+            raise file.error((*place, dotted), f"unknown field; {nearest(dotted, [*fields, 'read'])}")
+        for parent in parents:
+            if parent not in _fields(kind) or not _fields(_kind(kind, parent)):
+                raise file.error((*place, dotted), f"unknown field; {nearest(parent, _fields(kind))}")
+            owner, kind = owner[parent], _kind(kind, parent)
+        if last not in _fields(kind):
+            raise file.error((*place, dotted), f"unknown field; {nearest(last, _fields(kind))}")
+        owner[last] = value
+    try:
+        return type(base).model_validate(values)
+    except ValidationError as error:
+        lines = [
+            str(file.error((*place, ".".join(map(str, where))), message))
+            for where, message in problems(type(base), error)
+        ]
+        raise SpecError("\n".join(lines)) from error
+
+
+def _fields(kind: Any) -> list[str]:
+    """Return the names of a record's fields; none of anything else."""
+    return sorted(getattr(kind, "model_fields", {}))
+
+
+def _kind(kind: Any, field: str) -> Any:
+    return kind.model_fields[field].annotation

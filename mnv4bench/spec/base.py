@@ -1,0 +1,23 @@
+"""What every spec is: a frozen record that refuses what it does not know, numbers without a bound included."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+
+class Spec(BaseModel):
+    """A frozen record that refuses unknown keys, infinities, and YAML's yes and no in place of a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_a_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        numeric = {int, float} & {annotation, *get_args(annotation)}
+        values = value if isinstance(value, list | tuple) else [value]
+        if numeric and any(isinstance(item, bool) for item in values):
+            raise ValueError("Input should be a number")
+        return value

@@ -1,0 +1,49 @@
+"""How arms are timed: the settings of a preset, and those of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from mnv4bench.io.errors import SpecError
+from mnv4bench.spec.base import Spec
+from mnv4bench.spec.problems import problems
+
+
+class LatencySpec(Spec):
+    """How arms are timed (docs/method.md, latency)."""
+
+    runtimes: tuple[str, ...] = Field(("torch", "onnxruntime", "openvino"), min_length=1)
+    """Names of mnv4bench.latency.runtimes.registry.RUNTIMES; those that are not installed are reported as absent."""
+    threads: tuple[Annotated[int, Field(ge=1, le=1024)] | Literal["all"], ...] = Field((1,), min_length=1)
+    """Thread counts, each with sessions of its own; tables and verdicts are about the first."""
+    images: int = Field(32, ge=1, le=10_000)
+    sessions: int = Field(8, ge=1, le=1000)
+    """Fresh processes; from five on, their scatter makes the interval. Where networks lie in memory differs between
+    processes by more than rounds differ within one, so sessions are worth more than rounds."""
+    rounds: int = Field(24, ge=1, le=10_000)
+    """In each session; every arm has one turn in each."""
+    blocks: int = Field(3, ge=1, le=1000)
+    """Timed blocks in each turn; the fastest counts."""
+    block_ms: float = Field(20.0, gt=0, le=60_000)
+    """A timed block repeats the arm's images until it lasts at least this long. Short turns and many of them: what
+    disturbs a machine for a second then meets an arm and its baseline alike."""
+    calibration: int = Field(64, ge=1, le=100_000)
+    """Training images that int8 runtimes are calibrated with."""
+    claims: bool = False
+    """Also time the networks that published claims on time are about, at 640 pixels; takes about half an hour."""
+
+
+def latency_spec(settings: Mapping[str, Any]) -> LatencySpec:
+    """Return the protocol with some settings changed on the command line.
+
+    Raises:
+        SpecError: names the option and what is wrong with it.
+    """
+    try:
+        return LatencySpec.model_validate(settings)
+    except ValidationError as error:
+        lines = [f"--{str(place[0]).replace('_', '-')}: {message}" for place, message in problems(LatencySpec, error)]
+        raise SpecError("\n".join(dict.fromkeys(lines))) from error

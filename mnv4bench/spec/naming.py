@@ -1,0 +1,35 @@
+"""Names of runs: what a run is for a reader, its digest for the machine, its seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.run import LossSpec, MixtureSpec, RunSpec
+
+
+def run_name(spec: RunSpec, role: str) -> str:
+    """Return the name of a run's folder; `role` is its slug, "trunk" or "teacher"."""
+    return f"{role}-{spec.digest()[:12]}-s{spec.seed}"
+
+
+def slug(run: RunSpec) -> str:
+    """Name a run by what differs from the default detector's; the digest tells apart what these words do not."""
+    model, default = run.model, ModelSpec()
+    implied = {"head"} if model.peer else {"block_stages", "kernel"} if model.block == "c2f" else set()
+    words = [_word(key, value) for key, value in model if value != getattr(default, key) and key not in implied]
+    if run.loss.weights != "sum":
+        words.append(run.loss.weights)
+    if (run.loss.alpha, run.loss.beta) != (LossSpec().alpha, LossSpec().beta):
+        words.append(f"matching_{run.loss.alpha:g}_{run.loss.beta:g}")
+    if run.mixture != MixtureSpec():
+        words.append("from_" + "_".join(run.mixture.sets))
+    return "+".join([*(words or ["default"]), *(["distilled"] if run.distill.wanted else [])])
+
+
+def _word(key: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return "at_" + "_".join(value)
+    if value in ("none", False):
+        return f"no_{key}"
+    return value if isinstance(value, str) else f"{key}_{value}"

@@ -1,0 +1,66 @@
+"""config/<name>.yaml: data, schedule and seeds shared by every arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from mnv4bench.spec.base import Spec
+from mnv4bench.spec.latency import LatencySpec
+from mnv4bench.spec.model import ModelSpec, PartName
+from mnv4bench.spec.run import DataSpec, Seed, TrainSpec
+
+PRESETS = Path("config")
+
+
+class TrunkSpec(Spec):
+    """The run that all arms start from, and the parts that start fresh in every arm."""
+
+    fresh: tuple[PartName, ...]
+    train: dict[str, Any] = {}
+    """Overrides of the preset's `train`."""
+
+
+class ScratchSpec(Spec):
+    """How ablations are trained that start from scratch although the preset has a trunk."""
+
+    train: dict[str, Any] = {}
+    """Overrides of the preset's `train`."""
+
+
+class TeacherSpec(Spec):
+    """The run that distilled arms learn from."""
+
+    model: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    from_trunk: bool = False
+    """Start from the whole trunk, so that the teacher is the same model trained for longer."""
+
+
+class Preset(Spec):
+    """What a preset's file holds."""
+
+    title: str = Field(min_length=1)
+    model: ModelSpec = ModelSpec()
+    data: DataSpec
+    train: TrainSpec
+    trunk: TrunkSpec | None = None
+    scratch: ScratchSpec = ScratchSpec()
+    teacher: TeacherSpec = TeacherSpec()
+    seeds: tuple[Annotated[int, Seed], ...] = Field(min_length=1, max_length=40)
+    """The sign-flip test takes no more than 40."""
+    ablations: tuple[str, ...] = Field(min_length=1)
+    arms: Literal["core", "all"] = "core"
+    """Which arms of an ablation are run: those that it names as its core, or all."""
+    latency: LatencySpec = LatencySpec()
+    bootstrap: int = Field(2000, ge=100, le=1_000_000)
+    """Image resamples behind the intervals."""
+
+    @field_validator("seeds", "ablations")
+    @classmethod
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) != len(values):
+            raise ValueError("each entry may stand once")
+        return values
