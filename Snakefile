@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mnv4bench.data.prepared import key
+from mnv4bench.data.sources import source_digest
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.reference import names
 
@@ -101,6 +102,7 @@ rule data:
         f"{OUT}/benchmarks/data.tsv"
     params:
         spec=SPEC.data.model_dump_json(),
+        source=lambda _: source_digest(SPEC.data),
     shell:
         "{STEP} data > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
 

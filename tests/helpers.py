@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnv4bench.io.files import write_json, write_text
+from mnv4bench.data.prepared import digest
+from mnv4bench.io.files import sha256, write_json, write_text
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results.dataset import Dataset, Split
 from mnv4bench.spec.model import ModelSpec, Read, readings
@@ -63,7 +64,7 @@ def tiny_dataset(folder: Path, train: int = 8, val: int = 4) -> Path:
     The first image of each half is empty.
     """
     splits = {name: _split(folder, name, count) for name, count in (("train", train), ("val", val))}
-    dataset = Dataset(name="tiny", digest="0" * 64, classes=CLASSES, category_ids=(3, 7), **splits)
+    dataset = Dataset(name="tiny", digest=digest(folder), classes=CLASSES, category_ids=(3, 7), **splits)
     write_json(folder / "dataset.json", dataset)
     names = ", ".join(CLASSES)
     write_text(folder / "data.yaml", f"path: {folder}\ntrain: images/train\nval: images/val\nnames: [{names}]\n")
@@ -98,7 +99,10 @@ def _split(folder: Path, name: str, count: int) -> Split:
             lines.append(f"{label} {' '.join(f'{value:.9f}' for value in relative)}")
         cv2.imwrite(str(folder / "images" / name / f"{image_id}.png"), pixels)
         write_text(folder / "labels" / name / f"{image_id}.txt", "\n".join(lines))
-        images.append({"id": image_id, "file_name": f"{image_id}.png", "height": SIDE, "width": SIDE})
+        content = sha256(folder / "images" / name / f"{image_id}.png")
+        images.append(
+            {"id": image_id, "file_name": f"{image_id}.png", "height": SIDE, "width": SIDE, "sha256": content}
+        )
     categories = [{"id": category, "name": text} for category, text in zip((3, 7), CLASSES, strict=True)]
     coco = {"images": images, "annotations": annotations, "categories": categories}
     write_json(folder / "annotations" / f"{name}.json", coco)

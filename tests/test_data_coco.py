@@ -18,8 +18,9 @@ from pycocotools.coco import COCO
 from mnv4bench.data.prepare import check_folder, prepare
 from mnv4bench.data.prepared import key, verify
 from mnv4bench.data.problems import refuse
+from mnv4bench.data.sources import source_digest
 from mnv4bench.io.errors import DataError
-from mnv4bench.io.files import read_json
+from mnv4bench.io.files import read_json, sha256
 from mnv4bench.spec.run import DataSpec
 
 Json = dict[str, Any]
@@ -373,3 +374,53 @@ def test_a_pipe_as_an_image_is_refused_at_once(coco: Path, tmp_path: Path) -> No
     path.unlink()
     os.mkfifo(path)
     assert "100.jpg: not a regular file" in refusal(coco, tmp_path)
+
+
+def test_a_changed_image_is_refused_with_both_sums(coco: Path, tmp_path: Path) -> None:
+    prepare(spec(coco), tmp_path / "prepared")
+    path = coco / "train2017" / "100.jpg"
+    before = sha256(path)
+    picture(path, 1)
+    with pytest.raises(DataError, match=rf"100\.jpg: changed .*{before}, now {sha256(path)}"):
+        verify(tmp_path / "prepared")
+
+
+def test_a_touched_or_copied_image_is_read_and_passes(coco: Path, tmp_path: Path) -> None:
+    prepare(spec(coco), tmp_path / "prepared")
+    os.utime(coco / "train2017" / "100.jpg", (1, 1))
+    (tmp_path / "prepared" / "files.json").write_text("cut sho")
+    assert verify(tmp_path / "prepared").train.count == 2
+
+
+def test_a_change_that_keeps_size_and_time_is_found_on_demand(coco: Path, tmp_path: Path) -> None:
+    prepare(spec(coco), tmp_path / "prepared")
+    path = coco / "val2017" / "205.jpg"
+    status, content = path.stat(), bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    verify(tmp_path / "prepared")
+    with pytest.raises(DataError, match=r"205\.jpg: changed"):
+        verify(tmp_path / "prepared", read_all=True)
+
+
+@pytest.mark.parametrize("change", ["labels", "image", "more", "fewer", "nothing"])
+def test_the_digest_of_a_source_changes_with_it(coco: Path, change: str) -> None:
+    before = source_digest(spec(coco))
+    if change == "labels":
+        content = document(100)
+        content["annotations"][0]["bbox"][0] += 1
+        write(coco, "train", content)
+    elif change == "image":
+        picture(coco / "train2017" / "100.jpg", 77)
+    elif change == "more":
+        picture(coco / "train2017" / "deep" / "101.jpg", 78)
+    elif change == "fewer":
+        (coco / "val2017" / "205.jpg").unlink()
+    assert (source_digest(spec(coco)) == before) is (change == "nothing")
+
+
+def test_a_source_that_is_not_there_has_a_digest_too(tmp_path: Path) -> None:
+    assert source_digest(spec(tmp_path / "nowhere")) == "absent"
+    assert source_digest(DataSpec(name="coco")) == "absent"
+    assert "absent" not in {source_digest(DataSpec(name="scenes")), source_digest(DataSpec(name="bccd"))}

@@ -52,9 +52,9 @@ def locate(folder: str | None) -> Path:
 
 
 def _read(folder: Path, split: str) -> tuple[Part, list[str]]:
-    path = folder / "annotations" / f"instances_{split}2017.json"
+    path = annotation_file(folder, split)
     document = load_document(path)
-    part = Part(document, _images(folder, split), str(path), folder)
+    part = Part(document, image_folder(folder, split), str(path), folder)
     notes = [str(note) for note in _info(document).get("notes", []) if isinstance(note, str)]
     dropped = [record for record in _records(part, "annotations") if _known_empty(record)]
     if dropped:
@@ -90,7 +90,17 @@ def load_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _images(folder: Path, split: str) -> Path:
+def annotation_file(folder: Path, split: str) -> Path:
+    """Return the path of a split's annotations."""
+    return folder / "annotations" / f"instances_{split}2017.json"
+
+
+def image_folder(folder: Path, split: str) -> Path:
+    """Return the folder that a split's file names are relative to.
+
+    Raises:
+        DataError: none of the usual places exists.
+    """
     places = [folder / f"{split}2017", folder / "images" / f"{split}2017", folder / "images" / split]
     for place in places:
         if place.is_dir():

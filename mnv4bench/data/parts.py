@@ -10,6 +10,9 @@ Document = dict[str, Any]
 """COCO's "images", "annotations" and "categories"."""
 
 
+SPLITS = ("train", "val")
+
+
 @dataclass(frozen=True)
 class Part:
     """One split."""

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.data import bccd, check, coco, scenes
+from mnv4bench.data import check, coco
 from mnv4bench.data.parts import Document, Part, Source
-from mnv4bench.data.prepared import RECORD, annotations_path, digest, key
+from mnv4bench.data.prepared import RECORD, STATES, FileStates, annotations_path, digest, file_states, key
 from mnv4bench.data.problems import refuse
+from mnv4bench.data.sources import source
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.results.dataset import Dataset, Split
 from mnv4bench.spec.run import DataSpec
@@ -32,19 +33,20 @@ def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset
     """
     folder = Path(folder)
     (folder / RECORD).unlink(missing_ok=True)
-    source = _source(spec, folder)
-    documents, notes = _checked(source, spec, threads)
+    origin = source(spec, folder)
+    documents, notes, states = _checked(origin, spec, threads)
     for name, document in documents.items():
         write_text(annotations_path(folder, name), json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
+    write_json(folder / STATES, states)
     categories = documents["train"]["categories"]
     dataset = Dataset(
         name=spec.name,
         digest=digest(folder),
         classes=tuple(category["name"] for category in categories),
         category_ids=tuple(category["id"] for category in categories),
-        slices=source.slices,
-        train=_split(folder, "train", source.train, documents["train"]),
-        val=_split(folder, "val", source.val, documents["val"]),
+        slices=origin.slices,
+        train=_split(folder, "train", origin.train, documents["train"]),
+        val=_split(folder, "val", origin.val, documents["val"]),
         notes=notes,
     )
     write_json(folder / RECORD, dataset)
@@ -58,23 +60,21 @@ def check_folder(folder: Path) -> str:
         DataError: lists every offender by name.
     """
     spec = DataSpec(name="coco", folder=str(folder))
-    documents, notes = _checked(coco.source(spec), spec, None)
+    documents, notes, _ = _checked(coco.source(spec), spec, None)
     counts = (f"{len(d['images'])} images and {len(d['annotations'])} objects in {n}" for n, d in documents.items())
     return "\n".join([f"{folder}: sound; {', '.join(counts)}", *notes])
 
 
-def _source(spec: DataSpec, folder: Path) -> Source:
-    if spec.name == "scenes":
-        return scenes.source(spec, folder)
-    return bccd.source() if spec.name == "bccd" else coco.source(spec)
-
-
-def _checked(source: Source, spec: DataSpec, threads: int | None) -> tuple[dict[str, Document], tuple[str, ...]]:
-    """Return the documents to write, image sums included, and the notes, after every check has passed."""
-    parts = {"train": source.train, "val": source.val}
+def _checked(
+    origin: Source, spec: DataSpec, threads: int | None
+) -> tuple[dict[str, Document], tuple[str, ...], dict[str, FileStates]]:
+    """Return the documents to write, image sums included, the notes, and the images' files, after every check."""
+    parts = {"train": origin.train, "val": origin.val}
     problems = [problem for part in parts.values() for problem in check.structure(part)]
     problems += check.same_categories(*parts.values())
     chosen = {name: _first(part, getattr(spec, name)) for name, part in parts.items()}
+    # Before they are read: a file that changes meanwhile then differs from its record.
+    states = {name: file_states(part.images, chosen[name]) for name, part in parts.items()}
     sums: dict[str, list[str]] = {}
     for name, records in chosen.items():
         sums[name], faults = check.images(parts[name], records, spec.imgsz, threads)
@@ -83,7 +83,7 @@ def _checked(source: Source, spec: DataSpec, threads: int | None) -> tuple[dict[
     problems += check.in_both(*files)
     refuse(problems, f"data {key(spec)}")
     documents = {name: coco.canonical(part, chosen[name], sums[name]) for name, part in parts.items()}
-    return documents, (*source.notes, *_clipped(parts))
+    return documents, (*origin.notes, *_clipped(parts)), states
 
 
 def _first(part: Part, count: int | None) -> list[dict[str, Any]]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from mnv4bench.data import scenes
+from mnv4bench.data.parts import SPLITS
 from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json, sha256
@@ -18,6 +21,11 @@ from mnv4bench.results.dataset import Dataset
 from mnv4bench.spec.run import DataSpec
 
 RECORD = "dataset.json"
+STATES = "files.json"
+"""Size and time of modification of every image when it was checked, so that `verify` need not read it again."""
+
+FileStates = dict[str, tuple[int, int] | None]
+"""By file name: bytes, and nanoseconds of the last modification; None where there is no such file."""
 
 
 def key(spec: DataSpec) -> str:
@@ -53,26 +61,63 @@ def load(folder: Path) -> Dataset:
         raise DataError(f"{path}: not a data set's record; delete {folder} and prepare it again ({error})") from error
 
 
-def verify(folder: Path) -> Dataset:
-    """Return the record of a prepared data set whose annotations are unchanged and whose images still exist.
+def verify(folder: Path, read_all: bool = False) -> Dataset:
+    """Return the record of a prepared data set that is still what was prepared.
 
-    Images are looked for, not read.
+    The annotations are read and compared with their digest. An image is read only where its size or its time of
+    modification is not the recorded one.
+
+    Args:
+        read_all: read every image.
 
     Raises:
         DataError: lists what changed.
     """
     folder = Path(folder)
     dataset = load(folder)
-    splits = {"train": dataset.train, "val": dataset.val}
-    problems = [f"{annotations_path(folder, n)}: missing" for n in splits if not annotations_path(folder, n).is_file()]
-    if not problems and digest(folder) != dataset.digest:
-        problems.append(
-            f"{folder}: annotations changed since the set was prepared; delete the folder and prepare it again"
-        )
+    problems = [f"{path}: missing" for split in SPLITS if not (path := annotations_path(folder, split)).is_file()]
+    if not problems and (now := digest(folder)) != dataset.digest:
+        problems = [f"{folder}: annotations changed since they were prepared (digest {dataset.digest}, now {now})"]
     if not problems:
-        problems = [str(path) + ": missing image file" for path in _paths(folder, dataset) if not path.is_file()]
-    refuse(problems, f"data in {folder}")
+        known: dict[str, FileStates] = {} if read_all else _states(folder)
+        problems = [line for split in SPLITS for line in _changed(folder, dataset, split, known.get(split, {}))]
+    refuse(problems, f"data in {folder} (delete {folder / RECORD} to prepare it again)")
     return dataset
+
+
+def _changed(folder: Path, dataset: Dataset, split: str, known: FileStates) -> Iterator[str]:
+    half = {"train": dataset.train, "val": dataset.val}[split]
+    images = dataset.path(folder, half.images)
+    records = read_json(dataset.path(folder, half.annotations))["images"]
+    now = file_states(images, records)
+    for record in records:
+        name = record["file_name"]
+        path = images / name
+        if now[name] is None:
+            yield f"{path}: missing image file"
+        elif tuple(known.get(name) or ()) != now[name] and (content := sha256(path)) != record["sha256"]:
+            yield f"{path}: changed since it was prepared (SHA-256 {record['sha256']}, now {content})"
+
+
+def _states(folder: Path) -> dict[str, FileStates]:
+    try:
+        states: dict[str, FileStates] = read_json(folder / STATES)
+    except (OSError, ValueError):
+        return {}  # then every image is read
+    return states if isinstance(states, dict) else {}
+
+
+def file_states(images: Path, records: Iterable[dict[str, Any]]) -> FileStates:
+    """Return the state of each record's image file."""
+    return {record["file_name"]: _state(images / record["file_name"]) for record in records}
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def annotations_path(folder: Path, split: str) -> Path:
@@ -85,12 +130,5 @@ def digest(folder: Path) -> str:
 
     The annotations name every image's sum, so their own two sums cover all bytes, in order and wherever they lie.
     """
-    sums = "".join(f"{split} {sha256(annotations_path(folder, split))}\n" for split in ("train", "val"))
+    sums = "".join(f"{split} {sha256(annotations_path(folder, split))}\n" for split in SPLITS)
     return hashlib.sha256(sums.encode()).hexdigest()
-
-
-def _paths(folder: Path, dataset: Dataset) -> Iterator[Path]:
-    for split in (dataset.train, dataset.val):
-        images = dataset.path(folder, split.images)
-        for record in read_json(dataset.path(folder, split.annotations))["images"]:
-            yield images / record["file_name"]
