@@ -287,8 +287,7 @@ rule paper:
         f"{OUT}/figures/{PICTURE}.png",
         LEDGER,
         OTHERS,
-        "paper/main.typ",
-        "paper/references.bib",
+        [f"paper/{name}" for name in ("main.typ", "format.typ", "layout.typ", "references.bib")],
     output:
         report(f"{OUT}/paper/mnv4bench.pdf", category="Paper"),
     log:

@@ -108,7 +108,7 @@ def sizes(context: Context) -> None:
 
 
 def paper(context: Context) -> None:
-    from mnv4bench.report.paper.paper import write_paper
+    from mnv4bench.report.paper.write import write_paper
 
     write_paper(context.plan, context.results)
 

@@ -108,7 +108,7 @@ def test_figures_without_a_counterpart_are_said_apart(tmp_path: Path) -> None:
         f"b: {{AP: {TABLE5} +cls/ap_val, params_M: {TABLE5} +cls/params_M}}",
         "c: {top1: mobilenetv4/table9/MNv4-Conv-S/our_distill}",
     )
-    assert claims.published(found, "abc", {"b": "+0.31 AP points"}) == (
+    assert claims.published(found, "abc", {"b": ["+0.31 AP points"]}) == (
         "Published (Table 5): b − a: −0.1 AP points (here +0.31 AP points).",
         "Figures without a counterpart: b: 9.9 M parameters; c: 75.5\N{NO-BREAK SPACE}% ImageNet top-1.",
     )
@@ -125,4 +125,4 @@ def test_multiply_accumulates_are_half_of_all_flops_and_yolov10s_flops_convoluti
     ]
     sides = [replace(side, cost=cost) for side, cost in zip((arm, baseline), reversed(costs), strict=True)]
     asked = {"flops_G": Printed(0, 1), "macs_G": Printed(0, 1)}
-    assert claims.measured(asked, *sides) == "+0.500 GFLOPs, +1.000 G multiply-accumulates"  # type: ignore[arg-type]
+    assert claims.measured(asked, *sides) == ["+0.500 GFLOPs", "+1.000 GMACs"]  # type: ignore[arg-type]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import fake_results as fake
 import numpy as np
@@ -12,18 +10,11 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from mnv4bench.io.files import write_json
-from mnv4bench.ledger.ledger import OUTCOMES
-from mnv4bench.report import text
-from mnv4bench.report.checked import checked, telling
 from mnv4bench.report.figures import forest, pareto, parts, sheet
 from mnv4bench.report.figures.forest import Line, Panel
 from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
-from mnv4bench.report.paper import findings, method
-from mnv4bench.report.paper.numbers import captions
+from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import Results, collect
-from mnv4bench.results.ledger import LedgerSummary, Row, SourceSummary
-from mnv4bench.spec import plan as planning
 from mnv4bench.spec.model import ModelSpec
 
 
@@ -135,8 +126,8 @@ def test_one_network_has_no_front(results: Results) -> None:
     some = replace(results, ablations={"distillation": arms})
     with look():
         (axis,) = pareto.pareto(some).axes
-    assert "Squares" not in captions(some)["pareto"]
-    assert "Squares" in captions(results)["pareto"]
+    assert facts(some)["figures"]["one_network"] is True
+    assert facts(results)["figures"]["one_network"] is False
     (said,) = axis.texts
     assert " ".join(said.get_text().split()).startswith("All arms deploy the same network, so they differ in AP alone:")
 
@@ -157,49 +148,6 @@ def test_the_classes_of_a_narrow_sheet_are_listed_inside_it(results: Results) ->
     assert 0 <= box.y0 < box.y1 <= lowest < tall
 
 
-def test_captions_say_what_was_drawn(results: Results) -> None:
-    said = captions(results)
-    assert "what the source prints of the same part" in said["effects"]
-    assert "scale of its own" not in said["effects"]
-
-
-def differing(source: str, published: float | str, measured: float | str, decimals: int = 1) -> Row:
-    return Row(
-        id=f"{source}/x/{published}",
-        source=source,
-        place="Table 1",
-        claim="a claim",
-        published=published,
-        measured=measured,
-        unit="G",
-        tolerance=0.05,
-        decimals=decimals,
-        verdict="differs",
-        basis="counted here",
-        reason="why",
-    )
-
-
-def test_the_paper_quotes_the_farthest_figure_of_each_source(tmp_path: Path) -> None:
-    rows = (differing("a", 10.0, 11.0), differing("a", 1.0, 1.5), differing("b", "yes", "no"), differing("c", 2.0, 1.9))
-    verdicts = dict(zip(OUTCOMES, (7, 4, 2, 1), strict=True))
-    sources = {
-        key: SourceSummary(name=key.upper(), title="t", reference="r", figures=5, verdicts=verdicts) for key in "abc"
-    }
-    summary = LedgerSummary(figures=14, verdicts=verdicts, sources=sources, differing=rows)
-    assert telling(summary) == [
-        "A, Table 1, a claim: 1.0 G printed, 1.500 G counted here.",
-        "C, Table 1, a claim: 2.0 G printed, 1.900 G counted here.",
-    ]
-    assert checked(tmp_path) is None
-    write_json(tmp_path / "tables/ledger.json", summary)
-    said = checked(tmp_path)
-    assert said is not None
-    assert said["prose"][0].startswith("14 printed figures of 3 sources were held against")
-    assert said["prose"][1].startswith("7 came out the same within their last printed digit, 4 did not; 2 need")
-    assert [row[0]["text"] for row in said["table"]["rows"]] == ["A", "B", "C", "all"]
-
-
 def test_of_many_arms_the_sheet_shows_the_first_baselines_and_peers(results: Results) -> None:
     baseline, arm = results.ablations["psa"]
     peer = replace(arm, arm=replace(arm.arm, model=ModelSpec(peer="yolov8n")))
@@ -208,33 +156,3 @@ def test_of_many_arms_the_sheet_shows_the_first_baselines_and_peers(results: Res
     wanted = [[baseline], [peer], [arm, baseline]]
     assert sheet.shown([*plain, *wanted]) == [*plain[:-3], *wanted]
     assert sheet.shown([[peer]] * (sheet.SHOWN + 1)) == [[peer]] * sheet.SHOWN
-
-
-def test_the_paper_tells_apart_what_starts_from_the_trunk(tmp_path: Path) -> None:
-    plan = fake.make_plan(tmp_path)
-    assert re.match("Every arm started from one trained trunk, with attention and head ", text.protocol(plan))
-    path = tmp_path / "ablations/distillation.yaml"
-    path.write_text(path.read_text() + "start: scratch\n")
-    path = tmp_path / "config/fake.yaml"
-    path.write_text(path.read_text() + "scratch: {train: {epochs: 7}}\n")
-    path = tmp_path / "ablations/nms_free.yaml"
-    path.write_text(path.read_text() + "fresh: [head]\n")
-    mixed = planning.load("fake", root=tmp_path)
-    assert re.match(
-        r"Every arm of distillation was trained from scratch\. Every other arm .*\(in nms_free: head\)",
-        text.protocol(mixed),
-    )
-    fake.write_results(mixed, tmp_path / "results")
-    found = collect(mixed, tmp_path / "results")
-    training = method.training(found)
-    assert training[1].startswith("The arms of distillation were trained for 7 epochs in batches of 16")
-    assert training[2].startswith("The other arms were trained for 4 epochs")
-    assert "But for 1 ablation trained from scratch, all arms share a trained trunk" in findings.abstract(found)[-1]
-    whole = planning.load("fake", "distillation", root=tmp_path)
-    assert text.protocol(whole).startswith("Every arm was trained from scratch")
-    assert any("The shared trunk" in sentence for sentence in method.limits(found))
-    fake.write_results(whole, tmp_path / "alone")
-    alone = method.limits(collect(whole, tmp_path / "alone"))
-    assert not any("trunk" in sentence for sentence in alone)
-    for said in (method.limits(found), alone):
-        assert any(sentence.startswith("Arms that start from random weights had 7 epochs on ") for sentence in said)

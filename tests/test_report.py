@@ -18,14 +18,12 @@ from mnv4bench.io.files import read_json, sha256, write_json
 from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text as texts
-from mnv4bench.report.figures import style
 from mnv4bench.report.figures.figures import DRAWN, write_figures
 from mnv4bench.report.figures.pareto import Point, front, pareto, points
 from mnv4bench.report.figures.sheet import chosen
-from mnv4bench.report.paper import findings, method, paper
-from mnv4bench.report.paper.numbers import numbers
-from mnv4bench.report.paper.paper import write_paper
-from mnv4bench.report.results import Results, collect, distinct
+from mnv4bench.report.paper.facts import facts
+from mnv4bench.report.paper.write import write_paper
+from mnv4bench.report.results import collect, distinct
 from mnv4bench.report.tables import error_types
 from mnv4bench.report.tables.cells import table
 from mnv4bench.report.tables.latex import escape
@@ -133,7 +131,6 @@ def test_one_seed_is_marked_as_image_noise_only(tmp_path: Path) -> None:
     assert re.search(
         r"^- <sup>a</sup> .*image noise only", (tmp_path / "results/tables/ablations.md").read_text(), re.MULTILINE
     )
-    assert any("One seed" in sentence for sentence in numbers(collect(plan, tmp_path / "results"))["limits"])
 
 
 @pytest.mark.parametrize(("trunk", "sentence"), [(True, "marginal effects"), (False, "trained from scratch")])
@@ -223,18 +220,6 @@ def with_difference(results: Path, d: Difference) -> None:
     write_json(results / "compare.json", record.model_copy(update={"differences": tuple(rows)}))
 
 
-def with_speed(results: Path, verdicts: dict[str, str]) -> None:
-    """Give psa/psa these verdicts on time by runtime."""
-    record = latency(results)
-    rows = [
-        row.model_copy(update={"verdict": verdicts.get(row.runtime, "same")})
-        if row.arm == "psa/psa"
-        else row
-        for row in record.rows
-    ]  # fmt: skip
-    write_json(results / "latency/latency.json", record.model_copy(update={"rows": tuple(rows)}))
-
-
 @pytest.mark.parametrize(
     ("d", "word", "values"),
     [
@@ -268,7 +253,7 @@ def with_speed(results: Path, verdicts: dict[str, str]) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_finding_is_worded_by_its_verdict_and_claims_no_other(
+def test_a_reason_is_worded_by_its_verdict_and_claims_no_other(
     healthy: tuple[Plan, Path], d: Difference, word: str, values: tuple[str, ...]
 ) -> None:
     plan, results = healthy
@@ -278,10 +263,8 @@ def test_a_finding_is_worded_by_its_verdict_and_claims_no_other(
     reason = texts.reason(d, found.comparison, accuracy.decimals_of(found))
     assert reason.startswith(f"{word}: ")
     assert [value for value in values if value not in reason] == []
-    text = " ".join(findings.ablation(found, "psa")[0])
-    assert fmt.capital(reason) in text
     claims = {"better", "worse", "tiny", "equivalent", "inconclusive", "untestable"} - {word.split()[0]}
-    assert not re.search(rf"\b({'|'.join(claims)}|significant|wins?|best|improves?)\b", text)
+    assert not re.search(rf"\b({'|'.join(claims)}|significant|wins?|best|improves?)\b", reason)
 
 
 @pytest.mark.parametrize("verdict", ["better", "worse", "tiny", "equivalent", "inconclusive", "untestable"])
@@ -295,7 +278,7 @@ def test_only_better_and_worse_are_bold(healthy: tuple[Plan, Path], verdict: str
     bold = 2 * len(rows) if verdict in ("better", "worse") else 0
     assert (results / "tables/ablations.md").read_text().count("**") == 2 * 2 * bold
     assert (results / "tables/ablations.tex").read_text().count(r"\textbf") == bold
-    found = numbers(collect(plan, results))
+    found = facts(collect(plan, results))["tables"]
     assert sum(cell["strong"] for row in found["verdicts"]["rows"] for cell in row) == bold
     for name in ("latency.md", "errors.md"):
         assert "**" not in (results / "tables" / name).read_text()
@@ -319,42 +302,6 @@ def test_accuracy_table_has_both_parts_of_the_interval_agreement_and_p(healthy: 
 )
 def test_agreement_has_its_direction(agreeing: int, mean: float | None, text: str) -> None:
     assert accuracy.agreement(difference(mean, mean).model_copy(update={"agreeing": agreeing})) == text
-
-
-@pytest.mark.parametrize(
-    ("verdict", "speeds", "sentence"),
-    [
-        ("better", {}, "It pays in this sense: AP is better, and no runtime was shown to be slower."),
-        ("better", {"torch": "slower"}, "It buys AP with time in torch."),
-        ("equivalent", {"torch": "faster"}, "It pays in this sense: AP is equivalent, and time is saved in torch."),
-        ("worse", {"torch": "faster", "openvino": "faster"}, "It buys time in torch and openvino with AP."),
-        ("worse", {"torch": "slower"}, "It was not shown to pay in AP or time: AP is worse, and no runtime was shown"),
-        ("equivalent", {}, "It was not shown to pay in AP or time: AP is equivalent, and no runtime was"),
-        (
-            "better",
-            {"torch": "faster", "openvino": "slower"},
-            "It is better in AP, faster in torch and slower in openv",
-        ),
-        ("better", {"torch": "unstable"}, "Whether it pays is left open by these verdicts."),
-        ("better", {"torch": "suppressed"}, "Whether it pays is left open by these verdicts."),
-        ("tiny", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
-        ("inconclusive", {"torch": "faster"}, "Whether it pays is left open by these verdicts."),
-        ("untestable", {"torch": "faster"}, "Whether it pays is left open: a lead, not a verdict."),
-        # An int8 runtime detects something else than what the AP is of.
-        (
-            "better",
-            {"openvino_int8": "slower"},
-            "It pays in this sense: AP is better, and no runtime was shown to be s",
-        ),
-    ],
-)
-def test_a_part_pays_only_in_the_sense_that_is_said(
-    healthy: tuple[Plan, Path], verdict: str, speeds: dict[str, str], sentence: str
-) -> None:
-    plan, results = healthy
-    with_difference(results, difference(0.01, 0.02, verdict=verdict))
-    with_speed(results, speeds)
-    assert findings.ablation(collect(plan, results), "psa")[0][-1].startswith(sentence)
 
 
 def timed(**fields: Any) -> LatencyRow:
@@ -452,9 +399,9 @@ def test_int8_times_stand_beside_no_float_ap(healthy: tuple[Plan, Path]) -> None
     plan, results = healthy
     found = collect(plan, results)
     assert (found.timed, found.timed_int8) == (fake.RUNTIMES[:3], fake.RUNTIMES[3:])
-    said = numbers(found)
-    assert not [name for name in said["verdicts"]["header"] if "int8" in name]
-    assert "int8" not in json.dumps([said["ablations"], said["table"]["header"]])
+    content = facts(found)
+    assert not [name for name in content["tables"]["verdicts"]["header"] if "int8" in name]
+    assert "int8" not in json.dumps([content["ablations"], content["tables"]["scores"]["header"]])
     assert [axis.get_title(loc="left") for axis in pareto(found).axes[:-1]] == list(fake.RUNTIMES[:3])
 
 
@@ -479,7 +426,7 @@ def test_a_busy_machine_marks_times_wherever_they_stand(healthy: tuple[Plan, Pat
     write_tables(plan, results)
     for name in ("ablations.md", "ablations.tex", "latency.md"):
         assert re.search(r"busy when a session began \(0\.10 cores\b", (results / "tables" / name).read_text())
-    assert texts.not_comparable(collect(plan, results))[0] in method.latency(collect(plan, results))
+    assert texts.not_comparable(collect(plan, results))[0] in facts(collect(plan, results))["latency"]["notes"]
 
 
 def test_errors_are_means_over_seeds_and_paired_differences(wounded: tuple[Plan, Path]) -> None:
@@ -509,7 +456,7 @@ def test_metrics_without_error_types_leave_their_table_out(healthy: tuple[Plan, 
             reading["errors"] = None
         write_json(path, content)
     found = collect(plan, results)
-    assert numbers(found)["errors"]["rows"] == []
+    assert facts(found)["tables"]["errors"]["rows"] == []
     write_tables(plan, results)
     assert (results / "tables/errors.md").read_text().endswith("hold no error types; evaluate them again.\n")
 
@@ -524,34 +471,6 @@ def test_the_workflow_names_every_table_and_figure_that_is_written(healthy: tupl
     figures = re.search(r"^FIGURES = (\[.*\])$", workflow, re.MULTILINE)
     assert figures is not None
     assert json.loads(figures[1]) == list(DRAWN)
-
-
-def test_abstract_counts_each_comparison_under_one_verdict(wounded: tuple[Plan, Path]) -> None:
-    plan, results = wounded
-    with_difference(results, difference(0.006, 0.02, verdict="untestable"))
-    text = " ".join(findings.abstract(collect(plan, results)))
-    assert "untestable for psa/psa" in text
-    assert "There is nothing to judge for distillation/outputs." in text
-    assert "End to end in openvino, no arm was shown to be faster or slower than its baseline." in text
-
-
-def test_abstract_names_runtimes_together_that_agree(healthy: tuple[Plan, Path]) -> None:
-    plan, results = healthy
-    record = latency(results)
-    same = [row.model_copy(update={"verdict": "slower"} if row.verdict == "faster" else {}) for row in record.rows]
-    write_json(results / "latency/latency.json", record.model_copy(update={"rows": tuple(same)}))
-    text = " ".join(findings.abstract(collect(plan, results)))
-    arms = "psa/psa, nms_free/dual_nms_free and nms_free/dual_nms"
-    assert f"End to end in torch and onnxruntime, {arms} are slower. End to end in openvino, no arm" in text
-
-
-def test_noise_is_told_from_the_sessions_of_the_first_thread_count(healthy: tuple[Plan, Path]) -> None:
-    plan, results = healthy
-    found: Results = collect(plan, results)
-    text = " ".join(method.noise(found))
-    largest = max(abs(value) for session in found.latency.sessions for value in session.copies.values())
-    assert f"differ by more than {fmt.share(largest)}." in text
-    assert "1 of 3 sessions was contaminated. Session 2: the canary drifted" in text
 
 
 def test_a_row_of_another_length_is_refused() -> None:
@@ -609,43 +528,16 @@ def test_figures_and_paper_are_the_same_bytes_from_the_same_results(wounded: tup
             for kind in ("png", "pdf")
         ),
         "mnv4bench.pdf",
-        "numbers.json",
+        "facts.json",
     }
     assert [sha256(results / path) for path in made] == [sha256(again / path) for path in made]
 
 
-def test_paper_compiles_without_slices_and_with_one_seed_from_scratch(tmp_path: Path) -> None:
+def test_without_slices_their_table_is_empty(tmp_path: Path) -> None:
     plan = fake.make_plan(tmp_path, seeds=(0,), trunk=False)
-    results = tmp_path / "results"
-    fake.write_results(plan, results, slices=False)
-    write_tables(plan, results)
-    assert (results / "tables/slices.csv").read_text().count("\n") == 1
-    with pytest.raises(Mnv4benchError, match=r"effects\.pdf: is missing; draw the figures first"):
-        write_paper(plan, results, source=SOURCE)
-    for name in paper.FIGURES:
-        style.save(style.figure(1, 1), results / "figures", Path(name).stem)
-    write_paper(plan, results, source=SOURCE)
-    assert (results / "paper/mnv4bench.pdf").read_bytes().startswith(b"%PDF")
-    assert not [path for path in (results / "paper").iterdir() if path.name.startswith(".")]
-
-
-def test_every_number_in_the_paper_comes_from_a_file() -> None:
-    """Digits in main.typ are layout lengths, names of models and protocols, or the protocol's own constants."""
-    text = (SOURCE / "main.typ").read_text()
-    text = re.sub(
-        r"//.*|\d+(\.\d+)?(pt|cm|em|%|fr)|columns: \d|columns == \d|aligned\(\d\)|slice\(\d\)|size: \d", "", text
-    )
-    text = re.sub(r"MobileNetV4|YOLOv10|YOLOv9|AP50|@\w+|\"[^\"]*\"", "", text)
-    assert sorted(set(re.findall(r"\d+(?:\.\d+)?", text))) == ["0", "0.50", "0.95", "1", "100"]
-
-
-def test_numbers_are_json_with_raw_beside_rounded(healthy: tuple[Plan, Path]) -> None:
-    plan, results = healthy
-    found = numbers(collect(plan, results))
-    json.dumps(found, allow_nan=False)
-    row = next(row for row in found["raw"] if (row["ablation"], row["arm"]) == ("psa", "psa"))
-    printed = next(row for row in found["table"]["blocks"][0]["rows"] if row[0]["text"] == "psa")
-    assert printed[2] == {"text": f"{row['AP']:.4f}", "strong": False, "marks": ""}
+    fake.write_results(plan, tmp_path / "results", slices=False)
+    write_tables(plan, tmp_path / "results")
+    assert (tmp_path / "results/tables/slices.csv").read_text().count("\n") == 1
 
 
 @pytest.mark.parametrize(

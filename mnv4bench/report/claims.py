@@ -1,4 +1,4 @@
-"""What the sources print of an ablation's arms, in words, beside what was measured here."""
+"""What the sources print of an ablation's arms, beside what was measured here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mnv4bench.ledger.cited import Printings, alone, changes
 from mnv4bench.report import formatting as fmt
+from mnv4bench.report.rendering import sentences as rendered
 from mnv4bench.report.results import QUANTISED, ArmResult
 from mnv4bench.spec.ablation import AblationSpec, Quantity
 
@@ -14,74 +15,74 @@ CHANGES: dict[Quantity, str] = {
     "top1": " points of ImageNet top-1",
     "params_M": " M parameters",
     "flops_G": " GFLOPs",
-    "macs_G": " G multiply-accumulates",
+    "macs_G": " GMACs",
     "latency_ms": " ms",
 }
-"""Quantity → what follows a difference; AP and top-1 in points of 100, as the papers print them."""
+"""Quantity → unit of a difference; AP and top-1 in points of 100, as the papers print them."""
 
 FIGURES: dict[Quantity, str] = CHANGES | {"AP": " AP", "top1": "\N{NO-BREAK SPACE}% ImageNet top-1"}
-"""Quantity → what follows a figure."""
-
-
-def published(spec: AblationSpec, arms: Sequence[str], here: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what the source prints: one sentence on differences, one on figures without a counterpart, and a note.
-
-    Args:
-        here: arm → its measured difference in words, which follows the published one in brackets.
-    """
-    if spec.published is None:
-        return ()
-    compared = [
-        f"{arm} − {spec.baseline}: {change}" + (f" (here {here[arm]})" if arm in here else "")
-        for arm in arms
-        if (change := changes_in_words(changes(spec, arm)))
-    ]
-    single = [f"{arm}: {figure}" for arm in arms if (figure := figures_in_words(alone(spec, arm, arms)))]
-    place = spec.published.place
-    if compared and single:
-        said = [f"Published ({place}): {'; '.join(compared)}.", f"Figures without a counterpart: {'; '.join(single)}."]
-    else:
-        said = [f"Published ({place}): {'; '.join(compared or single) or 'no number given'}."]
-    return (*said, *([f"Note: {spec.published.note.rstrip('.')}."] if spec.published.note else []))
-
-
-def changes_in_words(found: Printings) -> str:
-    """Return "+1.4 AP points, +0.15 ms"; empty where there is no difference."""
-    return ", ".join(
-        fmt.number(change.value, change.decimals, sign=True) + CHANGES[quantity] for quantity, change in found.items()
-    )
-
-
-def figures_in_words(found: Printings) -> str:
-    """Return "44.3 AP, 2.44 ms"."""
-    return ", ".join(
-        fmt.number(figure.value, figure.decimals) + FIGURES[quantity] for quantity, figure in found.items()
-    )
+"""Quantity → unit of a figure."""
 
 
 def sentences(spec: AblationSpec, arms: Sequence[ArmResult]) -> tuple[str, ...]:
     """Return what the source prints of these arms, and beside each difference what was measured here."""
     baseline = next(arm for arm in arms if arm.is_baseline)
-    printed = {arm.arm.name: changes(spec, arm.arm.name) for arm in arms}
-    here = {arm.arm.name: measured(found, arm, baseline) for arm in arms if (found := printed[arm.arm.name])}
-    said = published(spec, list(printed), here)
-    other = any("top1" in found and "AP" not in found for found in printed.values())
-    return (*said, *(["ImageNet top-1 is not measured here; AP stands in its place."] if other else []))
+    by_name = {arm.arm.name: arm for arm in arms}
+    printed = {name: changes(spec, name) for name in by_name}
+    here = {name: measured(change, by_name[name], baseline) for name, change in printed.items() if change}
+    return published(spec, list(printed), here)
 
 
-def measured(found: Printings, arm: ArmResult, baseline: ArmResult) -> str:
+def published(spec: AblationSpec, arms: Sequence[str], here: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what the source prints: differences, figures without a counterpart, and a note.
+
+    Args:
+        here: arm → its measured differences, which follow the published ones in brackets.
+    """
+    if spec.published is None:
+        return ()
+    compared = {arm: change for arm in arms if (change := changes(spec, arm))}
+    single = {arm: figure for arm in arms if (figure := alone(spec, arm, arms))}
+    lines = rendered(
+        "text/claims.j2",
+        place=spec.published.place,
+        baseline=spec.baseline,
+        compared={arm: changes_in_words(change) for arm, change in compared.items()},
+        single={arm: figures_in_words(figure) for arm, figure in single.items()},
+        here=here,
+        note=(spec.published.note or "").rstrip("."),
+        top1_only=bool(here) and any("top1" in change and "AP" not in change for change in compared.values()),
+    )
+    return tuple(lines)
+
+
+def changes_in_words(printed: Printings) -> str:
+    """Return "+1.4 AP points, +0.15 ms"; empty where there is no difference."""
+    return ", ".join(
+        fmt.number(change.value, change.decimals, sign=True) + CHANGES[quantity] for quantity, change in printed.items()
+    )
+
+
+def figures_in_words(printed: Printings) -> str:
+    """Return "44.3 AP, 2.44 ms"."""
+    return ", ".join(
+        fmt.number(figure.value, figure.decimals) + FIGURES[quantity] for quantity, figure in printed.items()
+    )
+
+
+def measured(printed: Printings, arm: ArmResult, baseline: ArmResult) -> list[str]:
     """Return this preset's change in the quantities that the source compares, in the source's units."""
     parts: list[str] = []
     d = arm.difference
-    if "AP" in found or "top1" in found:
+    if "AP" in printed or "top1" in printed:
         points = d.mean * 100 if d is not None and d.mean is not None else None
-        parts.append(f"{fmt.number(points, 2, sign=True)}{CHANGES['AP']}")
+        parts.append(fmt.number(points, 2, sign=True) + CHANGES["AP"])
     for quantity, change in _cost(arm, baseline).items():
-        if quantity in found:
+        if quantity in printed:
             parts.append(fmt.number(change, 3, sign=True) + CHANGES[quantity])
-    if "latency_ms" in found:
+    if "latency_ms" in printed:
         parts += [f"{fmt.number(change, 2, sign=True)} ms ({runtime})" for runtime, change in _times(arm, baseline)]
-    return ", ".join(parts) or "nothing comparable"
+    return parts
 
 
 def _cost(arm: ArmResult, baseline: ArmResult) -> dict[Quantity, float]:
@@ -97,9 +98,9 @@ def _cost(arm: ArmResult, baseline: ArmResult) -> dict[Quantity, float]:
 
 def _times(arm: ArmResult, baseline: ArmResult) -> list[tuple[str, float]]:
     """Return (runtime, change of the end-to-end time in ms): the paired ratio's, at the baseline's median."""
-    found = []
+    times = []
     for runtime in arm.latency:
         row, base = arm.row(runtime), baseline.row(runtime)
         if not runtime.endswith(QUANTISED) and row is not None and row.ratio is not None and base is not None:
-            found.append((runtime, (row.ratio - 1) * base.p50_ms))
-    return found
+            times.append((runtime, (row.ratio - 1) * base.p50_ms))
+    return times

@@ -13,12 +13,12 @@ from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, write_text
-from mnv4bench.report.beside import beside
-from mnv4bench.report.checked import prose
 from mnv4bench.report.docs import measured
 from mnv4bench.report.docs.catalogue import catalogue
+from mnv4bench.report.findings import outcomes, scope
 from mnv4bench.report.ledger import summary_table
-from mnv4bench.report.paper import findings, outlook
+from mnv4bench.report.ledger_in_short import in_short as ledger_text
+from mnv4bench.report.replication import replicate
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.blocks import verdicts
 from mnv4bench.report.tables.cells import table
@@ -76,7 +76,7 @@ def ledger(content: Mapping[str, Any]) -> str:
 
 
 def in_short(content: Mapping[str, Any]) -> str:
-    return " ".join(prose(LedgerSummary.model_validate(content)))
+    return " ".join(ledger_text(LedgerSummary.model_validate(content)))
 
 
 def outcome(path: Path) -> str:
@@ -86,8 +86,8 @@ def outcome(path: Path) -> str:
         path: its reference.json.
     """
     results = measured.reference(path.parent)
-    kinds = [f"**{title}**\n\n{markdown.bullets(arms)}" for title, arms in outlook.outcomes(results).items()]
-    return "\n\n".join([markdown.escape(findings.abstract(results)[0]), *kinds, markdown.table(verdicts(results))])
+    kinds = [f"**{title}**\n\n{markdown.bullets(arms)}" for title, arms in outcomes(results).items()]
+    return "\n\n".join([markdown.escape(scope(results)), *kinds, markdown.table(verdicts(results))])
 
 
 def elsewhere(path: Path) -> str:
@@ -97,11 +97,13 @@ def elsewhere(path: Path) -> str:
         path: a reference's reference.json.
     """
     folder = path.parent
-    found = beside(measured.reference(folder), folder.parent, here=folder.name)
-    if found is None:
+    shared = replicate(measured.reference(folder), folder.parent, here=folder.name)
+    if shared is None:
         return "There is no other reference yet."
-    apart = f"Where one says something else than {folder.name}:\n\n{markdown.bullets(found.apart)}"
-    return "\n\n".join([markdown.bullets(found.which), markdown.table(found.table), *([apart] if found.apart else [])])
+    parts = [markdown.bullets(shared.references), markdown.table(shared.table)]
+    if shared.disagreements:
+        parts.append(f"Disagreements with {folder.name}:\n\n{markdown.bullets(shared.disagreements)}")
+    return "\n\n".join(parts)
 
 
 def catalogue_in_short(path: Path) -> str:

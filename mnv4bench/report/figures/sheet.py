@@ -45,13 +45,6 @@ class _Column:
     """How the run ended, where it has no detections to show."""
 
 
-RULE = "one image per slice: the one with the slice's median number of objects, the lowest id among equals"
-RULE_WITHOUT_SLICES = (
-    "three images: at one sixth, one half and five sixths of the images that have objects, "
-    "sorted by number of objects and then id"
-)
-
-
 def chosen(data: DataFacts) -> list[tuple[str, dict[str, Any]]]:
     """Return (label, COCO image record) by the rule in the figure's caption; images without objects are skipped."""
     objects: dict[int, int] = defaultdict(int)

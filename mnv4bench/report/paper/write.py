@@ -1,4 +1,4 @@
-"""The paper: main.typ compiled with the numbers, tables and figures of a preset's folder."""
+"""The paper: main.typ compiled with the facts and figures of a preset's folder."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Literal
 import typst
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.io.files import replacing, write_text
-from mnv4bench.report.paper.numbers import write_numbers
+from mnv4bench.io.files import replacing, write_json, write_text
+from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import collect
 from mnv4bench.spec.plan import Plan
 
 SOURCE = Path("paper")
-SOURCES = ("main.typ", "references.bib")
+SOURCES = ("main.typ", "format.typ", "layout.typ", "references.bib")
+FACTS = "facts.json"
 FIGURES = ("effects.pdf", "cost.pdf", "pareto.pdf", "curves.pdf", "slices.pdf", "detections.png")
 
 
 def write_paper(plan: Plan, results: Path, dataset: Path | None = None, source: Path = SOURCE) -> None:
-    """Write paper/numbers.json and paper/mnv4bench.pdf under `results`.
+    """Write paper/facts.json and paper/mnv4bench.pdf under `results`.
 
     The source is copied beside them, so that the folder holds all that the PDF was made from. Fonts are those inside
     the compiler and the date is fixed: equal inputs give equal bytes. Nothing is fetched.
@@ -28,8 +29,8 @@ def write_paper(plan: Plan, results: Path, dataset: Path | None = None, source: 
         Mnv4benchError: a result, a figure or the paper's source is missing, or the source does not compile.
     """
     results = Path(results)
-    write_numbers(collect(plan, results, dataset))
     folder = results / "paper"
+    write_json(folder / FACTS, facts(collect(plan, results, dataset)))
     for name in SOURCES:
         write_text(folder / name, _read(Path(source) / name))
     for name in FIGURES:
@@ -46,7 +47,7 @@ def _read(path: Path) -> str:
         raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); run from the project's folder") from error
 
 
-def render(folder: Path, output: Path, kind: Literal["pdf", "png"]) -> None:
+def render(folder: Path, output: Path, kind: Literal["pdf", "png", "html"]) -> None:
     """Compile <folder>/main.typ; for kind "png", `output` holds "{p}" for the page number.
 
     Raises:

@@ -1,0 +1,92 @@
+"""What the results say of each arm: numbers and verdicts in, sentences of templates/text/ out."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from mnv4bench.report import accuracy, text, timing
+from mnv4bench.report import formatting as fmt
+from mnv4bench.report.rendering import render, sentences
+from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.results.latency import LatencyRow
+from mnv4bench.statistics.payoff import Payoff, payoff
+from mnv4bench.statistics.sample_size import sample_size
+
+MOST_SEEDS = 999
+"""A number of seeds beyond which a size is not worth a figure."""
+
+
+def scope(results: Results) -> str:
+    """Return the sentence on how much was run."""
+    return render(
+        "text/scope.j2",
+        ablations=len(results.ablations),
+        arms=len(results.arms),
+        seeds=len(results.plan.preset.seeds),
+        differences=len(results.comparison.differences),
+        data=results.data.record,
+    )
+
+
+def findings(results: Results, ablation: str) -> list[list[str]]:
+    """Return, for each arm but the baseline, sentences on AP, cost, time, and whether it pays."""
+    arms = [arm for arm in results.ablations[ablation] if not arm.is_baseline]
+    return [sentences("text/findings.j2", **_values(results, arm)) for arm in arms]
+
+
+def outcomes(results: Results) -> dict[str, list[str]]:
+    """Return the title of each kind of outcome → its arms, with what was found; kinds without an arm have no entry."""
+    kinds: dict[str, list[str]] = {}
+    arms = [_values(results, arm) for arm in results.arms if not arm.is_baseline]
+    for kind in get_args(Payoff):
+        texts = [" ".join(sentences("text/outcomes.j2", **values)) for values in arms if values["payoff"] == kind]
+        if texts:
+            kinds[render("text/outcome_title.j2", payoff=kind)] = texts
+    return kinds
+
+
+def _values(results: Results, arm: ArmResult) -> dict[str, Any]:
+    """Return everything that the templates say of one arm."""
+    baseline = next(other for other in results.ablations[arm.arm.ablation] if other.is_baseline)
+    decimals = accuracy.decimals_of(results)
+    d, times = arm.difference, _judged_times(results, arm)
+    costs = (arm.cost, baseline.cost) if arm.cost and baseline.cost else None
+    return {
+        "arm": arm.arm.name,
+        "baseline": baseline.arm.name,
+        "label": arm.arm.label,
+        "d": d,
+        "decimals": decimals,
+        "level": results.comparison.level,
+        "interval": accuracy.interval(d, decimals),
+        "reason": text.reason(d, results.comparison, decimals) if d else "",
+        "ended": [(side.arm.name, _states(side)) for side in (arm, baseline)],
+        "params": costs and costs[0].params / costs[1].params,
+        "flops": costs and costs[0].flops / costs[1].flops,
+        "same_network": bool(times) and all(row.verdict == "identical" for row in times.values()),
+        "times": [_time(runtime, row) for runtime, row in times.items()],
+        "faster": [runtime for runtime, row in times.items() if row.verdict == "faster"],
+        "slower": [runtime for runtime, row in times.items() if row.verdict == "slower"],
+        "payoff": payoff(d, [row.verdict for row in times.values() if row.verdict is not None]),
+        "size": sample_size(d, results.comparison) if d else None,
+        "most": MOST_SEEDS,
+    }
+
+
+def _judged_times(results: Results, arm: ArmResult) -> dict[str, LatencyRow]:
+    """Return runtime → end-to-end time, for the runtimes that timed the arm as it was scored and gave a verdict."""
+    return {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
+
+
+def _states(arm: ArmResult) -> list[str]:
+    return list(dict.fromkeys(fmt.state(seed.state) for seed in arm.seeds))
+
+
+def _time(runtime: str, row: LatencyRow) -> dict[str, str]:
+    unjudged = row.verdict in ("unstable", "suppressed")
+    return {
+        "runtime": runtime,
+        "ratio": "" if row.verdict == "identical" else timing.ratio(row),
+        "verdict": timing.verdict(row),
+        "reason": (row.reason or "").rstrip(".") if unjudged else "",
+    }

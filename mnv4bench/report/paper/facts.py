@@ -1,0 +1,163 @@
+"""paper/facts.json: every value that the paper prints, and the passages that README and docs print as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from mnv4bench.report import accuracy, text
+from mnv4bench.report import formatting as fmt
+from mnv4bench.report.figures import forest, pareto
+from mnv4bench.report.figures.sheet import COLUMNS, THRESHOLD, shown
+from mnv4bench.report.findings import findings, outcomes, scope
+from mnv4bench.report.ledger_in_short import ledger_in_short
+from mnv4bench.report.paper import method
+from mnv4bench.report.replication import replication
+from mnv4bench.report.results import Results, distinct
+from mnv4bench.report.tables import error_types, speed
+from mnv4bench.report.tables.blocks import Block, block, columns, verdicts
+from mnv4bench.report.tables.cells import Table, printable
+from mnv4bench.report.tables.raw import raw_rows
+from mnv4bench.results.comparison import Difference, Verdict
+
+
+def facts(results: Results) -> dict[str, Any]:
+    """Return all that main.typ reads: numbers unrounded but in tables, names, verdicts, lists, passages of text."""
+    plan = results.plan
+    blocks = [block(results, name) for name in results.ablations]
+    return {
+        "title": plan.title,
+        "config": plan.config,
+        "seeds": plan.preset.seeds,
+        "comparison": results.comparison.model_dump(include={"level", "bootstrap", "images"}),
+        "ledger": ledger_in_short(results.folder),
+        "scope": scope(results),
+        "verdicts": _verdicts(results.comparison.differences),
+        "times": _times(results),
+        "outcomes": _pairs(outcomes(results)),
+        "model": {name: fmt.setting(value) for name, value in plan.preset.model},
+        "ablations": [_ablation(results, b) for b in blocks],
+        "protocol": text.protocol(plan),
+        "accuracy_words": _pairs(text.accuracy_legend(results)),
+        "speed_words": _pairs(text.time_legend()),
+        **method.method(results),
+        "replication": replication(results),
+        "figures": _figures(results),
+        "tables": {
+            "verdicts": printable(verdicts(results)),
+            "scores": _scores(results, blocks),
+            "seeds": _seeds(results),
+            "slices": _slices(results),
+            "errors": _errors(results),
+            "quantised": printable(speed.quantised(results)),
+        },
+        "raw": raw_rows(results),
+    }
+
+
+def _verdicts(differences: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Return the arms under each verdict on AP; None stands for those without a difference."""
+    arms = {
+        word: [f"{d.ablation}/{d.arm}" for d in differences if d.verdict == word] for word in (*get_args(Verdict), None)
+    }
+    return [{"verdict": word, "arms": labels} for word, labels in arms.items() if labels]
+
+
+def _times(results: Results) -> list[dict[str, Any]]:
+    """Return the arms shown to be faster or slower, once for all runtimes in which they are the same."""
+    runtimes: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    for runtime in results.timed:
+        rows = {arm.arm.label: arm.row(runtime) for arm in results.arms if not arm.is_baseline}
+        shown = tuple(
+            tuple(label for label, row in rows.items() if row is not None and row.verdict == word)
+            for word in ("faster", "slower")
+        )
+        runtimes.setdefault(shown, []).append(runtime)
+    return [{"runtimes": names, "faster": faster, "slower": slower} for (faster, slower), names in runtimes.items()]
+
+
+def _ablation(results: Results, b: Block) -> dict[str, Any]:
+    spec = results.plan.ablations[b.name]
+    arms = results.ablations[b.name]
+    return {
+        "name": b.name,
+        "title": spec.title,
+        "question": spec.question,
+        "arms": [
+            {
+                "name": arm.arm.name,
+                "baseline": arm.is_baseline,
+                "changes": fmt.settings(spec.common | spec.arms[arm.arm.name]),
+            }
+            for arm in arms
+        ],
+        "findings": findings(results, b.name),
+        "claims": list(b.claims),
+    }
+
+
+def _pairs(ordered: Mapping[str, Any]) -> list[list[Any]]:
+    """Return items in their order, which an object in JSON would lose."""
+    return [list(item) for item in ordered.items()]
+
+
+def _figures(results: Results) -> dict[str, Any]:
+    """Return what the captions depend on."""
+    panels = forest.panels(results)
+    groups = distinct(results.arms)
+    return {
+        "published": any(line.published for panel in panels for line in panel.lines),
+        "own_scales": len(forest.columns(panels)) > 1,
+        "one_network": pareto.one_network([pareto.points(results, runtime) for runtime in results.timed]),
+        "same_arms": pareto.same_arms(results),
+        "sizes": results.sizes is not None,
+        "threshold": THRESHOLD,
+        "arms_left_out": len(shown(groups)) < len(groups),
+        "sheet_is_tall": len(shown(groups)) >= COLUMNS,
+    }
+
+
+def _scores(results: Results, blocks: Sequence[Block]) -> dict[str, Any]:
+    """Return every arm's scores, noise, cost and times; the differences stand in the table of verdicts."""
+    made = [
+        printable(_columns(results, b)) | {"title": b.title, "notes": [list(note) for note in b.notes]} for b in blocks
+    ]
+    return {"header": made[0]["header"], "align": made[0]["align"], "blocks": made, "foot": list(columns(results))}
+
+
+def _columns(results: Results, b: Block) -> Table:
+    scores = b.scores.pick("AP50", "APs", "APm", "APl")
+    noise = b.accuracy.pick("± seed", "± image", "agree", "p (Holm)", "MDE")
+    cost = b.cost.pick("params (M)", "FLOPs (G)", *(f"{runtime} (ms)" for runtime in results.timed))
+    return b.accuracy.pick("arm", "read", "AP").beside(scores).beside(noise).beside(cost)
+
+
+def _seeds(results: Results) -> list[dict[str, Any]]:
+    """Return each arm's AP of every seed, or how its training ended."""
+    decimals = accuracy.decimals_of(results)
+    return [
+        {"ablation": arm.arm.ablation, "arm": arm.arm.name, "cells": accuracy.per_seed(arm, decimals)}
+        for arm in results.arms
+    ]
+
+
+def _slices(results: Results) -> dict[str, Any]:
+    """Return AP of baselines and differences of the others, per slice; no slices where the data has none."""
+    slices = results.data.slices
+    rows = []
+    for arm in results.arms if slices else ():
+        d = arm.difference
+        values = (
+            [fmt.number(arm.mean("AP", name), 3) for name in slices]
+            if d is None
+            else [fmt.number(d.slices[name].mean if name in d.slices else None, 3, sign=True) for name in slices]
+        )
+        rows.append({"ablation": arm.arm.ablation, "arm": arm.arm.name, "baseline": arm.is_baseline, "cells": values})
+    return {"slices": _pairs(slices), "rows": rows}
+
+
+def _errors(results: Results) -> dict[str, Any]:
+    """Return no rows where the metrics hold no error types."""
+    table = printable(error_types.changes(results))
+    rows = table["rows"] if error_types.recorded(results) else []
+    return {**table, "rows": rows, "legend": error_types.legend(results)}

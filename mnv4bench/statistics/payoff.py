@@ -1,0 +1,40 @@
+"""Whether a part pays: the verdict on AP and those on time read together, never weighed against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+from mnv4bench.results.comparison import Difference
+from mnv4bench.results.latency import LatencyVerdict
+
+Payoff = Literal["pays", "trades", "not shown", "lead", "open"]
+
+
+def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict]) -> Payoff | None:
+    """Return the word that both kinds of verdict support, the first that fits; None where either kind is missing.
+
+    - `lead`: the interval excludes zero, but several seeds are too few for the test;
+    - `open`: AP is neither better, worse nor equivalent, or a runtime gave no verdict;
+    - `trades`: better on one side and worse on the other, or faster in one runtime and slower in another;
+    - `pays`: AP better and no runtime slower, or AP equivalent and a runtime faster;
+    - `not shown`: the rest.
+
+    Args:
+        difference: to the ablation's baseline.
+        speeds: the verdict of each runtime that timed the arm as it was scored.
+    """
+    if difference is None or difference.verdict is None or not speeds:
+        return None
+    if difference.verdict == "untestable" and len(difference.seeds) > 1:
+        return "lead"
+    if difference.verdict not in ("better", "worse", "equivalent") or {"unstable", "suppressed"} & set(speeds):
+        return "open"
+    faster, slower = "faster" in speeds, "slower" in speeds
+    if faster and slower:
+        return "trades"
+    if difference.verdict == "better":
+        return "trades" if slower else "pays"
+    if not faster:
+        return "not shown"
+    return "pays" if difference.verdict == "equivalent" else "trades"

@@ -1,0 +1,35 @@
+"""How many seeds and images a verdict would take, from the noise that was measured."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from scipy.stats import norm
+
+from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.statistics.small_samples import seeds_needed
+
+DECIDED = ("better", "worse", "equivalent")
+
+
+class SampleSize(NamedTuple):
+    seeds: int
+    images: int
+
+
+def sample_size(d: Difference, comparison: Comparison) -> SampleSize | None:
+    """Return what would decide a comparison that its verdict leaves undecided; None where it is decided.
+
+    A lead (`untestable`) takes the seeds whose smallest p can pass the test, at the images at hand. Any other takes a
+    standard error of smallest_effect / (z₁₋α/₂ + z_power) by the normal approximation, half of its square left to the
+    seeds and half to the images, since neither alone can bring the sum below the other's share.
+    """
+    if d.verdict in DECIDED or d.seed_sd is None or d.image_se is None:
+        return None
+    if d.verdict == "untestable":
+        return SampleSize(seeds_needed(comparison.family, comparison.alpha), comparison.images)
+    quantiles = norm.ppf((1 + comparison.level) / 2) + norm.ppf(comparison.power)
+    half = (d.smallest_effect / quantiles) ** 2 / 2
+    seeds = max(2, math.ceil(d.seed_sd**2 / half))
+    return SampleSize(seeds, math.ceil(comparison.images * max(1.0, d.image_se**2 / half)))

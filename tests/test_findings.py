@@ -1,0 +1,149 @@
+"""What is said of each arm: its numbers and verdicts, and nothing beyond them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import fake_results as fake
+import pytest
+
+from mnv4bench.io.files import write_json
+from mnv4bench.report import accuracy, text
+from mnv4bench.report import formatting as fmt
+from mnv4bench.report.docs import generated
+from mnv4bench.report.findings import findings, outcomes, scope
+from mnv4bench.report.results import ArmResult, Results, collect
+from mnv4bench.results.comparison import Difference, Verdict
+from mnv4bench.results.latency import LatencyVerdict
+from mnv4bench.results.reference import RECORD, Reference
+
+VERDICTS: tuple[Verdict, ...] = ("better", "worse", "tiny", "equivalent", "inconclusive", "untestable")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose reference "scenes" is made up."""
+    root = tmp_path_factory.mktemp("findings")
+    plan = fake.make_plan(root)
+    folder = root / "results/reference/scenes"
+    fake.write_results(plan, folder)
+    record = Reference(
+        preset="fake", only=None, seeds=None, title="x", trunk=True, files={}, matches=dict.fromkeys(plan.runs, "")
+    )
+    write_json(folder / RECORD, record)
+    return root
+
+
+@pytest.fixture(scope="module")
+def results(root: Path) -> Results:
+    return collect(fake.make_plan(root), root / "results/reference/scenes")
+
+
+def with_psa(results: Results, speeds: dict[str, LatencyVerdict] | None = None, **fields: object) -> Results:
+    """Return results whose psa/psa has another difference and, where given, other verdicts on time by runtime."""
+
+    def changed(arm: ArmResult) -> ArmResult:
+        if arm.arm.label != "psa/psa":
+            return arm
+        latency = {
+            runtime: {
+                stage: row if speeds is None else row.model_copy(update={"verdict": speeds.get(runtime, "same")})
+                for stage, row in stages.items()
+            }
+            for runtime, stages in arm.latency.items()
+        }
+        d = arm.difference
+        assert d is not None
+        return replace(arm, difference=d.model_copy(update=fields), latency=latency)
+
+    ablations = {name: tuple(changed(arm) for arm in arms) for name, arms in results.ablations.items()}
+    return replace(results, ablations=ablations)
+
+
+def psa(results: Results) -> Difference:
+    d = results.ablations["psa"][1].difference
+    assert d is not None
+    return d
+
+
+def test_the_scope_counts_what_was_run(results: Results) -> None:
+    counts = re.findall(r"\d+", scope(results).replace(results.data.record.name, ""))
+    assert list(map(int, counts)) == [3, 7, 3, results.data.record.train.count, results.data.record.val.count, 4]
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_finding_has_its_verdict_and_claims_no_other(results: Results, verdict: Verdict) -> None:
+    d = psa(results).model_copy(update={"verdict": verdict, "mean": 0.01, "low": 0.004, "high": 0.016})
+    (lines,) = findings(with_psa(results, **d.model_dump()), "psa")
+    passage = " ".join(lines)
+    decimals = accuracy.decimals_of(results)
+    for value in (d.mean, d.low, d.high):
+        assert fmt.number(value, decimals, sign=True) in passage
+    assert fmt.capital(text.reason(d, results.comparison, decimals)) in passage
+    others = set(VERDICTS) - {verdict}
+    assert not re.search(rf"\b({'|'.join(others)}|significant|wins?|best|improves?)\b", passage)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "speeds", "words"),
+    [
+        ("better", {}, {"pays", "better", "slower"}),
+        ("better", {"torch": "slower"}, {"gains", "torch"}),
+        ("better", {"torch": "faster", "openvino": "slower"}, {"faster", "slower", "torch", "openvino"}),
+        ("equivalent", {"torch": "faster"}, {"pays", "equivalent", "torch"}),
+        ("equivalent", {}, {"not", "equivalent"}),
+        ("worse", {"torch": "faster", "openvino": "faster"}, {"saves", "torch", "openvino"}),
+        ("worse", {"torch": "slower"}, {"not", "worse"}),
+        ("better", {"torch": "unstable"}, {"open"}),
+        ("untestable", {"torch": "faster"}, {"open", "lead"}),
+        # An int8 runtime detects something else than what the AP is of.
+        ("better", {"openvino_int8": "slower"}, {"pays"}),
+    ],
+)
+def test_the_last_sentence_says_whether_it_pays_and_names_the_runtimes(
+    results: Results, verdict: Verdict, speeds: dict[str, LatencyVerdict], words: set[str]
+) -> None:
+    last = findings(with_psa(results, speeds, verdict=verdict), "psa")[0][-1]
+    said = set(re.findall(r"\w+", last))
+    assert words <= said
+    assert said & set(fake.RUNTIMES) == words & set(fake.RUNTIMES)
+    assert ("pays" in said) == ("pays" in words) or "open" in words
+
+
+def test_an_arm_without_a_common_seed_has_states_and_no_number(results: Results) -> None:
+    empty = {"mean": None, "low": None, "high": None, "verdict": None, "seeds": {}}
+    lines = findings(with_psa(results, **empty), "psa")[0]
+    assert "done" in lines[0]
+    assert not re.search(r"ΔAP|interval", " ".join(lines))
+
+
+def test_every_comparison_has_one_outcome(results: Results) -> None:
+    labels = [text.split(":")[0] for arms in outcomes(results).values() for text in arms]
+    assert sorted(labels) == sorted(arm.arm.label for arm in results.arms if not arm.is_baseline)
+
+
+@pytest.mark.parametrize(
+    ("fields", "numbers"),
+    [
+        ({"verdict": "inconclusive", "seed_sd": 0.01, "image_se": 0.005}, ["0.005", "63", "157"]),
+        ({"verdict": "inconclusive", "seed_sd": 0.1, "image_se": 0.005}, ["0.005", "999"]),
+        ({"verdict": "untestable", "seed_sd": 0.01, "image_se": 0.005}, ["8"]),
+    ],
+)
+def test_an_undecided_outcome_says_what_a_verdict_would_take(
+    results: Results, fields: dict[str, object], numbers: list[str]
+) -> None:
+    some = replace(results, comparison=results.comparison.model_copy(update={"family": 6}))
+    texts = [text for arms in outcomes(with_psa(some, **fields)).values() for text in arms]
+    (line,) = [text for text in texts if text.startswith("psa/psa: ")]
+    assert re.findall(r"\d[\d.]*\b", line.split("]. ")[1]) == numbers
+
+
+def test_the_passage_of_a_reference_names_every_comparison(root: Path, results: Results) -> None:
+    passage = generated.outcome(root / "results/reference/scenes" / RECORD)
+    for arm in results.arms:
+        if not arm.is_baseline:
+            assert arm.arm.name.replace("_", "\\_") in passage
+    assert "| ablation | comparison |" in passage

@@ -1,0 +1,117 @@
+"""Whether a part pays, by its verdicts: every word, and what is compared with it elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from mnv4bench.results.comparison import Comparison, Difference, Verdict
+from mnv4bench.results.latency import LatencyVerdict
+from mnv4bench.statistics.payoff import Payoff, payoff
+from mnv4bench.statistics.replication import Disagreement, disagreement, shared_verdict
+from mnv4bench.statistics.sample_size import SampleSize, sample_size
+
+
+def difference(verdict: Verdict | None = None, seeds: int = 8, **fields: float | None) -> Difference:
+    known = {"mean": 0.01, "low": 0.0, "high": 0.02, "seed_sd": 0.01, "image_se": 0.005, **fields}
+    deltas = dict.fromkeys(range(seeds), 0.01)
+    names = {"ablation": "psa", "arm": "psa", "baseline": "none"}
+    return Difference(**names, seeds=deltas, smallest_effect=0.005, verdict=verdict, **known)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "speeds", "word"),
+    [
+        ("better", ["same"], "pays"),
+        ("better", ["identical"], "pays"),
+        ("better", ["unresolved", "faster"], "pays"),
+        ("better", ["slower", "same"], "trades"),
+        ("better", ["slower", "faster"], "trades"),
+        ("better", ["unstable"], "open"),
+        ("better", ["slower", "suppressed"], "open"),
+        ("equivalent", ["faster", "same"], "pays"),
+        ("equivalent", ["faster", "slower"], "trades"),
+        ("equivalent", ["same"], "not shown"),
+        ("equivalent", ["slower"], "not shown"),
+        ("worse", ["faster"], "trades"),
+        ("worse", ["same"], "not shown"),
+        ("worse", ["slower"], "not shown"),
+        ("tiny", ["faster"], "open"),
+        ("inconclusive", ["faster"], "open"),
+        ("untestable", ["faster"], "lead"),
+        ("untestable", ["unstable"], "lead"),
+        (None, ["faster"], None),
+        ("better", [], None),
+    ],
+)
+def test_a_part_pays_by_its_verdicts_alone(
+    verdict: Verdict | None, speeds: list[LatencyVerdict], word: Payoff | None
+) -> None:
+    assert payoff(difference(verdict), speeds) == word
+
+
+def test_one_seed_is_no_lead_and_no_difference_is_nothing() -> None:
+    assert payoff(difference("untestable", seeds=1), ["faster"]) == "open"
+    assert payoff(None, ["faster"]) is None
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "holds"),
+    [
+        ("better", "better", "better"),
+        ("better", "untestable", "untestable"),
+        ("inconclusive", "worse", "inconclusive"),
+        ("untestable", "inconclusive", "inconclusive"),
+        ("tiny", "better", "tiny"),
+        ("worse", "tiny", "tiny"),
+        ("tiny", "equivalent", "equivalent"),
+        ("better", "worse", None),
+        ("equivalent", "better", None),
+        (None, "better", None),
+    ],
+)
+def test_the_weaker_of_two_verdicts_or_none_where_they_contradict(
+    here: Verdict | None, there: Verdict, holds: Verdict | None
+) -> None:
+    assert shared_verdict(difference(here), difference(there)) == holds
+
+
+def test_verdicts_that_name_a_sign_contradict_where_the_means_have_another() -> None:
+    mirrored = difference("tiny", mean=-0.01, low=-0.02, high=-0.001)
+    assert shared_verdict(difference("better"), mirrored) is None
+    assert shared_verdict(difference("inconclusive"), mirrored) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("there", "how"),
+    [
+        ({"mean": 0.01}, None),
+        ({"mean": -0.01, "low": -0.02, "high": 0.0}, "sign"),
+        ({"mean": 0.03, "low": 0.02, "high": 0.04}, None),
+        ({"mean": 0.03, "low": 0.021, "high": 0.04}, "size"),
+        ({"mean": 0.03, "low": None, "high": None}, None),
+        ({"mean": None, "low": None, "high": None}, None),
+    ],
+)
+def test_two_differences_disagree_in_sign_or_size(there: dict[str, float | None], how: Disagreement | None) -> None:
+    assert disagreement(difference(), difference(**there)) == how  # type: ignore[arg-type]
+    assert disagreement(difference(**there), difference()) == how  # type: ignore[arg-type]
+
+
+COMPARISON = Comparison(
+    level=0.95, alpha=0.05, family=6, power=0.8, bootstrap=10, bootstrap_seed=0, images=10, differences=()
+)
+
+
+def test_what_it_would_take_by_hand() -> None:
+    """The standard error has to be 0.005 / 2.8016; half of its square for 0.01² / n, half for 0.005² · 10 / images."""
+    assert sample_size(difference("inconclusive"), COMPARISON) == SampleSize(seeds=63, images=157)
+    quiet = difference("inconclusive", seed_sd=0.0001, image_se=0.0001)
+    assert sample_size(quiet, COMPARISON) == SampleSize(seeds=2, images=10)
+    for verdict in ("better", "worse", "equivalent"):
+        assert sample_size(difference(verdict), COMPARISON) is None  # type: ignore[arg-type]
+    assert sample_size(difference("untestable", seeds=1, seed_sd=None), COMPARISON) is None
+
+
+def test_a_lead_takes_the_seeds_that_can_pass_the_test() -> None:
+    """Of n seeds the smallest two-sided p is 2 / 2^n; six comparisons at 0.05 need it to be at most 0.05 / 6."""
+    assert sample_size(difference("untestable"), COMPARISON) == SampleSize(seeds=8, images=10)
