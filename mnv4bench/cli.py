@@ -102,7 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument(
         "--rebuilt",
         action="store_true",
-        help="keep NAME's records, and take the tables, figures and paper that --config reference=NAME made of them",
+        help="keep NAME's records, and take over what --config reference=NAME computed and rendered from them",
+    )
+    publish.add_argument(
+        "--rendered", action="store_true", help="keep Markdown, LaTeX, figures and paper beside the records"
     )
     publish.set_defaults(command=_publish)
 
@@ -230,35 +233,39 @@ def _docs(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from mnv4bench.reference.sides import Side, reference_side
-    from mnv4bench.reference.verify import closest, counts, verify
-    from mnv4bench.report.verified import TABLE, differing, sentences, write_verified
+    from mnv4bench.reference.cells import counts
+    from mnv4bench.reference.result_set import ResultSet, reference_set
+    from mnv4bench.reference.verify import closest, verify
+    from mnv4bench.report.verified import TABLE, differing, outcome, write_verified
     from mnv4bench.results.reference import read
 
-    here = Side(options.results)
+    here = ResultSet(options.results)
     if options.reference:
         read(options.reference)  # a name that does not exist gets its own error
-    reference = reference_side(FOLDER / options.reference) if options.reference else closest(here)
+    reference = reference_set(FOLDER / options.reference) if options.reference else closest(here)
     cells = verify(here, reference)
     write_verified(cells, options.results, reference)
-    print("\n".join([*sentences(cells, options.results, reference), *differing(options.results)]))
+    print("\n".join([*outcome(cells, options.results, reference), *differing(options.results)]))
     print(f"every cell, with its tolerance: {options.results / TABLE.with_suffix('.md')}")
-    found = counts(cells)
-    if found["differ"] or not found["agree"]:
+    number = counts(cells)
+    if number["differ"] or not number["agree"]:
         sys.exit(1)
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from mnv4bench.reference.publish import publish, refresh, replaceable
+    from mnv4bench.reference.publish import publish, replaceable, take_over
+    from mnv4bench.reference.rebuild import changed
 
     target = replaceable(options.name, FOLDER)
     if options.rebuilt:
-        record = refresh(plan_of(options.name), target, REBUILT / options.name)
+        for change in changed(target, REBUILT / options.name):
+            print(change)
+        record = take_over(plan_of(options.name), target, REBUILT / options.name)
     else:
         plan, results = _load(options)
-        record = publish(plan, results, options.name)
-    size = sum((target / file).stat().st_size for file in record.files)
-    print(f"{target}: {len(record.files)} files, {size / 1e6:.1f} MB")
+        record = publish(plan, results, options.name, rendered=options.rendered)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    print(f"{target}: {len(record.files)} records, {size / 1e6:.1f} MB in all")
 
 
 def _step(options: argparse.Namespace) -> None:

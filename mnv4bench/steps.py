@@ -13,6 +13,9 @@ from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.metrics import Metrics
 from mnv4bench.spec.plan import Plan
 
+SHOWN = 20
+"""Changed values that an error lists."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -137,12 +140,12 @@ def restore(context: Context) -> None:
 
 def verify(context: Context) -> None:
     """Write tables/verify.{md,csv}; what differs makes `complete` fail."""
-    from mnv4bench.reference.sides import Side
+    from mnv4bench.reference.result_set import ResultSet
     from mnv4bench.reference.verify import closest, verify
     from mnv4bench.report.verified import write_verified
     from mnv4bench.results.reference import names
 
-    here = Side(context.results)
+    here = ResultSet(context.results)
     reference = closest(here) if names() else None
     cells = verify(here, reference) if reference else []
     write_verified(cells, context.results, reference)
@@ -155,7 +158,7 @@ def complete(context: Context) -> None:
         Mnv4benchError: a run did not end well, or the results are not those of the reference; the tables are there and
             show it in its cell.
     """
-    problems = [*_ended_badly(context), *(_unlike(context) if context.reference else _differ(context))]
+    problems = [*_ended_badly(context), *(_changed(context) if context.reference else _differ(context))]
     if problems:
         raise Mnv4benchError("tables, figures and paper are made, but:\n" + "\n".join(problems))
     write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
@@ -176,12 +179,20 @@ def _ended_badly(context: Context) -> list[str]:
     ]
 
 
-def _unlike(context: Context) -> list[str]:
-    from mnv4bench.reference.rebuild import unlike
+def _changed(context: Context) -> list[str]:
+    from mnv4bench.reference.rebuild import changed
     from mnv4bench.results.reference import FOLDER
 
-    wrong = unlike(FOLDER / str(context.reference), context.results)
-    return [f"these were rebuilt with other bytes than {FOLDER / str(context.reference)} has:", *wrong] if wrong else []
+    folder = FOLDER / str(context.reference)
+    changes = changed(folder, context.results)
+    if not changes:
+        return []
+    return [
+        f"{len(changes)} values of {folder} came out otherwise:",
+        *map(str, changes[:SHOWN]),
+        *([f"and {len(changes) - SHOWN} more"] if len(changes) > SHOWN else []),
+        f"If the change is meant: mnv4bench publish --rebuilt {context.reference}",
+    ]
 
 
 def _differ(context: Context) -> list[str]:

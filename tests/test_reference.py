@@ -13,8 +13,9 @@ from mnv4bench.cli import main
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.plans import chosen, plan_of
-from mnv4bench.reference.publish import publish, refresh
-from mnv4bench.reference.rebuild import check, unlike
+from mnv4bench.reference.publish import publish, take_over
+from mnv4bench.reference.rebuild import changed, check
+from mnv4bench.reference.values import changes
 from mnv4bench.report.docs.measured import apart_from_zero, measured, references
 from mnv4bench.report.tables.tables import write_tables
 from mnv4bench.results import matches
@@ -22,6 +23,8 @@ from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.matches import MatchRecords
 from mnv4bench.results.reference import FOLDER, REBUILT, names, read
 from mnv4bench.spec.plan import Plan
+
+TABLES = ("ablations", "slices", "latency", "errors")
 
 
 def records(score: float) -> MatchRecords:
@@ -75,7 +78,8 @@ def test_a_reference_holds_the_records_and_nothing_large(project: tuple[Plan, Pa
     plan, folder = project
     record = read("tiny")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert there == {*record.files, "reference.json"}
+    computed = {"compare.json", "cost.json", *(f"tables/{name}.csv" for name in TABLES)}
+    assert there == {*record.files, "reference.json"} | computed
     large = ("weights", "detections.json", "verify")
     assert not [file for file in there if any(name in file for name in large) or file.endswith("blocks.csv")]
     assert set(record.matches) == set(plan.runs)
@@ -200,21 +204,113 @@ def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
-def test_rebuilt_tables_are_told_from_others_and_can_be_taken_over(project: tuple[Plan, Path]) -> None:
+@pytest.fixture
+def rebuilt(project: tuple[Plan, Path]) -> Path:
+    """The reference's folder copied to where it is rebuilt."""
+    shutil.copytree(project[1], REBUILT / "tiny")
+    return REBUILT / "tiny"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    write_text(path, text.replace(old, new, 1))
+
+
+def test_a_number_or_a_verdict_that_comes_out_otherwise_is_named_with_both_values(
+    project: tuple[Plan, Path], rebuilt: Path
+) -> None:
     _, folder = project
-    rebuilt = REBUILT / "tiny"
-    shutil.copytree(folder, rebuilt)
-    assert unlike(folder, rebuilt) == []
+    assert changed(folder, rebuilt) == []
+    row = read_json(folder / "compare.json")["differences"][0]
+    edit(rebuilt / "compare.json", f'"mean": {row["mean"]!r}', f'"mean": {row["mean"] * (1 + 1e-11)!r}')
+    edit(rebuilt / "tables/ablations.csv", f",{row['verdict']},", ",worse,")
+    edit(rebuilt / "cost.json", '"flops": ', '"flops": 1')
+    edit(rebuilt / "latency/latency.json", '"verdict": "', '"verdict": "x')
+    by_file = {change.file: change for change in changed(folder, rebuilt)}
+    assert set(by_file) == {"compare.json", "tables/ablations.csv", "cost.json", "latency/latency.json"}
+    mean = by_file["compare.json"]
+    assert (mean.published, mean.recomputed) == (row["mean"], row["mean"] * (1 + 1e-11))
+    assert mean.relative == pytest.approx(1e-11, rel=1e-3)
+    assert "row 1 (psa, psa, none), mean" in str(mean) or "mean" in mean.place
+    said = str(by_file["tables/ablations.csv"])
+    assert all(part in said for part in ("tables/ablations.csv", "psa, psa", "verdict", row["verdict"], "worse"))
+
+
+def test_words_pixels_and_last_bits_are_not_compared(project: tuple[Plan, Path], rebuilt: Path) -> None:
+    _, folder = project
+    row = read_json(folder / "compare.json")["differences"][0]
+    edit(rebuilt / "compare.json", f'"mean": {row["mean"]!r}', f'"mean": {row["mean"] * (1 + 1e-13)!r}')
+    edit(rebuilt / "latency/latency.json", "close other programs", "stop what else runs")
     write_text(rebuilt / "tables/ablations.md", "other words")
-    (rebuilt / "figures/effects.png").unlink()
-    assert unlike(folder, rebuilt) == ["figures/effects.png", "tables/ablations.md"]
-    before = sha256(folder / "runs" / next(iter(read("tiny").matches)) / "metrics.json")
-    write_text(rebuilt / "figures/effects.png", "drawn")
-    record = refresh(plan_of("tiny"), folder, rebuilt)
-    assert (folder / "tables/ablations.md").read_text() == "other words"
-    assert unlike(folder, rebuilt) == []
-    assert before in record.files.values()
-    check(record, folder)
+    write_text(rebuilt / "figures/effects.png", "other pixels")
+    assert changed(folder, rebuilt) == []
+
+
+@pytest.mark.parametrize(
+    ("published", "recomputed", "same"),
+    [
+        ("0:0.25 1:0.5", "0:0.25000000000000006 1:0.5", True),
+        ("0:0.25 1:0.5", "0:0.2500001 1:0.5", False),
+        ("0:0.25 1:0.5", "0:0.25", False),
+        ("1", "2", False),
+        ("1000000000000000", "1000000000000001", False),
+        ("", "0.0", False),
+        ("2e-17", "0.0", True),
+        ("unstable", "same", False),
+    ],
+)
+def test_a_field_of_csv_is_compared_number_by_number(
+    published: str, recomputed: str, same: bool, tmp_path: Path
+) -> None:
+    for name, value in (("a", published), ("b", recomputed)):
+        write_text(tmp_path / name / "x.csv", f"arm,value\npsa,{value}\n")
+    assert (changes(tmp_path / "a", tmp_path / "b", "x.csv") == []) == same
+
+
+def test_a_lost_row_or_column_is_a_change_and_a_new_column_is_none(tmp_path: Path) -> None:
+    for name, text in (("old", "a,b\n1,2\n3,4\n"), ("wider", "a,b,c\n1,2,9\n3,4,9\n"), ("narrow", "a\n1\n")):
+        write_text(tmp_path / name / "x.csv", text)
+    assert changes(tmp_path / "old", tmp_path / "wider", "x.csv") == []
+    places = [change.place for change in changes(tmp_path / "old", tmp_path / "narrow", "x.csv")]
+    assert places == ["rows", "row 1, b"]
+
+
+def test_a_damaged_computed_file_is_named(project: tuple[Plan, Path], rebuilt: Path) -> None:
+    (rebuilt / "compare.json").write_bytes(b'{"differences": [')
+    with pytest.raises(Mnv4benchError, match=r"rebuilt/tiny/compare\.json: cannot be read"):
+        changed(project[1], rebuilt)
+    (rebuilt / "compare.json").unlink()
+    with pytest.raises(Mnv4benchError, match=r"rebuilt/tiny/compare\.json: cannot be read"):
+        changed(project[1], rebuilt)
+
+
+def test_digests_cover_records_only(project: tuple[Plan, Path]) -> None:
+    files = set(read("tiny").files)
+    assert {"latency/latency.json", "latency/blocks.csv.xz", "figures/detections.png"} <= files
+    assert not {"compare.json", "cost.json"} & files
+    assert not [file for file in files if file.startswith(("tables/", "paper/", "figures/effects"))]
+
+
+@pytest.mark.parametrize("rendered", [True, False])
+def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
+    rendered: bool, project: tuple[Plan, Path], made: tuple[Plan, Path], rebuilt: Path
+) -> None:
+    _, folder = project
+    publish(*made, "tiny", rendered=rendered)
+    before = read("tiny").files
+    for file in ("tables/ablations.md", "figures/effects.png", "paper/mnv4bench.pdf"):
+        assert (folder / file).exists() == rendered
+        write_text(rebuilt / file, "made anew")
+    shutil.rmtree(rebuilt / "runs")
+    edit(rebuilt / "tables/ablations.csv", "inconclusive", "equivalent")
+    take_over(plan_of("tiny"), folder, rebuilt)
+    assert read("tiny").files == before
+    assert changed(folder, rebuilt) == []
+    rendered_now = [path for path in folder.rglob("*") if path.suffix in {".md", ".pdf"} or path.name == "effects.png"]
+    assert [path.read_text() for path in rendered_now] == ["made anew"] * len(rendered_now)
+    assert bool(rendered_now) == rendered
+    check(read("tiny"), folder)
 
 
 def test_what_is_asked_for_is_a_preset_or_a_reference(project: tuple[Plan, Path]) -> None:

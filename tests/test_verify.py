@@ -8,16 +8,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from statistics import stdev
+from typing import get_args
 
 import fake_results as fake
 import pytest
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, write_json, write_text
-from mnv4bench.reference.sides import Side
-from mnv4bench.reference.verify import COSTS, Cell, closest, counts, verify
+from mnv4bench.reference.cells import Cell, Reason, cell_of, counts
+from mnv4bench.reference.result_set import ResultSet
+from mnv4bench.reference.verify import COSTS, closest, verify
 from mnv4bench.report.tables.tables import write_tables
-from mnv4bench.report.verified import TABLE, as_markdown, differing, sentences, write_verified
+from mnv4bench.report.verified import TABLE, as_markdown, differing, outcome, reason, write_verified
+from mnv4bench.results.environment import Environment
 from mnv4bench.results.reference import RECORD, Reference
 from mnv4bench.spec.plan import Plan
 from mnv4bench.statistics import small_samples as stats
@@ -38,13 +41,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
 
 
 @pytest.fixture
-def sides(made: tuple[Plan, Path], tmp_path: Path) -> tuple[Side, Side]:
+def sides(made: tuple[Plan, Path], tmp_path: Path) -> tuple[ResultSet, ResultSet]:
     """Results, which a test may change, and the reference that they are a copy of."""
     shutil.copytree(made[1], tmp_path / "results/fake")
-    return Side(tmp_path / "results/fake"), Side(made[1])
+    return ResultSet(tmp_path / "results/fake"), ResultSet(made[1])
 
 
-def edit(side: Side, change: Edit, file: str = "tables/ablations.csv") -> None:
+def edit(side: ResultSet, change: Edit, file: str = "tables/ablations.csv") -> None:
     """Change rows of a table on disk."""
     path = side.folder / file
     with path.open(newline="") as stream:
@@ -57,7 +60,7 @@ def edit(side: Side, change: Edit, file: str = "tables/ablations.csv") -> None:
         writer.writerows(rows)
 
 
-def train_otherwise(side: Side) -> None:
+def train_otherwise(side: ResultSet) -> None:
     """Give every run another name, as another training has."""
     for run in (side.folder / "runs").iterdir():
         run.rename(run.with_name(f"x{run.name}"))
@@ -65,43 +68,53 @@ def train_otherwise(side: Side) -> None:
 
 
 def cell(cells: list[Cell], ablation: str, arm: str, quantity: str) -> Cell:
-    return next(one for one in cells if (one.ablation, one.arm, one.quantity) == (ablation, arm, quantity))
+    return next(row for row in cells if (row.ablation, row.arm, row.quantity) == (ablation, arm, quantity))
 
 
-def test_a_copy_agrees_in_every_cell_to_the_byte(sides: tuple[Side, Side]) -> None:
+def in_torch(cells: list[Cell]) -> Cell:
+    """Return how psa's time in torch with one thread was judged."""
+    times = [row for row in cells if (row.ablation, row.arm, row.quantity) == ("psa", "psa", "time over baseline")]
+    return next(row for row in times if (row.runtime, row.threads) == ("torch", 1))
+
+
+def test_a_copy_agrees_in_every_cell_to_the_byte(sides: tuple[ResultSet, ResultSet]) -> None:
     cells = verify(*sides)
-    assert {one.verdict for one in cells if "openvino" not in one.quantity} == {"agree"}  # which is unstable
-    assert cell(cells, "psa", "psa", "bytes").here == "3 of 3 runs the same to the byte"
-    assert {one.quantity for one in cells if one.arm == "psa"} >= {"AP", "ΔAP", "params_M", "flops_G"}
-    assert any(one.quantity.startswith("time over baseline, torch, 2 threads") for one in cells)
-    said = " ".join(sentences(cells, sides[0].folder, sides[1]))
-    assert "0 differ, 6 cannot be compared. Every run that both have is the same to the byte." in said
+    assert {row.verdict for row in cells if "openvino" not in (row.runtime or "")} == {"agree"}  # which is unstable
+    runs = cell(cells, "psa", "psa", "identical runs")
+    assert (runs.here, runs.reference, runs.reason) == (3, 3, "same_bytes")
+    assert {row.quantity for row in cells if row.arm == "psa"} >= {"AP", "ΔAP", "params_M", "flops_G"}
+    assert ("torch", 2) in {(row.runtime, row.threads) for row in cells}
+    text = " ".join(outcome(cells, sides[0].folder, sides[1]))
+    assert "0 differ, 6 cannot be compared" in text
+    assert "identical" in text
 
 
-def test_other_bytes_differ_on_the_same_kind_of_machine_only(sides: tuple[Side, Side]) -> None:
+def test_other_bytes_differ_on_the_same_kind_of_machine_only(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     run = here.arms["psa", "psa"].runs[1]
     write_text(here.folder / "runs" / run / "matches.npz", "other records")
-    found = cell(verify(here, reference), "psa", "psa", "bytes")
-    assert (found.verdict, found.here) == ("differ", "2 of 3 runs the same to the byte")
-    assert run in found.reason
+    cells = verify(here, reference)
+    runs = cell(cells, "psa", "psa", "identical runs")
+    assert (runs.verdict, runs.here, runs.reference) == ("differ", 2, 3)
+    assert run in reason(runs)
+    assert not [line for line in outcome(cells, here.folder, reference) if "identical" in line]
     path = here.folder / "runs" / run / "status.json"
     status = read_json(path)
     status["environment"]["cpu_flags"] = "1" * 12
     write_json(path, status)
-    found = cell(verify(here, reference), "psa", "psa", "bytes")
-    assert found.verdict == "not comparable"
-    assert "flags 111111111111" in found.reason
+    runs = cell(verify(here, reference), "psa", "psa", "identical runs")
+    assert (runs.verdict, runs.reason) == ("not comparable", "other_environment")
+    assert "flags 111111111111" in reason(runs)
 
 
-def test_scores_may_be_as_far_apart_as_two_trainings(sides: tuple[Side, Side]) -> None:
+def test_scores_may_be_as_far_apart_as_two_trainings(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     cells = verify(here, reference)
-    family = sum(one.tolerance is not None and one.quantity not in COSTS for one in cells)
-    found = cell(cells, "psa", "psa", "AP")
+    family = sum(row.tolerance is not None and row.quantity not in COSTS for row in cells)
+    judged = cell(cells, "psa", "psa", "AP")
     spread = stdev(reference.arms["psa", "psa"].scores.values())
     by_hand = stats.student_t_quantile(1 - 0.05 / (2 * family), 2) * spread * math.sqrt(2 / 3)
-    assert found.tolerance == pytest.approx(by_hand, rel=1e-9)
+    assert judged.tolerance == pytest.approx(by_hand, rel=1e-9)
 
     def move(by: float) -> Edit:
         def change(row: dict[str, str]) -> None:
@@ -111,33 +124,35 @@ def test_scores_may_be_as_far_apart_as_two_trainings(sides: tuple[Side, Side]) -
         return change
 
     edit(here, move(0.99 * by_hand))
-    assert cell(verify(Side(here.folder), reference), "psa", "psa", "AP").verdict == "agree"
+    assert cell(verify(ResultSet(here.folder), reference), "psa", "psa", "AP").verdict == "agree"
     edit(here, move(0.02 * by_hand))
-    moved = verify(Side(here.folder), reference)
+    moved = verify(ResultSet(here.folder), reference)
     assert cell(moved, "psa", "psa", "AP").verdict == "differ"
     assert cell(moved, "psa", "none", "AP").verdict == "agree"
 
 
-def test_fewer_seeds_are_held_against_the_same_ones(sides: tuple[Side, Side]) -> None:
+def test_fewer_seeds_are_held_against_the_same_ones(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
 
     def drop(row: dict[str, str]) -> None:
         row["runs"] = " ".join(run for run in row["runs"].split() if not run.endswith("-s2"))
 
     edit(here, drop)
-    found = cell(verify(Side(here.folder), reference), "psa", "psa", "AP")
-    assert (found.verdict, found.here, found.reason) == ("agree", found.reference, "seeds 0, 1")
+    judged = cell(verify(ResultSet(here.folder), reference), "psa", "psa", "AP")
+    assert (judged.verdict, judged.here, judged.reason) == ("agree", judged.reference, "common_seeds")
+    assert judged.details == {"seeds": [0, 1]}
+    assert reason(judged) == "seeds 0 and 1"
 
 
-def test_costs_are_equal_or_differ(sides: tuple[Side, Side]) -> None:
+def test_costs_are_equal_or_differ(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     edit(here, lambda row: row.update(params_M=repr(float(row["params_M"]) + 1e-6)))
-    cells = verify(Side(here.folder), reference)
+    cells = verify(ResultSet(here.folder), reference)
     assert cell(cells, "psa", "psa", "params_M").verdict == "differ"
     assert cell(cells, "psa", "psa", "flops_G").verdict == "agree"
 
 
-def retime(side: Side, **fields: object) -> Side:
+def retime(side: ResultSet, **fields: object) -> ResultSet:
     """Return a side on whose disk psa was timed otherwise in torch."""
     path = side.folder / "latency/latency.json"
     record = read_json(path)
@@ -145,47 +160,43 @@ def retime(side: Side, **fields: object) -> Side:
         if row["arm"] == "psa/psa" and row["runtime"] == "torch" and row["ratio"]:
             row.update(fields)
     write_json(path, record)
-    return Side(side.folder)
+    return ResultSet(side.folder)
 
 
-IN_TORCH = "time over baseline, torch, 1 thread"
-
-
-def test_times_are_judged_on_the_same_processor_only(sides: tuple[Side, Side]) -> None:
+def test_times_are_judged_on_the_same_processor_only(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     here = retime(here, ratio=1.5, ratio_low=1.49, ratio_high=1.51)
-    assert cell(verify(here, reference), "psa", "psa", IN_TORCH).verdict == "differ"
+    assert in_torch(verify(here, reference)).verdict == "differ"
     record = read_json(here.folder / "latency/latency.json")
     record["environment"]["cpu"] = "another machine"
     write_json(here.folder / "latency/latency.json", record)
-    found = cell(verify(Side(here.folder), reference), "psa", "psa", IN_TORCH)
-    assert found.verdict == "not comparable"
-    assert "another machine" in found.reason
-    assert found.here == 1.5
+    judged = in_torch(verify(ResultSet(here.folder), reference))
+    assert (judged.verdict, judged.here) == ("not comparable", 1.5)
+    assert "another machine" in reason(judged)
 
 
 @pytest.mark.parametrize(("sessions", "verdict"), [(4, "agree"), (8, "differ")])
 def test_an_interval_of_few_sessions_is_no_narrower_than_the_resolution(
-    sessions: int, verdict: str, sides: tuple[Side, Side], tmp_path: Path
+    sessions: int, verdict: str, sides: tuple[ResultSet, ResultSet], tmp_path: Path
 ) -> None:
     here, reference = sides
     shutil.copytree(reference.folder, tmp_path / "reference")
     timed = [
         retime(side, ratio=ratio, ratio_low=ratio - 0.005, ratio_high=ratio + 0.005, resolution=0.1)
-        for side, ratio in ((here, 1.06), (Side(tmp_path / "reference"), 0.94))
+        for side, ratio in ((here, 1.06), (ResultSet(tmp_path / "reference"), 0.94))
     ]
     both = [retime(side, ratio_sessions=[1.0] * sessions) for side in timed]
-    assert cell(verify(both[0], both[1]), "psa", "psa", IN_TORCH).verdict == verdict
+    assert in_torch(verify(both[0], both[1])).verdict == verdict
 
 
 @pytest.mark.parametrize("verdict", ["unstable", "suppressed"])
-def test_a_ratio_that_cannot_be_summed_up_is_not_compared(verdict: str, sides: tuple[Side, Side]) -> None:
+def test_a_ratio_that_cannot_be_summed_up_is_not_compared(verdict: str, sides: tuple[ResultSet, ResultSet]) -> None:
     here = retime(sides[0], verdict=verdict, ratio=1.5, ratio_sessions=[])
-    found = cell(verify(here, sides[1]), "psa", "psa", IN_TORCH)
-    assert (found.verdict, found.reason) == ("not comparable", f"{verdict} on one side")
+    judged = in_torch(verify(here, sides[1]))
+    assert (judged.verdict, judged.reason) == ("not comparable", verdict)
 
 
-def test_another_training_is_named_by_its_fields(sides: tuple[Side, Side]) -> None:
+def test_another_training_is_named_by_its_fields(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     for row in here.arms.values():
         for run in row.runs.values():
@@ -196,41 +207,78 @@ def test_another_training_is_named_by_its_fields(sides: tuple[Side, Side]) -> No
             spec["train"]["epochs"] = 9
             write_json(path, spec)
     edit(here, lambda row: row.update(runs=" ".join(run.replace("-", "-ff", 1) for run in row["runs"].split())))
-    cells = verify(Side(here.folder), reference)
-    found = cell(cells, "psa", "psa", "AP")
-    assert (found.verdict, found.reason) == ("not comparable", "other training: train.epochs 9 here, 4 there")
+    cells = verify(ResultSet(here.folder), reference)
+    judged = cell(cells, "psa", "psa", "AP")
+    assert (judged.verdict, judged.details) == ("not comparable", {"fields": {"train.epochs": (9, 4)}})
+    assert "train.epochs 9 here, 4 in the reference" in reason(judged)
     assert cell(cells, "psa", "psa", "params_M").verdict == "agree"
-    assert not [one for one in cells if one.quantity == "bytes"]
+    assert not [row for row in cells if row.quantity == "identical runs"]
 
 
-def test_an_arm_that_the_reference_lacks_and_one_that_was_not_run(sides: tuple[Side, Side]) -> None:
+def test_an_arm_that_the_reference_lacks_and_one_that_was_not_run(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     edit(here, lambda row: row.update(arm="new") if row["arm"] == "outputs" else None)
-    cells = verify(Side(here.folder), reference)
-    assert cell(cells, "distillation", "new", "all").reason == "the reference has no such arm"
-    assert "1 arm of the reference was not run." in sentences(cells, here.folder, reference)
+    cells = verify(ResultSet(here.folder), reference)
+    assert cell(cells, "distillation", "new", "all").reason == "no_such_arm"
+    assert "1 arm of the reference was not run." in outcome(cells, here.folder, reference)
 
 
-def test_the_files_say_what_differs_first(sides: tuple[Side, Side]) -> None:
+def test_the_files_say_what_differs_first(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     edit(here, lambda row: row.update(params_M=repr(float(row["params_M"]) + 1)))
-    cells = verify(Side(here.folder), reference)
+    cells = verify(ResultSet(here.folder), reference)
     write_verified(cells, here.folder, reference)
     text = as_markdown(cells, here.folder, reference)
     assert (here.folder / TABLE.with_suffix(".md")).read_text() == text
     assert text.index("## What differs") < text.index("## What agrees")
-    found = differing(here.folder)
-    assert len(found) == counts(cells)["differ"] == len(here.arms)
-    assert found[0].startswith("psa/none, params_M: ")
+    lines = differing(here.folder)
+    assert len(lines) == counts(cells)["differ"] == len(here.arms)
+    assert lines[0].startswith("psa/none, params_M: ")
     assert differing(here.folder / "elsewhere") == []
+
+
+@pytest.mark.parametrize("name", get_args(Reason))
+def test_every_reason_has_its_clause(name: Reason) -> None:
+    machine = Environment(
+        cpu="a CPU",
+        cpu_flags="0" * 12,
+        gpu="a GPU",
+        cores=2,
+        platform="x",
+        python="3.11",
+        packages={},
+        threads=2,
+        commit=None,
+    )
+    details = {"fields": {"train.epochs": (9, None)}, "run": "a-run", "seeds": [1], "machines": (machine, machine)}
+    clause = reason(cell_of(("psa", "none"), "AP", name, **details))
+    assert clause
+    assert "\n" not in clause
+
+
+def test_a_damaged_table_of_cells_is_named(sides: tuple[ResultSet, ResultSet]) -> None:
+    here, reference = sides
+    write_verified(verify(here, reference), here.folder, reference)
+    path = here.folder / TABLE
+    whole = path.read_bytes()
+    for damaged in (
+        whole.replace(b"verdict", b"word", 1),
+        whole.replace(b"agree", b"agre"),
+        whole + b'a"',
+        b"",
+        b"\xff",
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(Mnv4benchError, match=r"verify\.csv: .*; delete it and run again"):
+            differing(here.folder)
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(Mnv4benchError, match=r"ablations\.csv: cannot be read .* finish the preset first"):
-        verify(Side(tmp_path), Side(tmp_path))
+        verify(ResultSet(tmp_path), ResultSet(tmp_path))
 
 
-def test_a_run_that_is_gone_is_named(sides: tuple[Side, Side]) -> None:
+def test_a_run_that_is_gone_is_named(sides: tuple[ResultSet, ResultSet]) -> None:
     here, reference = sides
     run = here.arms["psa", "none"].runs[0]
     shutil.rmtree(here.folder / "runs" / run)
@@ -238,19 +286,19 @@ def test_a_run_that_is_gone_is_named(sides: tuple[Side, Side]) -> None:
         verify(here, reference)
 
 
-def test_the_closest_reference_shares_most_trainings(sides: tuple[Side, Side], tmp_path: Path) -> None:
-    with pytest.raises(Mnv4benchError, match="no reference to hold results against"):
+def test_the_closest_reference_shares_most_trainings(sides: tuple[ResultSet, ResultSet], tmp_path: Path) -> None:
+    with pytest.raises(Mnv4benchError, match="no reference to compare with"):
         closest(sides[0], tmp_path / "references")
     for name in ("same", "other"):
         shutil.copytree(sides[1].folder, tmp_path / "references" / name)
         record = Reference(preset="fake", only=None, seeds=None, title="fake", trunk=True, files={}, matches={})
         write_json(tmp_path / "references" / name / RECORD, record)
-    train_otherwise(Side(tmp_path / "references/other"))
+    train_otherwise(ResultSet(tmp_path / "references/other"))
     assert closest(sides[0], tmp_path / "references").folder.name == "same"
 
 
 def test_of_references_that_share_no_training_one_on_the_same_data_is_closest(
-    sides: tuple[Side, Side], tmp_path: Path
+    sides: tuple[ResultSet, ResultSet], tmp_path: Path
 ) -> None:
     here, reference = sides
     for name in ("cells", "drawn"):

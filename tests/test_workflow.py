@@ -196,14 +196,15 @@ def test_a_published_reference_is_rebuilt_to_the_byte_and_held_against(finished:
 
     reference = finished / "results/reference/tiny"
     try:
-        published = mnv4bench("publish", "--preset", "smoke", "tiny")
+        published = mnv4bench("publish", "--preset", "smoke", "--rendered", "tiny")
         assert published.returncode == 0, published.stderr
         assert not list(reference.rglob("*.safetensors"))
         assert str(finished) not in "".join(path.read_text() for path in reference.rglob("*.json"))
 
         same = mnv4bench("verify", "results/smoke")
         assert same.returncode == 0, same.stdout + same.stderr
-        assert "Every run that both have is the same to the byte." in same.stdout
+        assert " 0 differ" in same.stdout
+        assert "identical" in same.stdout
 
         rebuilt = snakemake(finished, "reference=tiny")
         assert rebuilt.returncode == 0, rebuilt.stderr[-6000:]
@@ -216,6 +217,18 @@ def test_a_published_reference_is_rebuilt_to_the_byte_and_held_against(finished:
         ]
         assert len(names) > 12
         assert [name for name in names if (out / name).read_bytes() != (reference / name).read_bytes()] == []
+
+        # Another number fails and is named, another word does not matter.
+        table = reference / "tables/ablations.csv"
+        text = table.read_text()
+        (reference / "tables/ablations.md").write_text("other words")
+        table.write_text(text.replace("0.7", "0.8", 1))
+        (out / "complete.txt").unlink()
+        changed = snakemake(finished, "reference=tiny")
+        assert changed.returncode != 0
+        assert "1 values of results/reference/tiny came out otherwise:\ntables/ablations.csv, row 1" in changed.stderr
+        table.write_text(text)
+        assert snakemake(finished, "reference=tiny").returncode == 0
 
         # A damaged record is named, and nothing is built from it.
         record = next(reference.glob("runs/*/metrics.json"))

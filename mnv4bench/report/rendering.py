@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mnv4bench.report import formatting
-from mnv4bench.report.tables.markdown import escape
+from mnv4bench.report.tables import markdown
 
 FILTERS = {
+    "bullets": markdown.bullets,
     "capital": formatting.capital,
     "change": formatting.change,
     "count": formatting.count,
     "enumerate": formatting.join,
-    "md": escape,
+    "md": markdown.escape,
+    "notes": markdown.notes,
     "number": formatting.number,
     "oneline": formatting.oneline,
     "percent": formatting.percent,
@@ -23,10 +26,11 @@ FILTERS = {
     "setting": formatting.setting,
     "share": formatting.share,
     "significant": formatting.significant,
+    "table": markdown.table,
     "times": formatting.ratio,
 }
 """{{ effect | number(3, sign=true) }}, {{ seeds | count("seed") }}, {{ names | enumerate }}; `md` escapes for Markdown
-what comes from files."""
+what comes from files; `table`, `bullets` and `notes` do so themselves."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -36,6 +40,11 @@ def render(template: str, **values: Any) -> str:
         jinja2.TemplateError: the template does not exist, is not valid, or uses a value that was not given.
     """
     return _environment().get_template(template).render(values).strip("\n")
+
+
+def page(template: str, **values: Any) -> str:
+    """Return a whole file: what is empty leaves no gap, and the last line ends."""
+    return re.sub(r"\n{3,}", "\n\n", render(template, **values)) + "\n"
 
 
 def sentences(template: str, **values: Any) -> list[str]:

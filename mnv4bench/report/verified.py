@@ -1,60 +1,59 @@
-"""verify.{md,csv}: what `verifying` found, for people and for programs."""
+"""verify.{md,csv}: the cells of reference/verify.py, for people and for programs."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
-from mnv4bench.reference.sides import Side
-from mnv4bench.reference.verify import Cell, counts
+from mnv4bench.reference.cells import Agreement, Cell, counts
+from mnv4bench.reference.result_set import ResultSet
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report.tables import markdown
+from mnv4bench.report.rendering import page, render, sentences
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.raw import to_csv
 
 TABLE = Path("tables/verify.csv")
+COLUMNS = tuple(name for name in Cell.model_fields if name != "details")
 
 
-def write_verified(cells: Sequence[Cell], results: Path, reference: Side | None) -> None:
+def write_verified(cells: Sequence[Cell], results: Path, reference: ResultSet | None) -> None:
     """Write tables/verify.{csv,md} under `results`."""
-    write_text(results / TABLE, to_csv([cell.model_dump() for cell in cells], tuple(Cell.model_fields)))
+    rows = [{**cell.model_dump(include=set(COLUMNS)), "reason": reason(cell)} for cell in cells]
+    write_text(results / TABLE, to_csv(rows, COLUMNS))
     write_text(results / TABLE.with_suffix(".md"), as_markdown(cells, results, reference))
 
 
-def sentences(cells: Sequence[Cell], results: Path, reference: Side | None) -> list[str]:
-    """Return the outcome in words."""
-    if reference is None:
-        return [f"There is no reference to hold {results} against."]
-    found = counts(cells)
-    said = [
-        f"{results} beside {reference.folder}: {fmt.count(found['agree'], 'cell')} agree, {found['differ']} differ, "
-        f"{found['not comparable']} cannot be compared."
-    ]
-    trained = [cell for cell in cells if cell.quantity == "bytes"]
-    if trained and all(cell.verdict == "agree" for cell in trained):
-        said.append("Every run that both have is the same to the byte.")
-    absent = set(reference.arms) - {(cell.ablation, cell.arm) for cell in cells}
-    if absent:
-        said.append(
-            f"{fmt.count(len(absent), 'arm')} of the reference {'was' if len(absent) == 1 else 'were'} not run."
-        )
-    return said
+def outcome(cells: Sequence[Cell], results: Path, reference: ResultSet | None) -> list[str]:
+    """Return how many cells agree, whether runs are identical, and how many arms were not run; a sentence each."""
+    identical = {cell.verdict for cell in cells if cell.quantity == "identical runs"} == {"agree"}
+    absent = set(reference.arms) - {(cell.ablation, cell.arm) for cell in cells} if reference else set()
+    return sentences(
+        "text/verify_outcome.j2",
+        results=results,
+        reference=reference.folder if reference else None,
+        counts=counts(cells),
+        identical=identical,
+        absent=len(absent),
+    )
 
 
-def as_markdown(cells: Sequence[Cell], results: Path, reference: Side | None) -> str:
+def reason(cell: Cell) -> str:
+    """Return why a cell was judged so, or not, as a clause."""
+    return render("text/verify_reason.j2", reason=cell.reason, details=cell.details)
+
+
+def as_markdown(cells: Sequence[Cell], results: Path, reference: ResultSet | None) -> str:
     """Return what differs first, then everything else."""
-    differing = [cell for cell in cells if cell.verdict == "differ"]
-    rest = [cell for cell in cells if cell.verdict != "differ"]
-    return markdown.document(
-        [
-            "# Held against the reference",
-            markdown.bullets(sentences(cells, results, reference)),
-            *(["## What differs", markdown.table(_table(differing))] if differing else []),
-            *(["## What agrees, and what cannot be compared", markdown.table(_table(rest))] if rest else []),
-        ]
+    return page(
+        "verify.md.j2",
+        outcome=outcome(cells, results, reference),
+        differing=_table([cell for cell in cells if cell.verdict == "differ"]),
+        others=_table([cell for cell in cells if cell.verdict != "differ"]),
     )
 
 
@@ -63,24 +62,28 @@ def _table(cells: Sequence[Cell]) -> Table:
         (
             cell.ablation,
             cell.arm,
-            cell.quantity,
+            _quantity(cell.quantity, cell.runtime, cell.threads),
             _value(cell.here),
             _value(cell.reference),
             fmt.NONE if cell.tolerance is None else f"±{fmt.significant(cell.tolerance, 2)}",
             cell.verdict,
-            cell.reason,
+            reason(cell),
         )
         for cell in cells
     ]
     return table(("ablation", "arm", "quantity", "here", "reference", "tolerance", "verdict", "why"), "lllrrrll", rows)
 
 
-def _value(value: float | str | None) -> str:
-    return value if isinstance(value, str) else fmt.number(value, 4)
+def _quantity(name: str, runtime: str | None, threads: int | str | None) -> str:
+    return ", ".join([name, *([runtime, fmt.count(int(threads), "thread")] if runtime and threads else [])])
+
+
+def _value(value: float | None) -> str:
+    return str(int(value)) if value is not None and value == int(value) else fmt.number(value, 4)
 
 
 def differing(results: Path) -> list[str]:
-    """Return the cells of a written verify.csv that differ, each in words; none where the file is not there.
+    """Return the cells of a written verify.csv that differ, each in short; none where the file is not there.
 
     Raises:
         Mnv4benchError: the file is damaged.
@@ -88,13 +91,16 @@ def differing(results: Path) -> list[str]:
     path = results / TABLE
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
     try:
-        return [
-            f"{row['ablation']}/{row['arm']}, {row['quantity']}: {row['here']} here, {row['reference']} there"
-            for row in rows
-            if row["verdict"] == "differ"
-        ]
-    except KeyError as error:
-        raise Mnv4benchError(f"{path}: has no column {error}; delete it and run again") from error
+        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+    except (ValueError, csv.Error) as error:
+        raise Mnv4benchError(f"{path}: cannot be read ({error}); delete it and run again") from error
+    cells = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
+    if tuple(header) != COLUMNS or any(cell.get("verdict") not in get_args(Agreement) for cell in cells):
+        raise Mnv4benchError(f"{path}: a column or a verdict is not this version's; delete it and run again")
+    return [
+        f"{cell['ablation']}/{cell['arm']}, {_quantity(cell['quantity'], cell['runtime'], cell['threads'])}: "
+        f"{cell['here']} here, {cell['reference']} in the reference"
+        for cell in cells
+        if cell["verdict"] == "differ"
+    ]

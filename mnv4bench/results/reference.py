@@ -1,4 +1,4 @@
-"""Reference results: the committed ones, which tables are rebuilt from and other results are held against.
+"""Reference results: the committed ones, which tables are rebuilt from and other results are compared with.
 
 results/reference/<name>/ has the layout of results/<preset>/ (docs/files.md) without what is large: weights,
 detections and images.
@@ -32,8 +32,10 @@ class Reference(Record):
     """The plan's."""
     trunk: bool
     """Whether the arms started from a trained trunk."""
+    rendered: bool = False
+    """Whether Markdown, LaTeX, figures and paper stand beside the records, for readers of the repository."""
     files: dict[str, str]
-    """Every other file of the folder → SHA-256."""
+    """Every measured record → SHA-256. What is computed or rendered from them has none."""
     matches: dict[str, str]
     """Run → SHA-256 of its matches.npz as it was scored; the committed one holds the readings that arms use."""
 

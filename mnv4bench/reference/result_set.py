@@ -1,4 +1,4 @@
-"""One side of a comparison: what a results folder or a reference says, read from its tables and records."""
+"""What a results folder or a reference holds, as far as `verify` compares it: tables, times, specs, digests."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class ArmRow:
 
 
 @dataclass(frozen=True)
-class Side:
-    """A folder under results/, with the sums of match records that are not there as they were scored."""
+class ResultSet:
+    """A folder under results/, read when asked."""
 
     folder: Path
     published: Mapping[str, str] = field(default_factory=dict)
-    """Run → SHA-256 of its matches.npz; for a reference."""
+    """Of a reference: run → SHA-256 of its matches.npz as it was scored, before it was cut down."""
 
     @cached_property
     def arms(self) -> dict[Label, ArmRow]:
@@ -79,7 +79,7 @@ class Side:
             return {row.label: row for row in rows if row.training}
         except OSError as error:
             raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); finish the preset first") from error
-        except (KeyError, ValueError, StopIteration) as error:
+        except (KeyError, ValueError, StopIteration, AttributeError) as error:
             raise Mnv4benchError(f"{path}: not this version's table ({error!r}); delete it and run again") from error
 
     def baseline(self, ablation: str) -> ArmRow | None:
@@ -99,53 +99,48 @@ class Side:
         """Return a run's spec.json.
 
         Raises:
-            Mnv4benchError: the file is missing.
+            Mnv4benchError: the file is missing or damaged.
         """
         path = self.folder / "runs" / run / "spec.json"
         try:
             content: dict[str, Any] = read_json(path)
         except OSError as error:
             raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
+        except ValueError as error:
+            raise Mnv4benchError(f"{path}: not JSON ({error}); train the run again") from error
         return content
 
     def environment(self, run: str) -> Environment:
         return self._status(run).environment
 
-    def sums(self, run: str) -> tuple[str | None, str]:
+    def digests(self, run: str) -> tuple[str | None, str]:
         """Return the digests of a run's weights and of its match records."""
         path = self.folder / "runs" / run / "matches.npz"
         scored = self.published.get(run)
-        return self._status(run).weights_digest, scored if scored is not None else sha256(path) if path.exists() else ""
+        if scored is None:
+            scored = sha256(path) if path.exists() else ""
+        return self._status(run).weights_digest, scored
 
     def _status(self, run: str) -> Status:
         return read_record(self.folder / "runs" / run / "status.json", Status)
 
 
-def reference_side(folder: Path) -> Side:
-    """Return a reference as a side."""
-    return Side(folder, read(folder.name, folder.parent).matches)
+def reference_set(folder: Path) -> ResultSet:
+    """Return what a reference holds."""
+    return ResultSet(folder, read(folder.name, folder.parent).matches)
 
 
 TRAINING_PACKAGES = ("torch", "numpy", "ultralytics", "opencv-python-headless", "pycocotools")
 
 
-def alike(a: Environment, b: Environment) -> bool:
+def trains_alike(a: Environment, b: Environment) -> bool:
     """Return whether two environments should train to the same bytes: the kind of processor, threads and libraries."""
-    return _kind(a) == _kind(b) and a.threads == b.threads and _packages(a) == _packages(b)
+    return same_processor(a, b) and a.threads == b.threads and _packages(a) == _packages(b)
 
 
 def same_processor(a: Environment, b: Environment) -> bool:
-    return _kind(a) == _kind(b)
-
-
-def _kind(e: Environment) -> tuple[str | None, ...]:
-    return e.cpu, e.cpu_flags, e.gpu, e.platform
+    return (a.cpu, a.cpu_flags, a.gpu, a.platform) == (b.cpu, b.cpu_flags, b.gpu, b.platform)
 
 
 def _packages(e: Environment) -> list[str | None]:
     return [e.packages.get(name) for name in TRAINING_PACKAGES]
-
-
-def machine_in_words(e: Environment) -> str:
-    gpu = f" with {e.gpu}" if e.gpu else ""
-    return f"{e.cpu}{gpu} (flags {e.cpu_flags}), {e.threads} thread{'s' * (e.threads > 1)}"

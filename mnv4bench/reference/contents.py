@@ -1,0 +1,78 @@
+"""What a reference holds: what was measured, what is computed from it, and what is rendered for people.
+
+Records are kept to the byte. Computed files are kept to be recomputed: their numbers and verdicts must come out again.
+Rendered files (Markdown, LaTeX, figures, the paper) follow from both and are compared with nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+
+from mnv4bench.io.errors import Mnv4benchError
+
+OF_A_RUN = ("spec.json", "status.json", "metrics.json")
+LATENCY = "latency/latency.json"
+"""A record, for its sessions and machine; and computed, for its rows."""
+BLOCKS = "latency/blocks.csv"
+PACKED = f"{BLOCKS}.xz"
+DETECTIONS = "figures/detections.png"
+"""A record: it shows images of the data set, which a reference does not hold."""
+MEASURED = (LATENCY, DETECTIONS)
+IF_THERE = ("counts.json", "latency/*", "tables/*")
+"""Records of some presets only. Of the tables, those that a rule of one ablation made, by weights or the clock."""
+COMPUTED = (
+    "compare.json",
+    "cost.json",
+    *(f"tables/{name}.csv" for name in ("ablations", "slices", "latency", "errors", "ledger")),
+    "tables/ledger.json",
+)
+RENDERED = (
+    *(f"tables/{name}.{kind}" for name in ("ablations", "latency", "errors", "ledger") for kind in ("md", "tex")),
+    "figures/*.png",
+    "paper/mnv4bench.pdf",
+)
+APART = (BLOCKS, "tables/verify.*")
+"""Compressed, and of a comparison with another reference."""
+
+
+def measured_files(results: Path) -> list[str]:
+    """Return the records of a finished preset that lie outside runs/ and data/ and are copied as they are.
+
+    Raises:
+        Mnv4benchError: one that every preset has is missing.
+    """
+    for file in MEASURED:
+        if not (results / file).is_file():
+            raise Mnv4benchError(f"{results / file}: is missing; finish the preset first")
+    optional = [file for file in _matching(results, IF_THERE) if not matches(file, (*COMPUTED, *RENDERED, *APART))]
+    return sorted({*MEASURED, *optional})
+
+
+def computed_files(results: Path) -> list[str]:
+    """Return the computed files, those of the ledger only where the preset makes one.
+
+    Raises:
+        Mnv4benchError: one is missing.
+    """
+    files = [file for file in COMPUTED if (results / file).is_file() or not file.startswith("tables/ledger")]
+    return [_required(results, file) for file in files]
+
+
+def rendered_files(results: Path) -> list[str]:
+    """Return what was rendered for people."""
+    return [file for file in _matching(results, RENDERED) if file != DETECTIONS]
+
+
+def matches(file: str, patterns: tuple[str, ...]) -> bool:
+    return any(PurePath(file).match(pattern) for pattern in patterns)
+
+
+def _matching(results: Path, patterns: tuple[str, ...]) -> list[str]:
+    paths = sorted(path for pattern in patterns for path in results.glob(pattern) if path.is_file())
+    return [path.relative_to(results).as_posix() for path in paths]
+
+
+def _required(results: Path, file: str) -> str:
+    if not (results / file).is_file():
+        raise Mnv4benchError(f"{results / file}: is missing; finish the preset first")
+    return file
