@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     latency.add_argument("--sessions", type=int, metavar="N", help="fresh processes (default: 8)")
     latency.add_argument("--rounds", type=int, metavar="N", help="turns of each model in a session (default: 24)")
     latency.add_argument("--block-ms", type=float, metavar="MS", help="shortest timed block (default: 20)")
+    latency.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code in checkpoints (a .pt file can hold any); by default such a file is refused",
+    )
     latency.add_argument("--allow-busy", action="store_true", help="measure although the machine is at work")
     latency.add_argument(
         "--out", type=Path, default=Path("results/latency"), metavar="DIR", help="raw blocks and record"
@@ -206,7 +211,9 @@ def _latency(options: argparse.Namespace) -> None:
     spec = latency_spec({name: value for name, value in given.items() if value is not None})
     from mnv4bench.latency.direct import describe, time_models
 
-    record = time_models(options.models, options.images, options.out, spec, options.imgsz, options.allow_busy)
+    record = time_models(
+        options.models, options.images, options.out, spec, options.imgsz, options.allow_busy, options.trust
+    )
     print(describe(record))
 
 

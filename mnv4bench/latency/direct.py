@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +43,7 @@ def time_models(
     spec: LatencySpec,
     imgsz: int | None = None,
     allow_busy: bool = False,
+    trust: bool = False,
 ) -> Latency:
     """Time models against the first of them; write blocks.csv and latency.json into `out`.
 
@@ -53,6 +53,7 @@ def time_models(
         images: folder of images to run on.
         imgsz: side in pixels; by default the one that the runs were trained at, else 640.
         allow_busy: measure although the machine is at work for others.
+        trust: read checkpoints as Python does, which runs whatever code they hold.
 
     Raises:
         Mnv4benchError: a model cannot be read, there are no images, or the machine is busy.
@@ -60,7 +61,7 @@ def time_models(
     check_runtimes(spec.runtimes, "--runtimes")
     if len(set(models)) != len(models):
         raise SpecError("each model may be named once; a second copy of the first one is timed anyway")
-    named = [_named(model) for model in models]
+    named = [_named(model, trust) for model in models]
     task = _task([one.candidate for one in named], _files(images, spec.images), _side(named, imgsz), spec)
     busy = busy_cores()
     if busy > BUSY * usable_cores() and not allow_busy:
@@ -77,12 +78,12 @@ def time_models(
     return record
 
 
-def _named(model: str) -> Named:
+def _named(model: str, trust: bool) -> Named:
     path, read = _split(model)
     if (path / "spec.json").is_file():
         return _run(model, path, read)
     if path.suffix == ".pt":
-        return _checkpoint(model, path, read)
+        return _checkpoint(model, path, read, trust)
     from mnv4bench.models.published import catalog
 
     if str(path) in catalog.names():
@@ -110,20 +111,18 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
     if read not in readings(spec.model):
         raise SpecError(f"{label}: its {spec.model.head} head is read {' or '.join(readings(spec.model))}")
     path = folder / "weights.safetensors"
-    last = re.compile(r"\w+\.(one2one_)?cv3\.0\.2\.bias")  # of the head, whose part has another name in a peer
-    classes = next(len(value) for name, value in weights.read(path).items() if last.fullmatch(name))
-    return Named(Candidate(label, read, Run(spec.model, classes, read, path)), spec.data.imgsz)
+    return Named(Candidate(label, read, Run(spec.model, weights.classes(path), read, path)), spec.data.imgsz)
 
 
-def _checkpoint(label: str, path: Path, read: Read | None) -> Named:
+def _checkpoint(label: str, path: Path, read: Read | None, trust: bool) -> Named:
     from mnv4bench.models.yolo import load_checkpoint
 
     if not path.is_file():
         raise SpecError(f"{path}: no such checkpoint")
-    _, own, _ = load_checkpoint(path)
+    _, own, _ = load_checkpoint(path, trust)
     if read not in (None, own):
         raise SpecError(f"{label}: this checkpoint is read {own}; leave out “:{read}”")
-    return Named(Candidate(label, own, Checkpoint(path)), None)
+    return Named(Candidate(label, own, Checkpoint(path, trust)), None)
 
 
 def _files(folder: Path, count: int) -> tuple[Path, ...]:

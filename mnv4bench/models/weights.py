@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from torch import Tensor
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_with
 from mnv4bench.models.yolo import Detector
+
+REMEDY = "delete the run's folder to train it again"
+
+CLASS_BIAS = re.compile(r"\w+\.(one2one_)?cv3\.0\.2\.bias")
+"""Name of a tensor with an element for each class; a peer's head has another part name."""
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -33,8 +39,33 @@ def save(model: Detector, path: Path) -> str:
 
 
 def load(model: Detector, path: Path) -> None:
-    """Fill a model with what `save` wrote, whole and exactly."""
-    model.load_part_state(read(path))
+    """Fill a model with what `save` wrote, whole and exactly.
+
+    Raises:
+        SpecError: the file is missing or damaged, or holds another model's tensors; names the first of them.
+    """
+    state, expected = read(path), model.part_state()
+    for name in sorted(state.keys() | expected.keys()):
+        ours, theirs = (_form(tensors.get(name)) for tensors in (expected, state))
+        if ours != theirs:
+            raise SpecError(f"{path}: {name} is {theirs}, this model's is {ours}; {REMEDY}")
+    model.load_part_state(state)
+
+
+def _form(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+
+
+def classes(path: Path) -> int:
+    """Return how many classes the model that `save` wrote tells apart.
+
+    Raises:
+        SpecError: the file is missing or damaged, or holds no detector.
+    """
+    sizes = [len(value) for name, value in read(path).items() if CLASS_BIAS.fullmatch(name)]
+    if not sizes:
+        raise SpecError(f"{path}: holds no detection head; {REMEDY}")
+    return sizes[0]
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -46,9 +77,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:
-        raise SpecError(
-            f"{path}: not readable as weights ({error}); delete the run's folder to train it again"
-        ) from error
+        raise SpecError(f"{path}: not readable as weights ({error}); {REMEDY}") from error
 
 
 def load_parts(model: Detector, state: Mapping[str, Tensor], fresh: Iterable[str]) -> None:

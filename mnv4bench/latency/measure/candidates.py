@@ -46,12 +46,14 @@ class Checkpoint:
     """A detection checkpoint of ultralytics."""
 
     path: Path
+    trust: bool = False
+    """Whether code in the file may run."""
     trained: bool = True
 
     def load(self) -> nn.Module:
         from mnv4bench.models.yolo import load_checkpoint
 
-        model: nn.Module = load_checkpoint(self.path)[0]
+        model: nn.Module = load_checkpoint(self.path, self.trust)[0]
         return model
 
 
