@@ -15,9 +15,13 @@ class Spec(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_number_is_a_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        numeric = {int, float} & {annotation, *get_args(annotation)}
         values = value if isinstance(value, list | tuple) else [value]
-        if numeric and any(isinstance(item, bool) for item in values):
+        if any(isinstance(item, bool) for item in values) and _holds_numbers(
+            cls.model_fields[str(info.field_name)].annotation
+        ):
             raise ValueError("Input should be a number")
         return value
+
+
+def _holds_numbers(annotation: Any) -> bool:
+    return annotation in (int, float) or any(_holds_numbers(part) for part in get_args(annotation))
