@@ -286,7 +286,10 @@ rule paper:
         f"{OUT}/figures/{PICTURE}.png",
         LEDGER,
         OTHERS,
-        [f"paper/{name}" for name in ("main.typ", "format.typ", "layout.typ", "references.bib")],
+        expand(
+            "paper/{name}.typ", name=["main", "method", "results", "format", "layout"]
+        ),
+        "paper/references.bib",
     output:
         report(f"{OUT}/paper/mnv4bench.pdf", category="Paper"),
     log:
