@@ -87,7 +87,7 @@ def compare(context: Context) -> None:
 
 
 def tables(context: Context) -> None:
-    from mnv4bench.report.tables.tables import write_tables
+    from mnv4bench.report.tables.write import write_tables
 
     write_tables(context.plan, context.results)
 

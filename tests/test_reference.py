@@ -17,7 +17,7 @@ from mnv4bench.reference.publish import publish, take_over
 from mnv4bench.reference.rebuild import changed, check
 from mnv4bench.reference.values import changes
 from mnv4bench.report.docs.measured import apart_from_zero, measured, references
-from mnv4bench.report.tables.tables import write_tables
+from mnv4bench.report.tables.write import write_tables
 from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.matches import MatchRecords

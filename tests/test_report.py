@@ -24,10 +24,10 @@ from mnv4bench.report.figures.sheet import chosen
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.paper.write import write_paper
 from mnv4bench.report.results import collect, distinct
-from mnv4bench.report.tables import error_types
+from mnv4bench.report.tables import errors
 from mnv4bench.report.tables.cells import table
 from mnv4bench.report.tables.latex import escape
-from mnv4bench.report.tables.tables import write_tables
+from mnv4bench.report.tables.write import write_tables
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.spec.plan import Plan
@@ -370,7 +370,7 @@ def test_latency_page_has_a_part_per_runtime_and_int8_apart_with_its_ap(wounded:
     assert r"| onnxruntime\_int8 | psa | psa | 0.322 | 0.310 | −0.012 |" in text
     assert r"| torch | psa | psa |" not in text
     assert "the canary drifted by 7.1 % \\<between\\> thirds |" in text
-    assert "- Unstable: the rounds spread by 31 % (psa/psa forward, psa/psa post, psa/psa end to end" in text
+    assert "- unstable: the rounds spread by 31 % (psa/psa forward, psa/psa post, psa/psa end to end" in text
     assert "2.4\N{NO-BREAK SPACE}% in torch, onnxruntime, openvino, onnxruntime\\_int8 and openvino\\_int8." in text
     assert "- torch: the rounds of psa/psa spread by 12 %" in text
     # In graph is timed in ONNX Runtime and OpenVINO only.
@@ -434,7 +434,7 @@ def test_errors_are_means_over_seeds_and_paired_differences(wounded: tuple[Plan,
     write_tables(plan, results)
     with (results / "tables/errors.csv").open(newline="") as stream:
         rows = {(row["ablation"], row["arm"], row["quantity"]): row for row in csv.DictReader(stream)}
-    assert len(rows) == len(plan.arms) * len(error_types.QUANTITIES)
+    assert len(rows) == len(plan.arms) * len(errors.QUANTITIES)
     none, psa = ([fake.errors(arm.runs[s].rsplit("-", 2)[0], s, arm.read) for s in (0, 1, 2)] for arm in plan.arms[:2])
     # Seed 1 of psa diverged.
     row = rows["psa", "psa", "duplicate"]

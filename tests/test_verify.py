@@ -18,7 +18,7 @@ from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.reference.cells import Cell, Reason, cell_of, counts
 from mnv4bench.reference.result_set import ResultSet
 from mnv4bench.reference.verify import COSTS, closest, verify
-from mnv4bench.report.tables.tables import write_tables
+from mnv4bench.report.tables.write import write_tables
 from mnv4bench.report.verified import TABLE, as_markdown, differing, outcome, reason, write_verified
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.reference import RECORD, Reference

@@ -14,8 +14,8 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report import verdict_words
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import Table, table
+from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.report.tables.latex import escape
-from mnv4bench.report.tables.raw import to_csv
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Row

@@ -21,7 +21,7 @@ from mnv4bench.models.weights import read
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import table
-from mnv4bench.report.tables.raw import to_csv
+from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.record import read_record
 from mnv4bench.spec.arms import Arm

@@ -19,7 +19,7 @@ from mnv4bench.report import words
 from mnv4bench.report.results import QUANTISED, SIZES, UNTRAINED
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import Table, table
-from mnv4bench.report.tables.raw import to_csv
+from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency
 from mnv4bench.spec.latency import LatencySpec

@@ -6,7 +6,7 @@ Nothing here chooses words; edit the template of the same name.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mnv4bench.latency.analyse.noise import SMALLEST
 from mnv4bench.report import accuracy, timing
@@ -21,11 +21,34 @@ Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
 
-def protocol(plan: Plan) -> str:
-    """Return what the arms start from, and what that makes the differences mean."""
+def about(results: Results, template: str) -> list[str]:
+    """Return what a template of text/ says of a preset's results, one that needs nothing else."""
+    return sentences(f"text/{template}.j2", **values(results))
+
+
+def values(results: Results) -> dict[str, Any]:
+    """Return what the templates of text/ may name."""
+    plan, latency = results.plan, results.latency
+    resolutions = timing.resolutions(results, (*results.timed, *results.timed_int8))
+    return {
+        **_of_plan(plan),
+        "seeds": plan.preset.seeds,
+        "comparison": results.comparison,
+        "effects": list(dict.fromkeys(fmt.plain(spec.smallest_effect) for spec in plan.ablations.values())),
+        "imgsz": results.cost.imgsz,
+        "latency": latency,
+        "absent": dict(sorted(latency.absent.items())),
+        "busiest": max((session.busy_before for session in latency.sessions), default=None),
+        "int8": results.timed_int8,
+        "resolutions": grouped(resolutions, lambda runtime: fmt.share(resolutions[runtime])),
+        "smallest": SMALLEST,
+    }
+
+
+def _of_plan(plan: Plan) -> dict[str, Any]:
     scratch = from_scratch(plan)
     others = {name: spec.fresh for name, spec in plan.ablations.items() if spec.fresh and name not in scratch}
-    return render("text/protocol.j2", plan=plan, trunk=plan.preset.trunk, scratch=scratch, others=others)
+    return {"plan": plan, "trunk": plan.preset.trunk, "scratch": scratch, "others": others}
 
 
 def from_scratch(plan: Plan) -> list[str]:
@@ -33,9 +56,49 @@ def from_scratch(plan: Plan) -> list[str]:
     return [name for name, spec in plan.ablations.items() if spec.start == "scratch" and plan.preset.trunk is not None]
 
 
+def protocol(plan: Plan) -> str:
+    """Return what the arms start from, and what that makes the differences mean."""
+    return render("text/protocol.j2", **_of_plan(plan))
+
+
 def uncertainty(results: Results) -> str:
     """Return what the intervals hold."""
-    return render("text/uncertainty.j2", level=results.comparison.level, seeds=len(results.plan.preset.seeds))
+    return render("text/uncertainty.j2", **values(results))
+
+
+def columns(results: Results) -> list[str]:
+    """Return what the columns of every ablation's tables hold."""
+    return about(results, "columns")
+
+
+def accuracy_legend(results: Results) -> dict[str, str]:
+    """Return verdict → what it means of AP."""
+    return _terms(about(results, "verdicts"))
+
+
+def time_legend() -> dict[str, str]:
+    """Return verdict → what it means of time."""
+    return _terms(sentences("text/time_verdicts.j2", smallest=SMALLEST))
+
+
+def _terms(lines: Iterable[str]) -> dict[str, str]:
+    """Return term → meaning from lines "term: meaning"."""
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def not_comparable(results: Results) -> list[str]:
+    """Return the sentence that marks times from a busy machine; none where it was quiet."""
+    return about(results, "not_comparable")
+
+
+def not_timed(times: Latency) -> list[str]:
+    """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
+    return sentences("text/not_timed.j2", absent=dict(sorted(times.absent.items())))
+
+
+def resolution(results: Results) -> list[str]:
+    """Return the sentence on what the timing could have resolved."""
+    return about(results, "resolution")
 
 
 def reason(d: Difference, comparison: Comparison, decimals: int) -> str:
@@ -56,45 +119,6 @@ def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
         (result for result in arm.seeds if result.state != "done"), lambda result: (result.state, result.reason)
     )
     return sentences("text/arm_notes.j2", ended=ended, d=arm.difference, planned_seeds=planned_seeds)
-
-
-def accuracy_legend(results: Results) -> dict[str, str]:
-    """Return verdict → what it means of AP."""
-    effects = dict.fromkeys(fmt.plain(spec.smallest_effect) for spec in results.plan.ablations.values())
-    return _legend(sentences("text/verdicts.j2", comparison=results.comparison, effects=effects))
-
-
-def time_legend() -> dict[str, str]:
-    """Return verdict → what it means of time."""
-    return _legend(sentences("text/time_verdicts.j2", smallest=SMALLEST))
-
-
-def _legend(lines: Iterable[str]) -> dict[str, str]:
-    """Return term → meaning from lines "term: meaning"."""
-    return dict(line.split(": ", 1) for line in lines)
-
-
-def spelled(legend: dict[str, str]) -> list[str]:
-    """Return a legend as sentences: "Tiny: the interval …"."""
-    return [f"{fmt.capital(term)}: {meaning}" for term, meaning in legend.items()]
-
-
-def not_comparable(results: Results) -> list[str]:
-    """Return the sentence that marks times from a busy machine; none where it was quiet."""
-    busiest = max((session.busy_before for session in results.latency.sessions), default=None)
-    return sentences("text/not_comparable.j2", latency=results.latency, busiest=busiest)
-
-
-def not_timed(times: Latency) -> list[str]:
-    """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
-    return sentences("text/not_timed.j2", absent=dict(sorted(times.absent.items())))
-
-
-def resolution(results: Results) -> list[str]:
-    """Return the sentence on what the timing could have resolved."""
-    known = timing.resolutions(results, (*results.timed, *results.timed_int8))
-    runtimes = grouped(known, lambda runtime: fmt.share(known[runtime]))
-    return sentences("text/resolution.j2", runtimes=runtimes)
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:

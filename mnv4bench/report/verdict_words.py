@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mnv4bench.report.accuracy import agreement, p_value, seed_error, strong, verdict
-from mnv4bench.report.text import accuracy_legend, reason, resolution, spelled
+from mnv4bench.report.text import accuracy_legend, reason, resolution
 from mnv4bench.report.text import time_legend as speed_legend
 from mnv4bench.report.timing import milliseconds, ratio, resolutions
 from mnv4bench.report.timing import ratio_and_verdict as ratio_and_speed
@@ -22,7 +22,6 @@ __all__ = [
     "seed_error",
     "speed",
     "speed_legend",
-    "spelled",
     "strong",
     "verdict",
 ]

@@ -15,7 +15,7 @@ from mnv4bench.reference.result_set import ResultSet
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import page, render, sentences
 from mnv4bench.report.tables.cells import Table, table
-from mnv4bench.report.tables.raw import to_csv
+from mnv4bench.report.tables.csv import to_csv
 
 TABLE = Path("tables/verify.csv")
 COLUMNS = tuple(name for name in Cell.model_fields if name != "details")

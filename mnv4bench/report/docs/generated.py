@@ -20,7 +20,7 @@ from mnv4bench.report.ledger import summary_table
 from mnv4bench.report.ledger_in_short import in_short as ledger_text
 from mnv4bench.report.replication import replicate
 from mnv4bench.report.tables import markdown
-from mnv4bench.report.tables.blocks import verdicts
+from mnv4bench.report.tables.ablations import verdicts
 from mnv4bench.report.tables.cells import table
 from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.reference import names, read

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report.results import Results, collect
-from mnv4bench.report.tables.blocks import comparisons, verdicts_head
-from mnv4bench.report.tables.cells import Cell, Table, table
+from mnv4bench.report.results import ArmResult, Results, collect
+from mnv4bench.report.tables.ablations import comparisons
+from mnv4bench.report.tables.arms import identity
+from mnv4bench.report.tables.cells import Table, stacked
+from mnv4bench.report.tables.columns import Column, pick, words
 from mnv4bench.results.reference import FOLDER, names
 
 
@@ -37,11 +39,17 @@ def measured(name: str, found: Mapping[str, Results]) -> Table | None:
     if not here:
         return None
     runtimes = list(dict.fromkeys(runtime for results in here.values() for runtime in results.timed))
-    rows: list[tuple[Cell | str, ...]] = []
-    for reference, results in here.items():
-        seeds = fmt.count(len(results.plan.preset.seeds), "seed")
-        rows += [(f"{reference}, {seeds}", *row) for row in comparisons(results, name, runtimes)]
-    return table(*verdicts_head("reference", _level(here), runtimes), rows)
+    return stacked(
+        [
+            comparisons(results, results.ablations[name], runtimes, _source(reference, results))
+            for reference, results in here.items()
+        ]
+    )
+
+
+def _source(reference: str, results: Results) -> Column[ArmResult]:
+    seeds = fmt.count(len(results.plan.preset.seeds), "seed")
+    return words("reference", "reference", lambda arm: f"{reference}, {seeds}")
 
 
 def _level(found: Mapping[str, Results]) -> str:
@@ -55,21 +63,18 @@ def apart_from_zero(found: Mapping[str, Results]) -> tuple[str, Table]:
         found: references made by one preset, at least one.
     """
     runtimes = list(dict.fromkeys(runtime for results in found.values() for runtime in results.timed))
-    rows: list[tuple[Cell | str, ...]] = []
     judged, expected = 0, 0.0
+    tables = []
     for results in found.values():
-        for name, arms in results.ablations.items():
-            others = [arm for arm in arms if not arm.is_baseline]
-            for arm, row in zip(others, comparisons(results, name, runtimes), strict=True):
-                d = arm.difference
-                if d is None or d.low is None or d.high is None:
-                    continue
-                judged, expected = judged + 1, expected + 1 - results.comparison.level
-                if d.low > 0 or d.high < 0:
-                    rows.append((name, *row))
+        bounds = [(arm, arm.difference.low, arm.difference.high) for arm in results.arms if arm.difference]
+        intervals = [(arm, low, high) for arm, low, high in bounds if low is not None and high is not None]
+        judged, expected = judged + len(intervals), expected + len(intervals) * (1 - results.comparison.level)
+        apart = [arm for arm, low, high in intervals if low > 0 or high < 0]
+        tables.append(comparisons(results, apart, runtimes, *pick(identity(), "ablation")))
+    table = stacked(tables)
     seeds = fmt.count(max(len(results.plan.preset.seeds) for results in found.values()), "seed")
     said = (
-        f"{fmt.count(judged, 'comparison')} with {seeds}. {len(rows)} of their {_level(found)} intervals exclude "
+        f"{fmt.count(judged, 'comparison')} with {seeds}. {len(table.rows)} of their {_level(found)} intervals exclude "
         f"zero; about {expected:.0f} would if no part had an effect."
     )
-    return said, table(*verdicts_head("ablation", _level(found), runtimes), rows)
+    return said, table

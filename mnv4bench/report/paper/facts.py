@@ -14,17 +14,17 @@ from mnv4bench.report.ledger_in_short import ledger_in_short
 from mnv4bench.report.paper import method
 from mnv4bench.report.replication import replication
 from mnv4bench.report.results import Results, distinct
-from mnv4bench.report.tables import error_types, speed
-from mnv4bench.report.tables.blocks import Block, block, columns, verdicts
+from mnv4bench.report.tables import arms, errors, latency
+from mnv4bench.report.tables.ablations import Section, section, verdicts
 from mnv4bench.report.tables.cells import Table, printable
-from mnv4bench.report.tables.raw import raw_rows
+from mnv4bench.report.tables.columns import raw
 from mnv4bench.results.comparison import Difference, Verdict
 
 
 def facts(results: Results) -> dict[str, Any]:
     """Return all that main.typ reads: numbers unrounded but in tables, names, verdicts, lists, passages of text."""
     plan = results.plan
-    blocks = [block(results, name) for name in results.ablations]
+    sections = [section(results, name) for name in results.ablations]
     return {
         "title": plan.title,
         "config": plan.config,
@@ -36,7 +36,7 @@ def facts(results: Results) -> dict[str, Any]:
         "times": _times(results),
         "outcomes": _pairs(outcomes(results)),
         "model": {name: fmt.setting(value) for name, value in plan.preset.model},
-        "ablations": [_ablation(results, b) for b in blocks],
+        "ablations": [_ablation(results, b) for b in sections],
         "protocol": text.protocol(plan),
         "accuracy_words": _pairs(text.accuracy_legend(results)),
         "speed_words": _pairs(text.time_legend()),
@@ -45,13 +45,13 @@ def facts(results: Results) -> dict[str, Any]:
         "figures": _figures(results),
         "tables": {
             "verdicts": printable(verdicts(results)),
-            "scores": _scores(results, blocks),
+            "scores": _scores(results, sections),
             "seeds": _seeds(results),
             "slices": _slices(results),
             "errors": _errors(results),
-            "quantised": printable(speed.quantised(results)),
+            "quantised": printable(latency.quantised(results)),
         },
-        "raw": raw_rows(results),
+        "raw": raw(arms.columns(results), results.arms),
     }
 
 
@@ -76,7 +76,7 @@ def _times(results: Results) -> list[dict[str, Any]]:
     return [{"runtimes": names, "faster": faster, "slower": slower} for (faster, slower), names in runtimes.items()]
 
 
-def _ablation(results: Results, b: Block) -> dict[str, Any]:
+def _ablation(results: Results, b: Section) -> dict[str, Any]:
     spec = results.plan.ablations[b.name]
     arms = results.ablations[b.name]
     return {
@@ -117,15 +117,16 @@ def _figures(results: Results) -> dict[str, Any]:
     }
 
 
-def _scores(results: Results, blocks: Sequence[Block]) -> dict[str, Any]:
+def _scores(results: Results, sections: Sequence[Section]) -> dict[str, Any]:
     """Return every arm's scores, noise, cost and times; the differences stand in the table of verdicts."""
     made = [
-        printable(_columns(results, b)) | {"title": b.title, "notes": [list(note) for note in b.notes]} for b in blocks
+        printable(_columns(results, b)) | {"title": b.title, "notes": [list(note) for note in b.notes]}
+        for b in sections
     ]
-    return {"header": made[0]["header"], "align": made[0]["align"], "blocks": made, "foot": list(columns(results))}
+    return {"header": made[0]["header"], "align": made[0]["align"], "blocks": made, "foot": text.columns(results)}
 
 
-def _columns(results: Results, b: Block) -> Table:
+def _columns(results: Results, b: Section) -> Table:
     scores = b.scores.pick("AP50", "APs", "APm", "APl")
     noise = b.accuracy.pick("± seed", "± image", "agree", "p (Holm)", "MDE")
     cost = b.cost.pick("params (M)", "FLOPs (G)", *(f"{runtime} (ms)" for runtime in results.timed))
@@ -158,6 +159,6 @@ def _slices(results: Results) -> dict[str, Any]:
 
 def _errors(results: Results) -> dict[str, Any]:
     """Return no rows where the metrics hold no error types."""
-    table = printable(error_types.changes(results))
-    rows = table["rows"] if error_types.recorded(results) else []
-    return {**table, "rows": rows, "legend": error_types.legend(results)}
+    table = printable(errors.changes(results))
+    rows = table["rows"] if errors.recorded(results) else []
+    return {**table, "rows": rows, "legend": errors.legend(results)}

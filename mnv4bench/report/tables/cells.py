@@ -48,6 +48,14 @@ def table(header: Sequence[str], align: str, rows: Iterable[Sequence[Cell | str]
     return Table(tuple(header), align, made)
 
 
+def stacked(tables: Sequence[Table]) -> Table:
+    """Return the rows of tables with the same columns, one table below the other, under the titles of the first."""
+    first = tables[0]
+    if any(len(content.header) != len(first.header) for content in tables):
+        raise ValueError(f"tables of {sorted({len(content.header) for content in tables})} columns")
+    return Table(first.header, first.align, tuple(row for content in tables for row in content.rows))
+
+
 def printable(content: Table) -> dict[str, Any]:
     """Return the table as paper/main.typ sets it."""
     return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from mnv4bench.report.tables.blocks import Block
 from mnv4bench.report.tables.cells import Cell, Table
 
 SPECIAL = {
@@ -44,36 +43,30 @@ def escape(text: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in re.sub(r"[ \t\r\n]+", " ", text))
 
 
-def document(blocks: Sequence[Block], foot: Sequence[str]) -> str:
-    """Return three tabulars one below the other: accuracy with all notes, cost and time, all scores.
+def tabular(groups: Sequence[tuple[str, Table, Sequence[str]]], foot: Sequence[str] = (), align: str = "") -> str:
+    """Return groups of rows under one header: each with a title, if it has one, and its notes, which are LaTeX.
 
     Needs the package booktabs, and a UTF-8 LaTeX (2018 or later).
+
+    Args:
+        foot: sentences for the last rows.
+        align: of the columns; by default as the first table says.
     """
-    parts = [
-        r"% needs \usepackage{booktabs}; wide: put each tabular inside \resizebox or on a landscape page",
-        _tabular([(b.title, b.accuracy, [*_lettered(b), *map(escape, b.claims)]) for b in blocks], foot),
-        _tabular([(b.title, b.cost, []) for b in blocks], ()),
-        _tabular([(b.title, b.scores, []) for b in blocks], ()),
-    ]
-    return "\n".join(parts)
-
-
-def _lettered(block: Block) -> list[str]:
-    return [rf"\textsuperscript{{{letter}}} {escape(note)}" for letter, note in block.notes]
-
-
-def _tabular(groups: Sequence[tuple[str, Table, Sequence[str]]], foot: Sequence[str]) -> str:
-    """Return titled groups of rows under one header, each with its notes, and the foot as the last rows."""
     first = groups[0][1]
     columns = len(first.header)
-    lines = [rf"\begin{{tabular}}{{{first.align}}}", r"\toprule", _row(escape(name) for name in first.header)]
+    lines = [rf"\begin{{tabular}}{{{align or first.align}}}", r"\toprule", _row(map(escape, first.header))]
     for title, content, notes in groups:
-        lines += [r"\midrule", _wide(rf"\textit{{{escape(title)}}}", columns)]
+        lines += [r"\midrule", *([_wide(rf"\textit{{{escape(title)}}}", columns)] if title else [])]
         lines += [_row(map(_cell, row)) for row in content.rows]
         lines += [_note(note, columns) for note in notes]
     if foot:
         lines += [r"\midrule", *(_note(escape(sentence), columns) for sentence in foot)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def notes(lettered: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the notes that a table's marks refer to."""
+    return [rf"\textsuperscript{{{letter}}} {escape(note)}" for letter, note in lettered]
 
 
 def _cell(cell: Cell) -> str:

@@ -1,0 +1,41 @@
+"""The tables' files: raw and complete as CSV, rounded for people as Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnv4bench.io.files import write_text
+from mnv4bench.report.results import Results, collect
+from mnv4bench.report.tables import ablations, arms, errors, latency, slices
+from mnv4bench.report.tables.columns import Column, Row, raw
+from mnv4bench.report.tables.csv import to_csv
+from mnv4bench.spec.plan import Plan
+
+
+def write_tables(plan: Plan, results: Path, dataset: Path | None = None) -> None:
+    """Write tables/ablations.{csv,md,tex}, {latency,errors}.{csv,md} and slices.csv under `results`.
+
+    Raises:
+        Mnv4benchError: a result file is missing or wrong.
+    """
+    for name, text in tables(collect(plan, results, dataset)).items():
+        write_text(Path(results) / "tables" / name, text)
+
+
+def tables(results: Results) -> dict[str, str]:
+    """Return file name → content."""
+    return {
+        "ablations.csv": _csv(arms.columns(results), results.arms),
+        "slices.csv": _csv(slices.COLUMNS, slices.rows(results)),
+        "latency.csv": _csv(latency.COLUMNS, latency.rows(results)),
+        "errors.csv": _csv(errors.COLUMNS, errors.rows(results)),
+        "ablations.md": ablations.as_markdown(results),
+        "latency.md": latency.as_markdown(results),
+        "errors.md": errors.as_markdown(results),
+        "ablations.tex": ablations.as_latex(results),
+    }
+
+
+def _csv(columns: Sequence[Column[Row]], rows: Sequence[Row]) -> str:
+    return to_csv(raw(columns, rows), [column.name for column in columns if column.value is not None])
