@@ -510,8 +510,9 @@ def test_figures_and_paper_are_the_same_bytes_from_the_same_results(wounded: tup
     plan = fake.make_plan(tmp_path, only="distillation")
     none, distilled = plan.arms
     (results / "runs" / distilled.runs[0] / "curve.csv").unlink()
-    with (results / "runs" / none.runs[1] / "curve.csv").open("a") as stream:
-        stream.write("5,10,0.001,nan,1e30,1,0.0\n")
+    curve = results / "runs" / none.runs[1] / "curve.csv"
+    *lines, _ = curve.read_text().splitlines()
+    curve.write_text("\n".join([*lines, "4,8,0.001,1e-30,1e30,1,0.0"]) + "\n")
     again = tmp_path / "elsewhere" / "again"
     shutil.copytree(results, again)
     for folder in (results, again):
