@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mnv4bench.models.mobilenetv4.attention import AttentionBlock, AttentionRow
 from mnv4bench.models.mobilenetv4.blocks import Style
-from mnv4bench.models.yolo import C2PSA, PSA, Conv, PSABlock, RepVGGDW, SCDown, fuse_conv_and_bn
+from mnv4bench.models.yolo import C2PSA, PSA, SPPF, Conv, PSABlock, RepVGGDW, SCDown, fuse_conv_and_bn
 
 
 class DepthwiseFirstDown(nn.Module):
@@ -88,6 +88,15 @@ def mobile_mqa(channels: int) -> nn.Module:
     """Return MobileNetV4's attention block in the place of PSA: Mobile MQA with heads of 64 channels (arXiv 2404.10518,
     section 4), on all channels and without a feed-forward network, which its authors leave to the blocks around it."""
     return AttentionBlock(channels, AttentionRow(channels, max(channels // 64, 1), 64), Style())
+
+
+def sppf(in_channels: int, out_channels: int, activation: str) -> nn.Module:
+    """Return spatial pyramid pooling over three 5×5 maxima; `activation` is ModelSpec.sppf."""
+    layer = SPPF(in_channels, out_channels, 5)
+    if activation == "silu":
+        layer.cv1.act = nn.SiLU()
+    pooling: nn.Module = layer
+    return pooling
 
 
 ATTENTION: dict[str, Callable[[int], nn.Module]] = {

@@ -63,7 +63,7 @@ def parts(spec: ModelSpec, classes: int, read: Read) -> list[Part]:
         Part("p3", ("backbone",), lambda: Level(1)),
         Part("p4", ("backbone",), lambda: Level(2)),
         Part("p5", ("backbone",), lambda: Level(3)),
-        Part("sppf", ("p5",), lambda: yolo.SPPF(b5, c5, 5)),
+        Part("sppf", ("p5",), lambda: alternatives.sppf(b5, c5, spec.sppf)),
         *([Part("attention", ("sppf",), partial(attention, c5))] if attention else []),
         Part("p4_up", (p5,), Upsample),
         Part("p4_cat", ("p4_up", "p4"), yolo.Concat),

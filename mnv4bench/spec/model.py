@@ -68,6 +68,8 @@ class ModelSpec(Spec):
     scale: Literal["n", "s"] = "n"
     p5_tap: int = Field(960, ge=1, le=4096, validate_default=True)
     """Channels of the backbone's stride-32 output: its last stage, or a 1×1 convolution after it; one of its TAPS."""
+    sppf: Literal["linear", "silu"] = "linear"
+    """Behind SPPF's first convolution: nothing, as in ultralytics today, or SiLU, as in YOLOv10's release."""
     attention: Literal["none", "psa", "psa2", "transformer", "mqa"] = "psa"
     """After SPPF: partial self-attention with one or two blocks, a transformer block on all channels (YOLOv10, Table
     13), or Mobile MQA."""
@@ -158,6 +160,7 @@ _PARTS_OF: dict[str, tuple[PartName, ...]] = {
     "uib": ("backbone",),
     "mobile_attention": ("backbone",),
     "p5_tap": ("backbone", "sppf"),
+    "sppf": ("sppf",),
     "attention": ("attention",),
     "downsample": ("p5_down",),
     "kernel": ("p5_out",),

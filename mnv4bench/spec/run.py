@@ -75,7 +75,17 @@ class TrainSpec(Spec):
     warmup_momentum: float = Field(0.8, ge=0, lt=1)
     warmup_bias_lr: float = Field(0.0, ge=0, le=LARGEST_FLOAT)
     ema_decay: float = Field(0.9999, ge=0, lt=1)
+    """Of the average's old value, once `ema_tau` steps are over; its memory is 1 / (1 − decay) steps."""
     ema_tau: float = Field(2000, gt=0, le=1e9)
+    """Steps in which the decay grows from 0 towards `ema_decay`."""
+    ema_by_length: bool = False
+    """Scale memory and `ema_tau` to this run, so that they are the share of it that they are of YOLOv10's 500 epochs of
+    COCO. Constants made for 231,000 steps never reach their decay in a run of a few hundred."""
+    box_bias: float = Field(2.0, ge=-10, le=10)
+    """First bias of the head's distance logits: 2 in ultralytics today, 1 in YOLOv10's release; peers keep theirs."""
+    class_prior: Literal["640", "image"] = "640"
+    """The image side that the first class biases expect a handful of objects in (RetinaNet's prior, as ultralytics sets
+    it): 640 pixels whatever the images, or the side that the run trains at."""
     augment: AugmentSpec = AugmentSpec()
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "amp"] = "fp32"
@@ -102,6 +112,9 @@ class LossSpec(Spec):
     """Exponent of the score in the one-to-one branch's matching metric."""
     beta: float = Field(6.0, gt=0, le=100)
     """Exponent of the IoU there."""
+    enlarge_small: bool = True
+    """Whether objects with a side below 16 pixels are assigned anchors as if it were 16, as ultralytics does today and
+    YOLOv10's release does not."""
     weights: Literal["sum", "decaying"] = "sum"
     """sum: YOLOv10's; decaying: the one-to-many term's weight falls from 0.8 to 0.1 over the epochs, the one-to-one
     term's rises from 0.2 to 0.9 (ultralytics' E2ELoss, the weights alone)."""

@@ -19,7 +19,7 @@ from mnv4bench.results.curve import COLUMNS, LOSSES
 from mnv4bench.spec.run import LossSpec, TrainSpec
 from mnv4bench.train.mixture import with_ground_truth
 from mnv4bench.train.optimizer import make_optimizer
-from mnv4bench.train.schedule import rates
+from mnv4bench.train.schedule import average_constants, rates
 
 CLIP = 10.0
 """Largest norm of the gradient (ultralytics' value)."""
@@ -43,13 +43,24 @@ class Trainer:
     """
 
     def __init__(
-        self, model: Detector, spec: TrainSpec, extra: Extra | None = None, loss: LossSpec | None = None
+        self,
+        model: Detector,
+        spec: TrainSpec,
+        extra: Extra | None = None,
+        loss: LossSpec | None = None,
+        steps: int = 1,
     ) -> None:
+        """Make the state before the first step.
+
+        Args:
+            steps: in an epoch; what an average `ema_by_length` is scaled to.
+        """
         self.model, self.spec, self.extra = model, spec, extra
         self.projectors = extra.projectors if extra else nn.ModuleList()
         self.criterion = model.init_criterion(loss, spec.epochs)
         self.optimizer = make_optimizer(model, spec, self.projectors)
-        self.ema = ModelEMA(model, decay=spec.ema_decay, tau=spec.ema_tau)
+        decay, tau = average_constants(spec, steps)
+        self.ema = ModelEMA(model, decay=decay, tau=tau)
         self.amp = spec.precision == "amp"
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp)
         self.epoch = 0

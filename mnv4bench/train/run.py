@@ -92,6 +92,9 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed))
     model = detector.build(spec.model, classes, seed=spec.seed)
     model.names = dict(enumerate(dataset.classes))
+    if (spec.train.box_bias, spec.train.class_prior) != (2.0, "640"):
+        side = spec.data.imgsz if spec.train.class_prior == "image" else 640
+        model.set_first_biases(None if spec.model.peer else spec.train.box_bias, side)
     if spec.start:
         weights.load_parts(model, weights.read(runs / spec.start / "weights.safetensors"), spec.fresh)
     prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec)
@@ -99,7 +102,7 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     model.args = hyperparameters()
     model = model.to(spec.train.device, memory_format=torch.channels_last)
     extra = _distillation(spec, classes, runs, model) if spec.teacher else None
-    trainer = Trainer(model, spec.train, extra, spec.loss)
+    trainer = Trainer(model, spec.train, extra, spec.loss, len(batches))
     checkpoint.resume(trainer, runs / run)
     return trainer, batches
 

@@ -62,3 +62,16 @@ def _per_epoch(spec: TrainSpec, step: int, steps_per_epoch: int) -> Rates:
             momentum=rise(spec.warmup_momentum, spec.momentum),
         )
     return Rates(target, target, spec.momentum)
+
+
+YOLOV10_STEPS = 500 * 118_287 / 256
+"""Optimisation steps of YOLOv10's training: 500 epochs of COCO train2017 in batches of 256 (its Table 14)."""
+
+
+def average_constants(spec: TrainSpec, steps_per_epoch: int) -> tuple[float, float]:
+    """Return decay and time constant, in steps, of the weights' moving average."""
+    if not spec.ema_by_length:
+        return spec.ema_decay, spec.ema_tau
+    share = spec.epochs * steps_per_epoch / YOLOV10_STEPS
+    memory = max(share / (1 - spec.ema_decay), 1.0)
+    return 1 - 1 / memory, max(share * spec.ema_tau, 1e-9)

@@ -6,6 +6,7 @@ numbers, so that parts keep their names in the weights; `end2end` follows its ow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,6 +86,21 @@ class Detector(DetectionModel):
             epochs: of the whole training, over which weights may change; by default those that `args` name.
         """
         return DetectionLoss(self, spec or LossSpec(), epochs or self.args.epochs)
+
+    def set_first_biases(self, box: float | None, side: int) -> None:
+        """Set the head's last biases as before any training: distance logits to `box` (None: as they are), class logits
+        to the prior that a handful of objects in an image of `side` × `side` pixels has.
+        """
+        head = self.head
+        branches = [(head.cv2, head.cv3)]
+        if getattr(head, "one2one_cv2", None) is not None:
+            branches.append((head.one2one_cv2, head.one2one_cv3))
+        with torch.no_grad():
+            for boxes, classes in branches:
+                for distance, label, stride in zip(boxes, classes, head.stride, strict=True):
+                    if box is not None:
+                        distance[-1].bias.fill_(box)
+                    label[-1].bias[: head.nc] = math.log(5 / head.nc / (side / float(stride)) ** 2)
 
     def part_state(self) -> dict[str, Tensor]:
         """Return the state dict with part names in place of layer numbers: "p5_out.cv1.conv.weight"."""

@@ -46,6 +46,9 @@ class DetectionLoss:
             one_to_one = v8DetectionLoss(model, tal_topk=1)
             one_to_one.assigner.alpha, one_to_one.assigner.beta = spec.alpha, spec.beta
             self.terms["one2one" if assignment == "dual" else None] = one_to_one
+        if not spec.enlarge_small:
+            for term in self.terms.values():
+                term.assigner.stride_val = 0  # no side is below it
 
     def __call__(self, preds: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         preds = preds[1] if isinstance(preds, tuple) else preds  # eval mode returns detections first
