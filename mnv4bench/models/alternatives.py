@@ -86,7 +86,7 @@ def transformer(channels: int) -> nn.Module:
 
 def mobile_mqa(channels: int) -> nn.Module:
     """Return MobileNetV4's attention block in the place of PSA: Mobile MQA with heads of 64 channels (arXiv 2404.10518,
-    section 4), on all channels and without a feed-forward network, which its authors leave to the blocks around it."""
+    section 5), on all channels and without a feed-forward network, which its authors leave to the blocks around it."""
     return AttentionBlock(channels, AttentionRow(channels, max(channels // 64, 1), 64), Style())
 
 

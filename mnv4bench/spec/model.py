@@ -61,7 +61,7 @@ class ModelSpec(Spec):
     backbone: Backbone = "mnv4_conv_small"
     uib: Literal["mixed", "extra_dw", "ib", "convnext", "ffn"] = "mixed"
     """The form of the backbone's universal inverted bottlenecks: as published, or one form in all places at about the
-    same multiply-accumulates (MobileNetV4, section 3.1 and Table 1)."""
+    same multiply-accumulates (MobileNetV4, section 4 and Table 1)."""
     mobile_attention: Literal["as_published", "none", "mhsa", "mqa"] = "as_published"
     """A hybrid backbone's attention blocks: left out; multi-head; Mobile MQA without down-sampling of keys and values
     (MobileNetV4, Tables 2 and 3)."""

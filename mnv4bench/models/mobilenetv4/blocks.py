@@ -1,4 +1,4 @@
-"""The rows of MobileNetV4's tables and the convolutional blocks that they build (arXiv 2404.10518, section 3).
+"""The rows of MobileNetV4's tables and the convolutional blocks that they build (arXiv 2404.10518, section 4).
 
 A row says what stands at one place of the network and builds it for the channels that arrive there. The universal
 inverted bottleneck is one row type for all of its forms: inverted bottleneck, ConvNext-like, ExtraDW, FFN.
@@ -94,7 +94,7 @@ class UIBRow:
 
 
 class UIB(nn.Module):
-    """Universal inverted bottleneck (section 3, figure 4).
+    """Universal inverted bottleneck (section 4).
 
     [depthwise] → 1×1 expansion → [depthwise] → 1×1 projection → [layer scale], with the input added where the shape
     stays. The expansion and the middle depthwise convolution are followed by the activation, the others by nothing. A
