@@ -93,7 +93,7 @@ def tables(context: Context) -> None:
 
 
 def figures(context: Context) -> None:
-    from mnv4bench.report.figures.figures import write_figures
+    from mnv4bench.report.figures.write import write_figures
 
     write_figures(context.plan, context.results, pictures=context.reference is None)
 

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from mnv4bench.report.figures import forest, pareto, parts, sheet
-from mnv4bench.report.figures.forest import Line, Panel
+from mnv4bench.report.figures import cost, detections, effects, pareto
+from mnv4bench.report.figures.effects import Line, Panel
 from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import Results, collect
@@ -38,7 +38,7 @@ def test_few_colours_leave_those_that_mean_something_as_they_are() -> None:
 
 def test_a_row_of_the_forest_has_the_published_effect_of_its_own_arm(results: Results) -> None:
     """Table 5 prints 44.2 and 44.4 AP, Table 9 of MobileNetV4 73.8 and 75.5; nms_free's baseline has no figure."""
-    found = {line.label: line.published for panel in forest.panels(results) for line in panel.lines}
+    found = {line.label: line.published for panel in effects.panels(results) for line in panel.lines}
     assert found == {
         "psa": {"AP": pytest.approx(0.002)},
         "dual_nms_free": {},
@@ -49,7 +49,7 @@ def test_a_row_of_the_forest_has_the_published_effect_of_its_own_arm(results: Re
 
 def test_the_forest_draws_measured_and_published_effects_with_markers_of_their_own(results: Results) -> None:
     with look():
-        drawn = forest.forest(results)
+        drawn = effects.effects(results)
     markers = {
         axis.get_title(loc="left"): {
             (line.get_marker(), round(float(line.get_xdata()[0]), 9))  # type: ignore[index, arg-type]
@@ -69,26 +69,26 @@ def test_the_forest_draws_measured_and_published_effects_with_markers_of_their_o
 def test_many_effects_stand_in_two_columns_of_about_the_same_height(results: Results) -> None:
     line = Line("arm", next(d for d in results.comparison.differences), {})
     drawn = [Panel(str(size), (line,) * size) for size in (5, 4, 2, 4, 3, 7, 1, 1, 4, 3)]
-    left, right = forest.columns(drawn)
+    left, right = effects.columns(drawn)
     assert [*left, *right] == drawn
     assert [panel.title for panel in left] == ["5", "4", "2", "4", "3"]  # with titles 18 + 5 against 16 + 5
-    assert forest.columns(drawn[:3]) == [drawn[:3]]
+    assert effects.columns(drawn[:3]) == [drawn[:3]]
 
 
 def test_a_bar_is_the_sum_of_its_parts_and_equal_costs_share_one(results: Results) -> None:
     """`head` and distillation change nothing that is deployed, so all arms but psa/none cost the same."""
-    groups = parts.networks(results.arms)
+    groups = cost.networks(results.arms)
     assert [[arm.arm.label for arm in group] for group in groups] == [
         ["psa/none"],
         [arm.label for arm in results.plan.arms if arm.label != "psa/none"],
     ]
     with look():
-        left, right = parts.cost(results).axes
+        left, right = cost.cost(results).axes
     for axis, field, scale in ((left, "params", 1e6), (right, "flops", 1e9)):
         for place, group in enumerate(groups):
             bars = [bar for bar in axis.patches if round(bar.get_y() + bar.get_height() / 2) == place]  # type: ignore[attr-defined]
             assert sum(bar.get_width() for bar in bars) == pytest.approx(getattr(group[0].cost, field) / scale)  # type: ignore[attr-defined]
-            assert len(bars) == len(parts.FILLS) - 1  # all but a peer's neck
+            assert len(bars) == len(cost.FILLS) - 1  # all but a peer's neck
     assert [text.get_text() for text in left.get_yticklabels()] == ["psa: none", "psa: psa (+5 same)"]
 
 
@@ -97,13 +97,13 @@ def test_a_cost_file_without_parts_shows_the_whole(results: Results) -> None:
         replace(arm, cost=arm.cost.model_copy(update={"parts": {}})) for arm in results.ablations["psa"] if arm.cost
     )
     with look():
-        left, _ = parts.cost(replace(results, ablations={"psa": arms})).axes
-    assert [bar.get_facecolor() for bar in left.patches] == [to_rgba(parts.WHOLE)] * 2
+        left, _ = cost.cost(replace(results, ablations={"psa": arms})).axes
+    assert [bar.get_facecolor() for bar in left.patches] == [to_rgba(cost.WHOLE)] * 2
     assert [bar.get_width() for bar in left.patches] == [arm.cost.params / 1e6 for arm in arms if arm.cost]  # type: ignore[attr-defined]
 
 
 def test_no_two_parts_look_alike() -> None:
-    assert len(set(parts.FILLS.values())) == len(parts.FILLS)
+    assert len(set(cost.FILLS.values())) == len(cost.FILLS)
 
 
 def test_a_points_number_follows_its_ap_and_stands_in_every_panel_and_in_the_key(results: Results) -> None:
@@ -135,7 +135,7 @@ def test_one_network_has_no_front(results: Results) -> None:
 def test_the_classes_of_a_narrow_sheet_are_listed_inside_it(results: Results) -> None:
     arms = results.ablations["psa"][:1]
     with look():
-        made = sheet.sheet(replace(results, ablations={"psa": arms}))
+        made = detections.detections(replace(results, ablations={"psa": arms}))
         made.draw_without_rendering()
     (legend,) = made.legends
     box = legend.get_window_extent()
@@ -151,8 +151,8 @@ def test_the_classes_of_a_narrow_sheet_are_listed_inside_it(results: Results) ->
 def test_of_many_arms_the_sheet_shows_the_first_baselines_and_peers(results: Results) -> None:
     baseline, arm = results.ablations["psa"]
     peer = replace(arm, arm=replace(arm.arm, model=ModelSpec(peer="yolov8n")))
-    plain = [[arm]] * sheet.SHOWN
-    assert sheet.shown(plain) == plain
+    plain = [[arm]] * detections.SHOWN
+    assert detections.shown(plain) == plain
     wanted = [[baseline], [peer], [arm, baseline]]
-    assert sheet.shown([*plain, *wanted]) == [*plain[:-3], *wanted]
-    assert sheet.shown([[peer]] * (sheet.SHOWN + 1)) == [[peer]] * sheet.SHOWN
+    assert detections.shown([*plain, *wanted]) == [*plain[:-3], *wanted]
+    assert detections.shown([[peer]] * (detections.SHOWN + 1)) == [[peer]] * detections.SHOWN

@@ -18,9 +18,9 @@ from mnv4bench.io.files import read_json, sha256, write_json
 from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text as texts
-from mnv4bench.report.figures.figures import DRAWN, write_figures
+from mnv4bench.report.figures.detections import chosen
 from mnv4bench.report.figures.pareto import Point, front, pareto, points
-from mnv4bench.report.figures.sheet import chosen
+from mnv4bench.report.figures.write import DRAWN, write_figures
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.paper.write import write_paper
 from mnv4bench.report.results import collect, distinct

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
+from mnv4bench.report.rendering import render
 from mnv4bench.report.results import QUANTISED, UNTRAINED, ArmResult, Results, distinct
 
 FRONT = "#666666"
@@ -43,9 +44,9 @@ def pareto(results: Results) -> Figure:
     """Return AP over end-to-end latency, one panel per runtime, the front drawn, and a key to the points' numbers."""
     runtimes = results.timed or results.runtimes
     drawn = {runtime: points(results, runtime) for runtime in runtimes}
-    key = {p.number: p for found in drawn.values() for p in found}
+    key = {p.number: p for panel in drawn.values() for p in panel}
     if one_network(drawn.values()):
-        return _one_network({runtime: found[0] for runtime, found in drawn.items() if found})
+        return _one_network({runtime: panel[0] for runtime, panel in drawn.items() if panel})
     height = min(max(LOWEST, LINE * len(key) / len(runtimes)), TALLEST)
     made = figure(WIDTH, height * len(runtimes))
     grid = made.add_gridspec(len(runtimes), 2, width_ratios=(2, 1))
@@ -67,18 +68,17 @@ def pareto(results: Results) -> Figure:
 
 def one_network(drawn: Iterable[Sequence[Point]]) -> bool:
     """Return whether several arms take the same time in every runtime, because they deploy the same network."""
-    panels = [found for found in drawn if found]
-    return any(len(found) > 1 for found in panels) and all(len({p.ms[1] for p in found}) == 1 for found in panels)
+    panels = [panel for panel in drawn if panel]
+    return any(len(panel) > 1 for panel in panels) and all(len({p.ms[1] for p in panel}) == 1 for panel in panels)
 
 
 def _one_network(timed: Mapping[str, Point]) -> Figure:
     """Say that there is nothing to weigh where training alone differs."""
     made = figure(WIDTH, 0.7)
-    times = [f"{fmt.significant(p.ms[1])} ms per image in {runtime}" for runtime, p in timed.items()]
-    said = f"All arms deploy the same network, so they differ in AP alone: {fmt.join(times)}, end to end."
+    text = render("text/one_network.j2", times={runtime: p.ms[1] for runtime, p in timed.items()})
     axis = made.add_subplot()
     axis.set_axis_off()
-    axis.text(0.5, 0.5, fmt.wrapped(said, 90), ha="center", va="center", transform=axis.transAxes)
+    axis.text(0.5, 0.5, fmt.wrapped(text, 90), ha="center", va="center", transform=axis.transAxes)
     return made
 
 
@@ -93,14 +93,14 @@ def points(results: Results, runtime: str) -> list[Point]:
         return []
     order = list(results.ablations)
     scored = [(group, list(group[0].scores("AP").values())) for group in distinct(results.arms)]
-    ranked = sorted(((fmean(aps), group, aps) for group, aps in scored if aps), key=lambda one: -one[0])
-    found = []
+    ranked = sorted(((fmean(aps), group, aps) for group, aps in scored if aps), key=lambda item: -item[0])
+    drawn = []
     for number, (mean, group, aps) in enumerate(ranked, start=1):
         ms = next(filter(None, (_milliseconds(arm, runtime) for arm in group)), None)
         if ms is None:
             continue
         colour = BASELINE if len(group) > 1 else COLOURS[order.index(group[0].arm.ablation) % len(COLOURS)]
-        found.append(
+        drawn.append(
             Point(
                 number=number,
                 label=group_label(group),
@@ -111,7 +111,7 @@ def points(results: Results, runtime: str) -> list[Point]:
                 ap=(min(aps), mean, max(aps)),
             )
         )
-    return found
+    return drawn
 
 
 def untrained(results: Results, runtime: str) -> dict[str, float]:
@@ -120,14 +120,14 @@ def untrained(results: Results, runtime: str) -> dict[str, float]:
     return {row.arm: row.p50_ms for row in rows if row.runtime == runtime and row.arm in UNTRAINED}
 
 
-def _sizes(axis: Axes, found: dict[str, float]) -> None:
+def _sizes(axis: Axes, networks: dict[str, float]) -> None:
     """Mark networks without AP on the lower edge."""
     low, _ = axis.get_ylim()
-    for ms in found.values():
+    for ms in networks.values():
         axis.plot(ms, low, marker="^", color=FRONT, markersize=4, clip_on=False, zorder=3)
     left, right = axis.get_xlim()
     free = left
-    for name, ms in sorted(found.items(), key=lambda item: item[1]):
+    for name, ms in sorted(networks.items(), key=lambda item: item[1]):
         # Names of networks that lie close stand side by side, in the triangles' order.
         place = max(ms, free)
         free = place + NAME * (right - left)
@@ -168,11 +168,11 @@ def _milliseconds(arm: ArmResult, runtime: str) -> tuple[float, float, float] | 
 
 def front(drawn: Sequence[Point]) -> list[Point]:
     """Return the points that no other beats in one and equals or beats in the other, fastest first."""
-    found: list[Point] = []
+    edge: list[Point] = []
     for point in sorted(drawn, key=lambda p: (p.ms[1], -p.ap[1])):
-        if not found or point.ap[1] > found[-1].ap[1]:
-            found.append(point)
-    return found
+        if not edge or point.ap[1] > edge[-1].ap[1]:
+            edge.append(point)
+    return edge
 
 
 def _panel(axis: Axes, drawn: Sequence[Point]) -> None:

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from mnv4bench.report import accuracy, text
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report.figures import forest, pareto
-from mnv4bench.report.figures.sheet import COLUMNS, THRESHOLD, shown
+from mnv4bench.report.figures import effects, pareto
+from mnv4bench.report.figures.detections import COLUMNS, THRESHOLD, shown
 from mnv4bench.report.findings import findings, outcomes, scope
 from mnv4bench.report.ledger_in_short import ledger_in_short
 from mnv4bench.report.paper import method
@@ -103,11 +103,11 @@ def _pairs(ordered: Mapping[str, Any]) -> list[list[Any]]:
 
 def _figures(results: Results) -> dict[str, Any]:
     """Return what the captions depend on."""
-    panels = forest.panels(results)
+    panels = effects.panels(results)
     groups = distinct(results.arms)
     return {
         "published": any(line.published for panel in panels for line in panel.lines),
-        "own_scales": len(forest.columns(panels)) > 1,
+        "own_scales": len(effects.columns(panels)) > 1,
         "one_network": pareto.one_network([pareto.points(results, runtime) for runtime in results.timed]),
         "same_arms": pareto.same_arms(results),
         "sizes": results.sizes is not None,

@@ -1,4 +1,4 @@
-"""The sheet: the same validation images as every arm sees them."""
+"""Detections: the same validation images as every arm sees them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from mnv4bench.data.decode import read_image
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
-from mnv4bench.report import words
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import COLOURS, figure
 from mnv4bench.report.results import ArmResult, DataFacts, Results, distinct
 
@@ -57,13 +57,13 @@ def chosen(data: DataFacts) -> list[tuple[str, dict[str, Any]]]:
     if not data.slices:
         picks = {label: len(images) * k // 6 for label, k in (("few", 1), ("middling", 3), ("many", 5))}
         return [(f"{label} objects", images[k]) for label, k in picks.items()] if images else []
-    found = []
+    chosen_images = []
     for name in data.slices:
         of_slice = [image for image in images if image.get("slice") == name]
         if of_slice:
             median = objects[of_slice[(len(of_slice) - 1) // 2]["id"]]
-            found.append((name, next(image for image in of_slice if objects[image["id"]] == median)))
-    return found
+            chosen_images.append((name, next(image for image in of_slice if objects[image["id"]] == median)))
+    return chosen_images
 
 
 def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
@@ -73,7 +73,7 @@ def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
     return [groups[place] for place in sorted(ranked[:SHOWN])]
 
 
-def sheet(results: Results) -> Figure:
+def detections(results: Results) -> Figure:
     """Return the chosen images in rows; ground truth and the arms that fit (first seed) in columns."""
     rows = chosen(results.data)
     groups = shown(distinct(results.arms))
@@ -121,27 +121,27 @@ def _title(group: list[ArmResult]) -> str:
 
 
 def _truth(data: DataFacts) -> dict[int, list[Box]]:
-    found: dict[int, list[Box]] = defaultdict(list)
+    boxes: dict[int, list[Box]] = defaultdict(list)
     for annotation in data.annotations["annotations"]:
-        found[annotation["image_id"]].append((annotation["category_id"], annotation["bbox"], None))
-    return found
+        boxes[annotation["image_id"]].append((annotation["category_id"], annotation["bbox"], None))
+    return boxes
 
 
 def _detections(results: Results, arm: ArmResult, ids: set[int]) -> tuple[dict[int, list[Box]], str | None]:
     """Return image id → boxes of the arm's first seed, and the state of a run that did not end well."""
     first = arm.seeds[0]
     if first.state != "done":
-        return {}, words.STATES[first.state]
+        return {}, fmt.state(first.state)
     path = results.folder / "runs" / first.run / "detections.json"
     try:
         detections = read_json(path)[arm.arm.read]
     except (OSError, ValueError, KeyError) as error:
         raise Mnv4benchError(f"{path}: no detections read {arm.arm.read!r}; evaluate the run again") from error
-    found: dict[int, list[Box]] = defaultdict(list)
+    boxes: dict[int, list[Box]] = defaultdict(list)
     for detection in sorted(detections, key=lambda d: d["score"]):
         if detection["image_id"] in ids and detection["score"] >= THRESHOLD:
-            found[detection["image_id"]].append((detection["category_id"], detection["bbox"], detection["score"]))
-    return found, None
+            boxes[detection["image_id"]].append((detection["category_id"], detection["bbox"], detection["score"]))
+    return boxes, None
 
 
 def _picture(data: DataFacts, image: dict[str, Any]) -> np.ndarray:

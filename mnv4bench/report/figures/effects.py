@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mnv4bench.ledger.cited import changes
+from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report import verdict_words as say
 from mnv4bench.report.figures.style import BASELINE, COLOURS, FAINT, WIDTH, figure
 from mnv4bench.report.results import Results
 from mnv4bench.results.comparison import Difference
@@ -49,13 +49,13 @@ class Panel:
 
 def panels(results: Results) -> list[Panel]:
     """Return one panel per ablation in the preset's order, one line per comparison."""
-    found = []
+    drawn = []
     for name, arms in results.ablations.items():
         spec = results.plan.ablations[name]
         lines = tuple(_line(spec, arm.difference) for arm in arms if arm.difference is not None)
         if lines:
-            found.append(Panel(f"{name} (to {spec.baseline})", lines))
-    return found
+            drawn.append(Panel(f"{name} (to {spec.baseline})", lines))
+    return drawn
 
 
 def _line(spec: AblationSpec, d: Difference) -> Line:
@@ -76,7 +76,7 @@ def _height(panel: Panel) -> float:
     return HEAD + ROW * len(panel.lines)
 
 
-def forest(results: Results) -> Figure:
+def effects(results: Results) -> Figure:
     """Return differences with intervals, a panel per ablation, published differences as open markers beside them.
 
     Seeds are ticks, a grey band is ±smallest_effect, the verdict stands at the right. Many ablations stand in two
@@ -127,7 +127,7 @@ def _panel(axis: Axes, panel: Panel) -> None:
             xycoords=axis.get_yaxis_transform(),
             va="center",
             fontsize=6,
-            fontweight="bold" if say.strong(d) else "normal",
+            fontweight="bold" if accuracy.strong(d) else "normal",
             annotation_clip=False,
         )
     axis.axvline(0, color=BASELINE, linewidth=0.6, zorder=1)
@@ -152,13 +152,13 @@ def _one_scale(axes: Sequence[Axes]) -> None:
 def _interval(axis: Axes, position: int, d: Difference) -> None:
     if d.mean is None:
         return
-    colour = COLOURS[0] if say.strong(d) else BASELINE
+    colour = COLOURS[0] if accuracy.strong(d) else BASELINE
     if d.low is not None and d.high is not None:
         axis.plot([d.low, d.high], [position, position], color=colour, linewidth=1.4, zorder=3)
     for value in d.seeds.values():
         axis.plot([value, value], [position - 0.34, position - 0.14], color=FAINT, linewidth=0.7, zorder=2)
     # Filled only with a verdict that is set in bold: readable without colour.
-    face = colour if say.strong(d) else "white"
+    face = colour if accuracy.strong(d) else "white"
     axis.plot(d.mean, position, "o", color=colour, markerfacecolor=face, markersize=4, zorder=4)
 
 
@@ -167,7 +167,7 @@ def _word(d: Difference) -> str:
         return "no seed in both arms"
     if d.verdict == "inconclusive" and d.mde is not None:
         return f"inconclusive\n(MDE {fmt.significant(d.mde, 2)})"
-    return say.verdict(d)
+    return accuracy.verdict(d)
 
 
 def _legend(made: Figure, lines: Sequence[Line]) -> None:

@@ -1,0 +1,63 @@
+"""AP per slice of the data, or per object size."""
+
+from __future__ import annotations
+
+from math import ceil
+from statistics import fmean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mnv4bench.report.figures.panels import colours, grid, legend_size
+from mnv4bench.report.figures.style import FAINT
+from mnv4bench.report.results import ArmResult, Results
+
+SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
+
+
+def slices(results: Results) -> Figure:
+    """Return AP per slice, one panel per ablation, seeds as dots; per object size where the data has no slices."""
+    drawn, axes = grid(results, 1.9)
+    for axis, arms in zip(axes, results.ablations.values(), strict=True):
+        _slice_panel(axis, results, arms)
+        axis.set_ylabel("AP")
+    return drawn
+
+
+def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> None:
+    parts = list(results.data.slices) or list(SIZES)
+    colour_of = colours(arms)
+    width = 0.8 / len(arms)
+    for position, arm in enumerate(arms):
+        for place, part in enumerate(parts):
+            values = list(_part_scores(arm, part).values())
+            x = place + (position - (len(arms) - 1) / 2) * width
+            if not values:
+                axis.annotate("–", (x, 0), ha="center", va="bottom", color=colour_of[arm.arm.name])
+                continue
+            colour = colour_of[arm.arm.name]
+            axis.bar(x, fmean(values), width * 0.9, color=colour, alpha=0.55, linewidth=0)
+            axis.vlines(x, min(values), max(values), color=colour, linewidth=0.8)
+            axis.plot([x] * len(values), values, ".", color=colour, markersize=2.5)
+        axis.bar(0, 0, 0, color=colour_of[arm.arm.name], alpha=0.55, label=arm.arm.name)
+    axis.set_xticks(range(len(parts)), [SIZES.get(part, part) for part in parts])
+    axis.set_xlim(-0.6, len(parts) - 0.4)
+    columns = min(3, len(arms))
+    # Room above the bars for each of the legend's rows.
+    axis.set_ylim(0, axis.get_ylim()[1] * (1.05 + 0.17 * ceil(len(arms) / columns)))
+    axis.tick_params(axis="x", length=0)
+    axis.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.5)
+    axis.set_axisbelow(True)
+    axis.legend(
+        loc="upper left",
+        ncols=columns,
+        fontsize=legend_size(results),
+        handlelength=1,
+        columnspacing=1,
+        borderaxespad=0,
+        labelspacing=0.2,
+    )
+
+
+def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
+    return arm.scores(part) if part in SIZES else arm.scores("AP", part)
