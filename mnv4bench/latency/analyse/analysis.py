@@ -2,7 +2,7 @@
 
 A turn's time is its fastest block, and a ratio is taken within one round of one session, between an arm and the
 baseline of its ablation. `turns` pairs, `estimates` sums up, `noise` says which sessions count and how large a
-difference must be, `verdict` finds the word. Each runtime, stage and thread count (a `cell`) is judged by itself.
+difference must be, `verdict` finds the word. Each runtime, stage and thread count (a `condition`) is judged by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnv4bench.latency.analyse import noise, remarks
-from mnv4bench.latency.analyse.cell import Cell, Pair, differ
+from mnv4bench.latency.analyse.condition import Condition, Pair, differ
 from mnv4bench.latency.analyse.estimates import Estimate, percentile
 from mnv4bench.latency.analyse.turns import Key, Timed, gather, log_ratios
 from mnv4bench.latency.analyse.verdict import judge
@@ -67,19 +67,19 @@ def analyse(blocks: Sequence[Block], arms: Sequence[Judged], reference: str) -> 
     """
     timed = gather(blocks)
     drifts = _canary_drifts(timed)
-    cells = _cells(timed, arms, reference, drifts)
-    families = [_comparisons(cell, arms) for cell in cells]
-    rows = [row for cell, family in zip(cells, families, strict=True) for row in _rows(cell, arms, family)]
+    conditions = _conditions(timed, arms, reference, drifts)
+    families = [_comparisons(condition, arms) for condition in conditions]
+    rows = [row for condition, family in zip(conditions, families, strict=True) for row in _rows(condition, arms, family)]
     threads = list(dict.fromkeys(block.threads for block in blocks))
     place = {arm.label: number for number, arm in enumerate(arms)}
     rows.sort(key=lambda row: (threads.index(row.threads), row.runtime, place[row.arm], STAGES.index(row.stage)))
     sessions = {
-        number: _session(number, drifts.get(number), cells) for number in sorted({block.session for block in blocks})
+        number: _session(number, drifts.get(number), conditions) for number in sorted({block.session for block in blocks})
     }
     notes = remarks.on(
         rows,
         {number: session.contaminated for number, session in sessions.items()},
-        [(cell, len(hypotheses(family))) for cell, family in zip(cells, families, strict=True)],
+        [(condition, len(hypotheses(family))) for condition, family in zip(conditions, families, strict=True)],
     )
     return Analysis(tuple(rows), sessions, tuple(notes))
 
@@ -94,14 +94,14 @@ def _canary_drifts(timed: Mapping[Key, Timed]) -> dict[int, float | None]:
     }
 
 
-def _cells(
+def _conditions(
     timed: Mapping[Key, Timed], arms: Sequence[Judged], reference: str, drifts: Mapping[int, float | None]
-) -> list[Cell]:
+) -> list[Condition]:
     """Return what can be compared, by thread count, runtime and stage."""
     reads = {arm.measured: arm.read for arm in arms}
     original = next((arm.measured for arm in arms if arm.label == reference), reference)
     moved = {session: drift for session, drift in drifts.items() if drift is not None and drift > noise.DRIFT}
-    cells = []
+    conditions = []
     for threads, runtime, stage in dict.fromkeys((key[0], key[1], key[3]) for key in timed if key[1] != CANARY):
         read_copy = reads | ({COPY: reads[original]} if original in reads else {})
         found = {
@@ -111,8 +111,8 @@ def _cells(
         }
         copy = found.pop(COPY, None)
         copies = log_ratios(copy, found[original]) if copy is not None and original in found else {}
-        cells.append(Cell(threads, runtime, stage, found, copies, moved))
-    return cells
+        conditions.append(Condition(threads, runtime, stage, found, copies, moved))
+    return conditions
 
 
 def _timed_stage(stage: Stage, read: Read) -> Stage:
@@ -120,11 +120,11 @@ def _timed_stage(stage: Stage, read: Read) -> Stage:
     return "end_to_end" if stage == "in_graph" and read == "nms_free" else stage
 
 
-def _comparisons(cell: Cell, arms: Sequence[Judged]) -> dict[Pair, Estimate]:
+def _comparisons(condition: Condition, arms: Sequence[Judged]) -> dict[Pair, Estimate]:
     """Return every arm's comparison with its baseline, where both were timed."""
     measured = {arm.label: arm.measured for arm in arms}
     pairs = dict.fromkeys((arm.measured, measured[arm.baseline]) for arm in arms if arm.baseline in measured)
-    return {pair: found for pair in pairs if (found := cell.compare(pair)) is not None}
+    return {pair: found for pair in pairs if (found := condition.compare(pair)) is not None}
 
 
 def hypotheses(found: Mapping[Pair, Estimate]) -> dict[frozenset[str], float]:
@@ -136,55 +136,55 @@ def hypotheses(found: Mapping[Pair, Estimate]) -> dict[frozenset[str], float]:
     return {frozenset(pair): one.p for pair, one in found.items() if pair[0] != pair[1]}
 
 
-def _rows(cell: Cell, arms: Sequence[Judged], found: Mapping[Pair, Estimate]) -> list[LatencyRow]:
-    """Return the rows of all arms that were timed in a cell."""
+def _rows(condition: Condition, arms: Sequence[Judged], found: Mapping[Pair, Estimate]) -> list[LatencyRow]:
+    """Return the rows of all arms that were timed in a condition."""
     measured = {arm.label: arm.measured for arm in arms}
     tested = hypotheses(found)
     adjusted = dict(zip(tested, holm(list(tested.values()), len(tested)), strict=True))
     rows = []
     for arm in arms:
-        if arm.measured not in cell.timed:
+        if arm.measured not in condition.timed:
             continue
         pair = (arm.measured, measured.get(arm.baseline or "", ""))
-        row = _times(cell, arm)
-        rows.append(_with_ratio(row, cell, pair, found[pair], adjusted) if pair in found else row)
+        row = _times(condition, arm)
+        rows.append(_with_ratio(row, condition, pair, found[pair], adjusted) if pair in found else row)
     return rows
 
 
-def _times(cell: Cell, arm: Judged) -> LatencyRow:
-    timed = cell.timed[arm.measured]
+def _times(condition: Condition, arm: Judged) -> LatencyRow:
+    timed = condition.timed[arm.measured]
     return LatencyRow(
-        runtime=cell.runtime,
-        threads=cell.threads,
+        runtime=condition.runtime,
+        threads=condition.threads,
         arm=arm.label,
-        stage=cell.stage,
+        stage=condition.stage,
         blocks=len(timed.blocks),
         p50_ms=float(np.median(timed.blocks)),
         min_ms=min(timed.blocks),
         p90_ms=percentile(timed.blocks),
-        spread=cell.spread(arm.measured),
+        spread=condition.spread(arm.measured),
         baseline=arm.baseline,
     )
 
 
 def _with_ratio(
-    row: LatencyRow, cell: Cell, pair: Pair, found: Estimate, adjusted: Mapping[frozenset[str], float]
+    row: LatencyRow, condition: Condition, pair: Pair, found: Estimate, adjusted: Mapping[frozenset[str], float]
 ) -> LatencyRow:
-    verdict, reason = judge(cell, pair, found, adjusted.get(frozenset(pair), 1.0))
+    verdict, reason = judge(condition, pair, found, adjusted.get(frozenset(pair), 1.0))
     return row.model_copy(
         update={
             "ratio": math.exp(found.value),
             "ratio_low": math.exp(found.low),
             "ratio_high": math.exp(found.high),
             "ratio_sessions": tuple(math.exp(median) for median in found.sessions),
-            "resolution": cell.resolution,
+            "resolution": condition.resolution,
             "verdict": verdict,
             "reason": reason,
         }
     )
 
 
-def _session(number: int, drift: float | None, cells: Sequence[Cell]) -> SessionNoise:
-    copies = {cell.name: differ(cell.copies[number]) for cell in cells if number in cell.copies}
-    reasons = dict.fromkeys(cell.disturbed[number] for cell in cells if number in cell.disturbed)
+def _session(number: int, drift: float | None, conditions: Sequence[Condition]) -> SessionNoise:
+    copies = {condition.name: differ(condition.copies[number]) for condition in conditions if number in condition.copies}
+    reasons = dict.fromkeys(condition.disturbed[number] for condition in conditions if number in condition.disturbed)
     return SessionNoise(drift, copies, tuple(reasons))

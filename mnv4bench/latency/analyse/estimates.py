@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from mnv4bench.statistics.small_samples import student_t_cdf, student_t_quantile
+from scipy.special import bdtr, stdtr, stdtrit
 
 LEVEL = 0.95
+"""Of the intervals of ratios."""
 MANY = 5
 """Sessions from which on their scatter alone makes the interval."""
 
@@ -62,8 +62,8 @@ def median_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, flo
     """Return the distribution-free interval of a median: the k-th smallest and the k-th largest value.
 
     k is the largest for which the interval covers the median with probability `level`, whatever the continuous
-    distribution (David and Nagaraja, Order Statistics, section 7.1): 1 − 2 P(Binomial(n, 1/2) < k). Fewer than six
-    values cannot reach 95 %; they give the smallest and the largest.
+    distribution (David and Nagaraja, Order Statistics, section 7.1). Fewer than six values cannot reach 95 %; they
+    give the smallest and the largest.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
@@ -75,32 +75,35 @@ def median_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, flo
 
 def coverage(n: int, k: int) -> float:
     """Return the probability that the k-th smallest and k-th largest of n values enclose the median."""
-    outside: int = 2 * sum(math.comb(n, i) for i in range(k))
-    return 1 - outside / (1 << n)
+    return float(1 - 2 * bdtr(k - 1, n, 0.5))
 
 
 def sign_test(values: ArrayLike) -> float:
-    """Return the two-sided p of a median of zero: how evenly the signs fall. Zeros say nothing and are left out."""
+    """Return the two-sided p of a median of zero: how evenly the signs fall. Zeros are left out."""
     signs = np.sign(np.asarray(values, float))
-    fewer = int(min((signs > 0).sum(), (signs < 0).sum()))
-    n = int((signs != 0).sum())
-    return min(1.0, 2 * sum(math.comb(n, i) for i in range(fewer + 1)) / (1 << n))
+    above, below = int((signs > 0).sum()), int((signs < 0).sum())
+    return min(1.0, float(2 * bdtr(min(above, below), above + below, 0.5)))
 
 
 def mean_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
     """Return Student's interval of a mean, of two values or more."""
-    found = np.asarray(values, float)
-    half = student_t_quantile((1 + level) / 2, len(found) - 1) * _standard_error(found)
-    return float(found.mean() - half), float(found.mean() + half)
+    sample = np.asarray(values, float)
+    half = t_quantile(level, len(sample) - 1) * _standard_error(sample)
+    return float(sample.mean() - half), float(sample.mean() + half)
 
 
 def t_test(values: ArrayLike) -> float:
     """Return Student's two-sided p of a mean of zero, of two values or more; 1 where they are all zero."""
-    found = np.asarray(values, float)
-    mean, error = abs(float(found.mean())), _standard_error(found)
+    sample = np.asarray(values, float)
+    mean, error = abs(float(sample.mean())), _standard_error(sample)
     if error == 0:
         return 0.0 if mean else 1.0
-    return max(0.0, 2 * (1 - student_t_cdf(mean / error, len(found) - 1)))
+    return float(2 * stdtr(len(sample) - 1, -mean / error))
+
+
+def t_quantile(level: float, df: int) -> float:
+    """Return how many standard errors the two-sided interval of `level` reaches, by Student's t."""
+    return float(stdtrit(df, (1 + level) / 2))
 
 
 def _standard_error(values: Floats) -> float:
@@ -115,16 +118,9 @@ def percentile(values: Sequence[float], share: float = 0.9, confidence: float = 
     the answer. It takes 64 values to name a 90th percentile.
     """
     n = len(values)
-    chance, t = 0.0, -1
-    while t < n and (chance := chance + _binomial(n, t + 1, 1 - share)) <= 1 - confidence:
-        t += 1
+    at_most = bdtr(np.arange(n), n, 1 - share)
+    t = int(np.searchsorted(at_most, 1 - confidence, side="right")) - 1
     return sorted(values)[n - t] if t >= 1 else None
-
-
-def _binomial(n: int, k: int, chance: float) -> float:
-    """Return P(Binomial(n, chance) = k), by logarithms: the number of ways soon exceeds a float."""
-    ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-    return math.exp(ways + k * math.log(chance) + (n - k) * math.log1p(-chance))
 
 
 def quartile_range(values: ArrayLike) -> float:

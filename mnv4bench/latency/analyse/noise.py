@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
-from mnv4bench.latency.analyse.estimates import LEVEL, Floats, coverage, median_interval
-from mnv4bench.statistics.small_samples import student_t_quantile
+from mnv4bench.latency.analyse.estimates import LEVEL, Floats, coverage, median_interval, t_quantile
 
 DRIFT = 0.05
 """Move of the canary between thirds of a session above which its rounds are not of one machine."""
@@ -69,9 +67,4 @@ def floor(medians: Sequence[float], used: int) -> float:
         used: sessions behind the ratio to be judged.
     """
     r = math.sqrt(sum(value**2 for value in medians) / len(medians))
-    return _t(len(medians)) * r / math.sqrt(used)
-
-
-@cache
-def _t(df: int) -> float:
-    return student_t_quantile((1 + LEVEL) / 2, df)
+    return t_quantile(LEVEL, len(medians)) * r / math.sqrt(used)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mnv4bench.latency.analyse.cell import Cell
+from mnv4bench.latency.analyse.condition import Condition
 from mnv4bench.latency.analyse.estimates import MANY
 from mnv4bench.latency.analyse.noise import SMALLEST
 from mnv4bench.latency.analyse.verdict import ALPHA
@@ -15,15 +15,15 @@ WARN = 0.10
 
 
 def on(
-    rows: Sequence[LatencyRow], contaminated: Mapping[int, Sequence[str]], cells: Sequence[tuple[Cell, int]]
+    rows: Sequence[LatencyRow], contaminated: Mapping[int, Sequence[str]], conditions: Sequence[tuple[Condition, int]]
 ) -> list[str]:
     """Return the remarks on an analysis, the gravest first.
 
     Args:
         contaminated: session → why its times, or some of them, take no part.
-        cells: each with the number of differences that are tested in it.
+        conditions: each with the number of differences that are tested in it.
     """
-    return [*_disturbed(contaminated), *_few_rounds(cells), *_spread(rows), *_coarse(rows), *_few_blocks(rows)]
+    return [*_disturbed(contaminated), *_few_rounds(conditions), *_spread(rows), *_coarse(rows), *_few_blocks(rows)]
 
 
 def _disturbed(contaminated: Mapping[int, Sequence[str]]) -> Iterator[str]:
@@ -36,14 +36,14 @@ def _disturbed(contaminated: Mapping[int, Sequence[str]]) -> Iterator[str]:
         )
 
 
-def _few_rounds(cells: Sequence[tuple[Cell, int]]) -> Iterator[str]:
+def _few_rounds(conditions: Sequence[tuple[Condition, int]]) -> Iterator[str]:
     """Say where no result whatever could be a finding: all signs equal, and the sign test's p still too large."""
-    floors = [(2 * tested / 2**cell.rounds, cell, tested) for cell, tested in cells if len(cell.used) < MANY]
-    p, cell, tested = max(floors, key=lambda one: one[0], default=(0.0, None, 0))
-    if cell is not None and p > ALPHA:
+    floors = [(2 * tested / 2**condition.rounds, condition, tested) for condition, tested in conditions if len(condition.used) < MANY]
+    p, condition, tested = max(floors, key=lambda one: one[0], default=(0.0, None, 0))
+    if condition is not None and p > ALPHA:
         yield (
-            f"{cell.rounds} rounds are too few for a verdict on {tested} arm{'s' * (tested > 1)}: were all of them to "
-            f"agree, p would still be {min(p, 1.0):.2g} ({_place(cell.runtime, cell.threads)}); "
+            f"{condition.rounds} rounds are too few for a verdict on {tested} arm{'s' * (tested > 1)}: were all of them to "
+            f"agree, p would still be {min(p, 1.0):.2g} ({_place(condition.runtime, condition.threads)}); "
             "raise latency.rounds or latency.sessions."
         )
 

@@ -1,8 +1,8 @@
 """The word for a ratio of times.
 
-- "faster" and "slower" need the whole interval beyond the cell's resolution, which is what two copies of one network
+- "faster" and "slower" need the whole interval beyond the condition's resolution, which is what two copies of one network
   differ by and at least 2 %; every session's median on the same side; and a p of no difference, after Holm's
-  correction over all comparisons of the cell, of at most 5 %. With dozens of rounds the last condition is the weakest
+  correction over all comparisons of the condition, of at most 5 %. With dozens of rounds the last condition is the weakest
   of the three; with a few rounds and many arms it keeps a run of equal signs from being a finding.
 - "unstable" says that the rounds disagree too much to be summed up. Rounds begin with other images and may find the
   machine at another clock rate; such times spread widely without any harm to their ratios. So it is the ratios' scatter
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 
-from mnv4bench.latency.analyse.cell import Cell, Pair
+from mnv4bench.latency.analyse.condition import Condition, Pair
 from mnv4bench.latency.analyse.estimates import Estimate
 from mnv4bench.latency.analyse.noise import SMALLEST
 from mnv4bench.results.latency import LatencyVerdict
@@ -32,7 +32,7 @@ SCATTER = 0.10
 """Of the ratio, above which there is no verdict unless the effect is larger still."""
 
 
-def judge(cell: Cell, pair: Pair, found: Estimate, p: float) -> tuple[LatencyVerdict, str | None]:
+def judge(condition: Condition, pair: Pair, found: Estimate, p: float) -> tuple[LatencyVerdict, str | None]:
     """Return the verdict on an arm, and the reason where it is not about the ratio.
 
     Args:
@@ -40,13 +40,13 @@ def judge(cell: Cell, pair: Pair, found: Estimate, p: float) -> tuple[LatencyVer
     """
     if pair[0] == pair[1]:
         return "identical", "the same network as its baseline, timed once"
-    if cell.resolution is None:
+    if condition.resolution is None:
         return "suppressed", "no second copy of the reference was timed here, so the noise is unknown"
-    if all(session in cell.disturbed for session in cell.used):
-        return "suppressed", f"no session was quiet: {'; '.join(dict.fromkeys(cell.disturbed.values()))}"
-    if reason := unstable(found, cell.spread(pair[0]), cell.spread(pair[1])):
+    if all(session in condition.disturbed for session in condition.used):
+        return "suppressed", f"no session was quiet: {'; '.join(dict.fromkeys(condition.disturbed.values()))}"
+    if reason := unstable(found, condition.spread(pair[0]), condition.spread(pair[1])):
         return "unstable", reason
-    return direction(found, p, cell.resolution), None
+    return direction(found, p, condition.resolution), None
 
 
 def unstable(found: Estimate, spread: float, of_baseline: float) -> str | None:

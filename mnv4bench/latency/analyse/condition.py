@@ -19,7 +19,7 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Condition:
     threads: int
     runtime: str
     stage: Stage
@@ -40,7 +40,7 @@ class Cell:
 
     @cached_property
     def disturbed(self) -> dict[int, str]:
-        """Session → why its times take no part in this cell's ratios.
+        """Session → why its times take no part in this condition's ratios.
 
         A canary that moved tells of the whole machine. Copies that differ tell of one runtime's memory in one stage;
         the session's other times have copies of their own.
