@@ -6,7 +6,7 @@ Three parts, one run:
 - idle: the small detector and copies A′ of it in every CPU runtime, by the protocol of mnv4bench.latency. Wanted: the
   interval of A′/A contains 1, and its half-width is at most 1 %.
 - busy: the same with a neighbour process that works and sleeps in turns of random length. Wanted: no verdict but
-  "same", "unstable" or "suppressed" in 20 comparisons of a network with itself.
+  "same", "unresolved", "unstable" or "suppressed" in 20 comparisons of a network with itself.
 - sequential: what one sees without a protocol: each copy timed alone, one after the other, 10 warm-up runs and then the
   mean of 100 (the manner of `yolo benchmark`), on the idle and on the busy machine. Reported as the largest difference
   between copies of one network.
@@ -36,7 +36,8 @@ from mnv4bench.latency.analyse import analysis
 from mnv4bench.latency.analyse.analysis import Judged
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued
 from mnv4bench.latency.measure.protocol import Schedule
-from mnv4bench.latency.measure.session import Task, in_new_process
+from mnv4bench.latency.measure.session import in_new_process
+from mnv4bench.latency.measure.task import Task
 from mnv4bench.machine.environment import environment
 from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.spec.latency import LatencySpec
@@ -76,7 +77,7 @@ def task(images: tuple[tuple[int, Path], ...], schedule: Schedule, number: int, 
     candidates = tuple(
         Candidate(f"copy {k}" if k else "base", "nms_free", Catalogued(MODEL)) for k in range(copies + 1)
     )
-    return Task(number, 1, candidates, "base", RUNTIMES, images, SIDE, (), (), schedule, seed=number)
+    return Task(candidates, "base", RUNTIMES, images, SIDE, schedule, number=number, seed=number)
 
 
 def by_protocol(images: tuple[tuple[int, Path], ...], schedule: Schedule, sessions: int, copies: int) -> dict[str, Any]:

@@ -75,9 +75,9 @@ def cost(context: Context) -> None:
 
 
 def latency(context: Context) -> None:
-    from mnv4bench.latency.campaign import measure
+    from mnv4bench.latency.arms import time_arms
 
-    measure(context.plan, context.results, context.data)
+    time_arms(context.plan, context.results, context.data)
 
 
 def compare(context: Context) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mnv4bench.io.errors import DataError
-from mnv4bench.io.files import write_json
+from mnv4bench.io.files import write_json, write_text
 from mnv4bench.latency.measure.agreement import scored, unexplained
 
 SIDE = 200.0
@@ -69,8 +69,12 @@ def test_a_row_that_overlaps_by_the_threshold_may_be_on_one_side_alone() -> None
 def test_scored_detections_come_as_corners_and_class_indices_above_the_confidence(tmp_path: Path) -> None:
     row = {"image_id": 7, "category_id": 30, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
     write_json(tmp_path / "detections.json", {"nms": [row, {**row, "score": 0.2}, {**row, "image_id": 8}]})
-    found = scored(tmp_path / "detections.json", "nms", (10, 30))
-    assert set(found) == {7, 8}
-    assert found[7].tolist() == [[1.0, 2.0, 4.0, 6.0, 0.5, 1]]
+    rows = scored(tmp_path / "detections.json", ["nms"], (10, 30))["nms"]
+    assert set(rows) == {7, 8}
+    assert rows[7].tolist() == [[1.0, 2.0, 4.0, 6.0, 0.5, 1]]
+    assert set(scored(tmp_path / "detections.json", ["nms"], (10, 30), images=[8, 9])["nms"]) == {8}
     with pytest.raises(DataError, match=r"detections\.json: no reading 'nms_free'"):
-        scored(tmp_path / "detections.json", "nms_free", (10, 30))
+        scored(tmp_path / "detections.json", ["nms_free"], (10, 30))
+    write_text(tmp_path / "detections.json", "[{")
+    with pytest.raises(DataError, match=r"detections\.json: not readable as detections .* evaluate the run again"):
+        scored(tmp_path / "detections.json", ["nms"], (10, 30))

@@ -80,7 +80,7 @@ def test_scoring_finds_what_the_cpu_finds(data: Path, tmp_path: Path) -> None:
         results = detect(lively("nms").to(device), images, data / "images/val", SIDE, (0, 1))
         write_json(tmp_path / device, results)
     for read in ("nms", "nms_free"):
-        cpu, gpu = (scored(tmp_path / device, read, (0, 1)) for device in ("cpu", "cuda"))
+        cpu, gpu = (scored(tmp_path / device, [read], (0, 1))[read] for device in ("cpu", "cuda"))
         for image in (one["id"] for one in images):
             assert 10 < len(cpu[image]) < 100  # of 100 at most, so that none is cut off
             assert unexplained(gpu[image], cpu[image], SIDE) == 0

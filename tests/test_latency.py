@@ -8,7 +8,10 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -18,10 +21,12 @@ import torch
 from mnv4bench.evaluate import detections as evaluate
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json, write_text
-from mnv4bench.latency import campaign as latency
-from mnv4bench.latency.analyse.analysis import COPY, analyse
+from mnv4bench.latency import arms as latency
+from mnv4bench.latency import campaign
+from mnv4bench.latency.analyse.analysis import COPY, Judged, analyse
 from mnv4bench.latency.measure import loading, session
 from mnv4bench.latency.measure.agreement import unexplained
+from mnv4bench.latency.measure.task import Task
 from mnv4bench.latency.runtimes import outputs
 from mnv4bench.latency.runtimes.pytorch import Torch
 from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES, RUNTIMES
@@ -33,8 +38,10 @@ from mnv4bench.models.yolo import Detector
 from mnv4bench.results.blocks import read_blocks
 from mnv4bench.results.dataset import Dataset, Split
 from mnv4bench.results.latency import Latency
+from mnv4bench.results.metrics import Metrics, Reading, Scores
 from mnv4bench.results.run import State, Status
 from mnv4bench.spec import plan as planning
+from mnv4bench.spec.model import Read
 from mnv4bench.spec.plan import Plan
 
 SIDE = 64
@@ -204,9 +211,9 @@ def test_thread_limits_hold_inside_and_are_put_back(monkeypatch: pytest.MonkeyPa
 
 def test_images_come_in_order_of_id(tmp_path: Path) -> None:
     dataset = make_data(tmp_path)
-    found = latency.first_images(dataset, tmp_path, "val", 2)
-    assert found == ((0, tmp_path / "images/0.png"), (1, tmp_path / "images/1.png"))
-    assert len(latency.first_images(dataset, tmp_path, "val", 9)) == 3
+    images = campaign.first_images(dataset, tmp_path, "val", 2)
+    assert images == ((0, tmp_path / "images/0.png"), (1, tmp_path / "images/1.png"))
+    assert len(campaign.first_images(dataset, tmp_path, "val", 9)) == 3
 
 
 def test_no_validation_image_is_an_error_that_names_the_file(tmp_path: Path) -> None:
@@ -218,24 +225,38 @@ def test_no_validation_image_is_an_error_that_names_the_file(tmp_path: Path) -> 
 def test_every_thread_count_has_sessions_of_its_own_with_numbers_of_their_own(tmp_path: Path) -> None:
     make_data(tmp_path)
     plan = make_plan(tmp_path, more="sessions: 2, threads: [1, all, 3]")
-    found = tasks_of(plan, tmp_path, tmp_path)
+    sessions = tasks_of(plan, tmp_path, tmp_path)
     cores = usable_cores()
-    assert [task.threads for task in found] == [count for count in dict.fromkeys((1, cores, 3)) for _ in range(2)]
-    assert [task.number for task in found] == list(range(len(found)))
-    assert len({task.seed for task in found}) == len(found)
-    assert [task.score is not None for task in found] == [True] + [False] * (len(found) - 1)
-    assert set(GPU_RUNTIMES) < set(found[0].runtimes)
+    assert [task.threads for task in sessions] == [count for count in dict.fromkeys((1, cores, 3)) for _ in range(2)]
+    assert [task.number for task in sessions] == list(range(len(sessions)))
+    assert len({task.seed for task in sessions}) == len(sessions)
+    assert [task.score is not None for task in sessions] == [True] + [False] * (len(sessions) - 1)
+    assert set(GPU_RUNTIMES) < set(sessions[0].runtimes)
 
 
-def tasks_of(plan: Plan, runs: Path, data: Path) -> list[session.Task]:
-    shared = latency.share(plan, {})
-    return latency.tasks(plan, shared, latency.choose_reference(plan, shared), runs, data)
+FAIR = Reading(
+    scores=Scores(**dict.fromkeys(Scores.model_fields, 0.5)),
+    detections_per_image=0,
+)
+READS: tuple[Read, ...] = get_args(Read)
+
+
+def tasks_of(plan: Plan, runs: Path, data: Path) -> list[Task]:
+    """Return a preset's sessions; arms without a run get one that is done, and has found nothing."""
+    for arm in plan.arms:
+        folder = runs / arm.runs[plan.preset.seeds[0]]
+        if not (folder / "status.json").exists():
+            make_run(runs, plan, arm.label)
+        if not (folder / "detections.json").exists():
+            write_json(folder / "detections.json", {read: [] for read in READS})
+        write_json(folder / "metrics.json", Metrics(run=folder.name, state="done", readings=dict.fromkeys(READS, FAIR)))
+    return campaign.tasks(latency.campaign(plan, runs, data))
 
 
 def load(plan: Plan, root: Path, *labels: str) -> loading.Loaded:
     """Load what a session would, by the arms' labels; detections.json says what torch finds."""
     task = tasks_of(plan, root, root)[0]
-    chosen = tuple(one for one in task.candidates if one.label in labels)
+    chosen = tuple(candidate for candidate in task.candidates if candidate.label in labels)
     return loading.load_all(
         dataclasses.replace(task, candidates=chosen, runtimes=plan.preset.latency.runtimes, score=None)
     )
@@ -262,7 +283,6 @@ def test_every_runtime_finds_what_was_scored_and_the_reference_is_loaded_twice(t
         score(plan, tmp_path, arm.label)
     loaded = load(plan, tmp_path, "nms_free/many", "nms_free/free")
     assert (loaded.absent, loaded.failed) == ({}, {})
-    assert len(set(loaded.digests.values())) == 2
     found = {(subject.runtime, subject.arm): subject.stages for subject in loaded.subjects}
     names = ["nms_free/many", "nms_free/free", COPY]
     assert set(found) == set(itertools.product(["torch", "onnxruntime"], names))
@@ -321,14 +341,16 @@ def test_runtimes_that_fail_or_compute_something_else_are_absent_with_the_reason
 
 
 def test_arms_that_share_a_failed_network_are_all_reported() -> None:
-    shared = {"x/a": "x/a", "x/b": "x/b", "y/same": "x/a"}
-    found = latency.failures({("x/a", "onnxruntime"): "why"}, shared)
-    assert found == {"x/a in onnxruntime": "why", "y/same in onnxruntime": "why"}
+    arms = [
+        Judged(label, measured, "nms", None) for label, measured in (("x/a", "x/a"), ("x/b", "x/b"), ("y/c", "x/a"))
+    ]
+    absent = campaign.failures({("x/a", "onnxruntime"): "why"}, arms)
+    assert absent == {"x/a in onnxruntime": "why", "y/c in onnxruntime": "why"}
 
 
 def test_unknown_runtime_is_refused_with_the_file_and_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"config/tiny\.yaml: latency\.runtimes.*did you mean 'onnxruntime'"):
-        latency.measure(make_plan(tmp_path, used="[torch, onxruntime]"), tmp_path, tmp_path)
+        latency.time_arms(make_plan(tmp_path, used="[torch, onxruntime]"), tmp_path, tmp_path)
 
 
 @pytest.mark.slow
@@ -342,7 +364,7 @@ def test_measure_times_every_arm_in_processes_of_their_own(tmp_path: Path) -> No
         make_run(runs, plan, label)
     evaluated(plan, tmp_path)
     threads = torch.get_num_threads()
-    latency.measure(plan, tmp_path, tmp_path)
+    latency.time_arms(plan, tmp_path, tmp_path)
     assert torch.get_num_threads() == threads
 
     record = Latency.model_validate(read_json(tmp_path / "latency/latency.json"))
@@ -394,3 +416,31 @@ def test_killed_session_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(session, "run", killed)
     with pytest.raises(Mnv4benchError, match="process was killed"):
         session.in_new_process(tasks_of(make_plan(tmp_path), tmp_path, tmp_path)[0])
+
+
+ORPHAN = """
+import os, time, types
+from mnv4bench.latency.measure import session
+
+def run(task):
+    print("started", flush=True)
+    time.sleep(60)
+    print("outlived its parent", flush=True)
+    os._exit(1)
+
+if __name__ == "__main__":
+    session.run = run
+    session.in_new_process(types.SimpleNamespace(threads=1))
+"""
+
+
+@pytest.mark.slow
+def test_a_session_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+    write_text(tmp_path / "orphan.py", ORPHAN)
+    # The session inherits the output, so its end is seen by the pipe's end, whenever that comes.
+    parent = subprocess.Popen([sys.executable, tmp_path / "orphan.py"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "started\n"
+    parent.kill()
+    assert parent.stdout.read() == ""
+    parent.wait()

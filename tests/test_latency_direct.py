@@ -13,7 +13,7 @@ from mnv4bench import cli
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_text
 from mnv4bench.latency import direct
-from mnv4bench.latency.forward import most_leaned_on, time_forward
+from mnv4bench.latency.forward import most_common_baseline, time_forward
 from mnv4bench.models import detector, weights
 from mnv4bench.results.latency import Latency
 from mnv4bench.spec.latency import LatencySpec
@@ -126,5 +126,5 @@ def test_forward_passes_are_each_set_against_their_own_baseline(images: Path, tm
 
 def test_the_network_that_most_are_set_against_is_timed_twice() -> None:
     baselines = {"slow": None, "a": "slow", "common": None, "b": "common", "c": "common"}
-    assert most_leaned_on(baselines) == "common"
-    assert most_leaned_on({"first": None, "second": None}) == "first"
+    assert most_common_baseline(baselines) == "common"
+    assert most_common_baseline({"first": None, "second": None}) == "first"

@@ -1,26 +1,27 @@
-"""Any two checkpoints on this machine: `mnv4bench latency MODEL... --images DIR`."""
+"""Any models on this machine: `mnv4bench latency MODEL... --images DIR`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
-from mnv4bench.io.files import read_json, write_json
+from mnv4bench.io.files import read_json, sha256
 from mnv4bench.latency.analyse.analysis import Judged
-from mnv4bench.latency.campaign import check_runtimes, summarise, thread_counts
+from mnv4bench.latency.campaign import Campaign, check_runtimes, measure, schedule
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoint, Run
-from mnv4bench.latency.measure.protocol import Schedule
-from mnv4bench.latency.measure.session import Session, Task, in_new_process
+from mnv4bench.latency.measure.task import Task
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.machine.load import BUSY, busy_cores
-from mnv4bench.results.blocks import read_blocks, write_blocks
+from mnv4bench.models import weights
+from mnv4bench.models.published import catalog
+from mnv4bench.models.yolo import load_checkpoint
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import Read, default_read, readings
-from mnv4bench.spec.run import RunSpec, derive_seed
+from mnv4bench.spec.run import RunSpec
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SIDE = 640
@@ -32,7 +33,9 @@ class Named:
     """A model as the user named it."""
 
     candidate: Candidate
-    imgsz: int | None
+    network: str
+    """Names structure and weights: models that agree in it and in their reading are timed once."""
+    imgsz: int | None = None
     """The side that it was trained at; None where the model does not say."""
 
 
@@ -61,21 +64,38 @@ def time_models(
     check_runtimes(spec.runtimes, "--runtimes")
     if len(set(models)) != len(models):
         raise SpecError("each model may be named once; a second copy of the first one is timed anyway")
-    named = [_named(model, trust) for model in models]
-    task = _task([one.candidate for one in named], _files(images, spec.images), _side(named, imgsz), spec)
+    campaign = _campaign([_named(model, trust) for model in models], images, spec, imgsz)
     busy = busy_cores()
     if busy > BUSY * usable_cores() and not allow_busy:
         raise Mnv4benchError(
             f"{busy:.1f} cores are at work for others, and times would say more about them: wait until they are done, "
             "or measure all the same with --allow-busy, which marks the result as not comparable"
         )
-    sessions = [in_new_process(_numbered(task, number, threads)) for number, threads in enumerate(thread_counts(spec))]
-    write_blocks(out / "blocks.csv", [block for session in sessions for block in session.blocks])
-    labels = {one.candidate.label: one.candidate.label for one in named}
-    judged = _judged([one.candidate for one in named], sessions)
-    record = summarise(read_blocks(out / "blocks.csv"), judged, task.reference, sessions, spec, labels)
-    write_json(out / "latency.json", record)
-    return record
+    return measure(campaign, out / "latency.json", out / "blocks.csv")
+
+
+def _campaign(named: Sequence[Named], images: Path, spec: LatencySpec, imgsz: int | None) -> Campaign:
+    files = _files(images, spec.images)
+    first: dict[tuple[str, Read], str] = {}
+    arms = tuple(
+        Judged(
+            label=model.candidate.label,
+            measured=first.setdefault((model.network, model.candidate.read), model.candidate.label),
+            read=model.candidate.read,
+            baseline=None if model is named[0] else named[0].candidate.label,
+        )
+        for model in named
+    )
+    task = Task(
+        candidates=tuple(model.candidate for model in named if model.candidate.label in first.values()),
+        reference=named[0].candidate.label,
+        runtimes=tuple(spec.runtimes),
+        images=tuple(enumerate(files)),
+        imgsz=_side(named, imgsz),
+        schedule=schedule(spec),
+        calibration=files[: spec.calibration],
+    )
+    return Campaign("direct", task, arms, spec)
 
 
 def _named(model: str, trust: bool) -> Named:
@@ -84,13 +104,11 @@ def _named(model: str, trust: bool) -> Named:
         return _run(model, path, read)
     if path.suffix == ".pt":
         return _checkpoint(model, path, read, trust)
-    from mnv4bench.models.published import catalog
-
     if str(path) in catalog.names():
         own = catalog.read_of(str(path))
         if read not in (None, own):
             raise SpecError(f"{model}: the catalogue's {path} is read {own}; leave out “:{read}”")
-        return Named(Candidate(model, own, Catalogued(str(path))), None)
+        return Named(Candidate(model, own, Catalogued(str(path))), str(path))
     raise SpecError(
         f"{model}: neither a run's folder (with spec.json and weights.safetensors), nor an ultralytics checkpoint "
         f"(.pt), nor a name of the catalogue ({', '.join(catalog.names()[:4])}, …)"
@@ -104,72 +122,37 @@ def _split(model: str) -> tuple[Path, Read | None]:
 
 
 def _run(label: str, folder: Path, read: Read | None) -> Named:
-    from mnv4bench.models import weights
-
     spec = RunSpec.model_validate(read_json(folder / "spec.json"))
     read = read or default_read(spec.model)
     if read not in readings(spec.model):
         raise SpecError(f"{label}: its {spec.model.head} head is read {' or '.join(readings(spec.model))}")
     path = folder / "weights.safetensors"
-    return Named(Candidate(label, read, Run(spec.model, weights.classes(path), read, path)), spec.data.imgsz)
+    source = Run(spec.model, weights.classes(path), read, path)
+    network = f"{spec.model.model_dump_json()} {sha256(path)}"
+    return Named(Candidate(label, read, source), network, spec.data.imgsz)
 
 
 def _checkpoint(label: str, path: Path, read: Read | None, trust: bool) -> Named:
-    from mnv4bench.models.yolo import load_checkpoint
-
     if not path.is_file():
         raise SpecError(f"{path}: no such checkpoint")
     _, own, _ = load_checkpoint(path, trust)
     if read not in (None, own):
         raise SpecError(f"{label}: this checkpoint is read {own}; leave out “:{read}”")
-    return Named(Candidate(label, own, Checkpoint(path, trust)), None)
+    return Named(Candidate(label, own, Checkpoint(path, trust)), sha256(path))
 
 
 def _files(folder: Path, count: int) -> tuple[Path, ...]:
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES)[:count]
-    if not found:
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES)[:count]
+    if not files:
         raise DataError(f"{folder}: no image ({', '.join(IMAGES)}); name a folder of images with --images")
-    return tuple(found)
+    return tuple(files)
 
 
 def _side(named: Sequence[Named], wanted: int | None) -> int:
-    trained = {one.imgsz for one in named if one.imgsz}
+    trained = {model.imgsz for model in named if model.imgsz}
     if wanted is None and len(trained) > 1:
         raise SpecError(f"these runs were trained at {sorted(trained)} pixels: choose one side with --imgsz")
     return wanted or next(iter(trained), SIDE)
-
-
-def _task(candidates: list[Candidate], files: tuple[Path, ...], side: int, spec: LatencySpec) -> Task:
-    return Task(
-        number=0,
-        threads=1,
-        candidates=tuple(candidates),
-        reference=candidates[0].label,
-        runtimes=tuple(spec.runtimes),
-        images=tuple(enumerate(files)),
-        imgsz=side,
-        calibration=files[: spec.calibration],
-        category_ids=(),
-        schedule=Schedule(spec.rounds, spec.blocks, spec.block_ms),
-        seed=0,
-    )
-
-
-def _numbered(task: Task, number: int, threads: int) -> Task:
-    return replace(task, number=number, threads=threads, seed=derive_seed("latency order", "direct", number))
-
-
-def _judged(candidates: Sequence[Candidate], sessions: Sequence[Session]) -> list[Judged]:
-    """Name what is timed; of two with the same weights, the second is judged by the first one's times: a comparison
-    with itself is no comparison."""
-    first: dict[tuple[str, Read], str] = {}
-    judged = []
-    for candidate in candidates:
-        digest = sessions[0].digests[candidate.label]
-        measured = first.setdefault((digest, candidate.read), candidate.label)
-        baseline = None if candidate is candidates[0] else candidates[0].label
-        judged.append(Judged(label=candidate.label, measured=measured, read=candidate.read, baseline=baseline))
-    return judged
 
 
 def describe(record: Latency) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import replacing, sha256, write_json, write_text
-from mnv4bench.latency.campaign import recomputed
+from mnv4bench.latency.arms import recomputed
 from mnv4bench.reference.contents import BLOCKS, LATENCY, PACKED, computed_files
 from mnv4bench.reference.values import Change, changes
 from mnv4bench.results.reference import RECORD, Reference, read

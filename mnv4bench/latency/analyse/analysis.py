@@ -69,12 +69,15 @@ def analyse(blocks: Sequence[Block], arms: Sequence[Judged], reference: str) -> 
     drifts = _canary_drifts(timed)
     conditions = _conditions(timed, arms, reference, drifts)
     families = [_comparisons(condition, arms) for condition in conditions]
-    rows = [row for condition, family in zip(conditions, families, strict=True) for row in _rows(condition, arms, family)]
+    rows = [
+        row for condition, family in zip(conditions, families, strict=True) for row in _rows(condition, arms, family)
+    ]
     threads = list(dict.fromkeys(block.threads for block in blocks))
     place = {arm.label: number for number, arm in enumerate(arms)}
     rows.sort(key=lambda row: (threads.index(row.threads), row.runtime, place[row.arm], STAGES.index(row.stage)))
     sessions = {
-        number: _session(number, drifts.get(number), conditions) for number in sorted({block.session for block in blocks})
+        number: _session(number, drifts.get(number), conditions)
+        for number in sorted({block.session for block in blocks})
     }
     notes = remarks.on(
         rows,
@@ -185,6 +188,8 @@ def _with_ratio(
 
 
 def _session(number: int, drift: float | None, conditions: Sequence[Condition]) -> SessionNoise:
-    copies = {condition.name: differ(condition.copies[number]) for condition in conditions if number in condition.copies}
+    copies = {
+        condition.name: differ(condition.copies[number]) for condition in conditions if number in condition.copies
+    }
     reasons = dict.fromkeys(condition.disturbed[number] for condition in conditions if number in condition.disturbed)
     return SessionNoise(drift, copies, tuple(reasons))

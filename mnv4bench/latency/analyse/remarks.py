@@ -38,12 +38,16 @@ def _disturbed(contaminated: Mapping[int, Sequence[str]]) -> Iterator[str]:
 
 def _few_rounds(conditions: Sequence[tuple[Condition, int]]) -> Iterator[str]:
     """Say where no result whatever could be a finding: all signs equal, and the sign test's p still too large."""
-    floors = [(2 * tested / 2**condition.rounds, condition, tested) for condition, tested in conditions if len(condition.used) < MANY]
+    floors = [
+        (2 * tested / 2**condition.rounds, condition, tested)
+        for condition, tested in conditions
+        if len(condition.used) < MANY
+    ]
     p, condition, tested = max(floors, key=lambda one: one[0], default=(0.0, None, 0))
     if condition is not None and p > ALPHA:
         yield (
-            f"{condition.rounds} rounds are too few for a verdict on {tested} arm{'s' * (tested > 1)}: were all of them to "
-            f"agree, p would still be {min(p, 1.0):.2g} ({_place(condition.runtime, condition.threads)}); "
+            f"{condition.rounds} rounds are too few for a verdict on {tested} arm{'s' * (tested > 1)}: were all of "
+            f"them to agree, p would still be {min(p, 1.0):.2g} ({_place(condition.runtime, condition.threads)}); "
             "raise latency.rounds or latency.sessions."
         )
 

@@ -1,9 +1,9 @@
 """The word for a ratio of times.
 
-- "faster" and "slower" need the whole interval beyond the condition's resolution, which is what two copies of one network
-  differ by and at least 2 %; every session's median on the same side; and a p of no difference, after Holm's
-  correction over all comparisons of the condition, of at most 5 %. With dozens of rounds the last condition is the weakest
-  of the three; with a few rounds and many arms it keeps a run of equal signs from being a finding.
+- "faster" and "slower" need the whole interval beyond the condition's resolution, which is what two copies of one
+  network differ by and at least 2 %; every session's median on the same side; and a p of no difference, after Holm's
+  correction over all comparisons of the condition, of at most 5 %. With dozens of rounds the last of the three is the
+  weakest; with a few rounds and many arms it keeps a run of equal signs from being a finding.
 - "unstable" says that the rounds disagree too much to be summed up. Rounds begin with other images and may find the
   machine at another clock rate; such times spread widely without any harm to their ratios. So it is the ratios' scatter
   that has to be small against the effect, not the times' (on a machine that alternates between two clock rates 15 %

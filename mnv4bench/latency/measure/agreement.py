@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +24,44 @@ Rows = NDArray[np.floating]
 """(k, 6) x1, y1, x2, y2 in pixels of the image, score, class index."""
 
 
-def scored(path: Path, read: Read, category_ids: tuple[int, ...]) -> dict[int, Rows]:
-    """Return image id → what evaluation found above the deployed confidence.
+def scored(
+    path: Path, reads: Iterable[Read], category_ids: tuple[int, ...], images: Collection[int] | None = None
+) -> dict[Read, dict[int, Rows]]:
+    """Return reading → image id → what evaluation found above the deployed confidence.
+
+    Args:
+        path: detections.json, which holds the detections of the whole split: 87 MB for COCO's.
+        images: ids of the images that are wanted; None for all.
 
     Raises:
-        DataError: the file lacks the reading.
+        DataError: the file is missing, damaged, or lacks a reading.
     """
-    found = read_json(path)
-    if read not in found:
-        raise DataError(f"{path}: no reading {read!r}; evaluate the run again")
+    try:
+        stored = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as detections ({error}); evaluate the run again") from error
+    result = {}
+    for read in reads:
+        if read not in stored:
+            raise DataError(f"{path}: no reading {read!r}; evaluate the run again")
+        result[read] = _by_image(stored[read], category_ids, images)
+    return result
+
+
+def _by_image(
+    detections: Iterable[Mapping[str, Any]], category_ids: tuple[int, ...], images: Collection[int] | None
+) -> dict[int, Rows]:
     index = {category: place for place, category in enumerate(category_ids)}
     rows: dict[int, list[list[float]]] = defaultdict(list)
-    for one in found[read]:
-        if one["score"] > CONFIDENCE:
-            x, y, width, height = one["bbox"]
-            rows[one["image_id"]].append([x, y, x + width, y + height, one["score"], index[one["category_id"]]])
+    for detection in detections:
+        image = detection["image_id"]
+        if detection["score"] > CONFIDENCE and (images is None or image in images):
+            x, y, width, height = detection["bbox"]
+            rows[image].append([x, y, x + width, y + height, detection["score"], index[detection["category_id"]]])
     return {image: np.array(lines) for image, lines in rows.items()}
 
 
-def unexplained(found: Rows, expected: Rows, side: float) -> int:
+def unexplained(rows: Rows, expected: Rows, side: float) -> int:
     """Return how many rows of either side the other lacks, and no rounding explains.
 
     A row's twin has its class, its score and its box within the tolerance that runtimes have. A row without twin is
@@ -50,10 +71,10 @@ def unexplained(found: Rows, expected: Rows, side: float) -> int:
     Args:
         side: longer side of the image in pixels, which coordinates are relative to.
     """
-    found, expected = found.reshape(-1, 6), expected.reshape(-1, 6)
-    everything = np.concatenate([found, expected])
-    lonely = [*_without_twin(found, expected, side), *_without_twin(expected, found, side)]
-    return sum(not _explained(row, everything) for row in lonely)
+    rows, expected = rows.reshape(-1, 6), expected.reshape(-1, 6)
+    everything = np.concatenate([rows, expected])
+    unmatched = [*_without_twin(rows, expected, side), *_without_twin(expected, rows, side)]
+    return sum(not _explained(row, everything) for row in unmatched)
 
 
 def _without_twin(rows: Rows, others: Rows, side: float) -> list[Rows]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from torch import nn
 
+from mnv4bench.latency.measure.agreement import Rows
 from mnv4bench.spec.model import ModelSpec, Read
 
 
@@ -79,5 +81,5 @@ class Candidate:
     label: str
     read: Read
     source: Source
-    detections: Path | None = None
-    """What evaluation found with these weights (detections.json); None where they were not evaluated."""
+    scored: Mapping[int, Rows] | None = None
+    """Image id → what evaluation found with these weights; None where they were not evaluated."""

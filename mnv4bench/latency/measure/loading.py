@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,26 +15,24 @@ from mnv4bench.data.letterbox import Letterboxed, letterbox
 from mnv4bench.io.errors import DataError, Mnv4benchError
 from mnv4bench.latency.analyse.analysis import COPY
 from mnv4bench.latency.measure.accuracy import average_precision
-from mnv4bench.latency.measure.agreement import Rows, scored, unexplained
+from mnv4bench.latency.measure.agreement import Rows, unexplained
 from mnv4bench.latency.measure.candidates import Candidate
 from mnv4bench.latency.measure.protocol import Call, Subject
-from mnv4bench.latency.measure.session import Task
+from mnv4bench.latency.measure.task import Task
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, Output, detections, disagreement
 from mnv4bench.latency.runtimes.registry import RUNTIMES
 from mnv4bench.latency.runtimes.runtime import Deployment, Runtime
-from mnv4bench.models import weights
 from mnv4bench.results.latency import Stage
 
 
 @dataclass
 class Loaded:
-    """What is ready to be timed, and what is not."""
+    """What is ready to be timed, and what is not; fields as of `Session`."""
 
     subjects: list[Subject] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
     int8_ap: dict[tuple[str, str], float | None] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
 
 
 def load_all(task: Task) -> Loaded:
@@ -44,36 +43,40 @@ def load_all(task: Task) -> Loaded:
     Raises:
         Mnv4benchError: weights are damaged, or an image cannot be read.
     """
-    loaded = Loaded()
-    usable = []
-    for name in task.runtimes:
-        try:
-            RUNTIMES[name]()
-            usable.append(name)
-        except (ImportError, Mnv4benchError) as error:
-            loaded.absent[name] = in_one_line(error)
     images = [letterbox(path, task.imgsz) for _, path in task.images]
     if not images:
         raise DataError("no image to time on; the validation split needs one")
     calibration = [letterbox(path, task.imgsz).pixels for path in task.calibration]
+    loaded = Loaded(absent=_missing(task.runtimes))
     for candidate, label in in_random_order(task):
         model = candidate.source.load()
         network = deployed(model)
-        if label != COPY:
-            loaded.digests[label] = weights.digest(network.state_dict())
         expected = raw_output(model, images[0].pixels)
-        for name in usable:
-            make = _Maker(task, candidate, network, name, images, calibration)
+        for name in task.runtimes:
+            if name in loaded.absent:
+                continue
+            loader = _Loader(task, candidate, network, name, images, calibration)
             try:
-                runtime = make.runtime()
-                loaded.subjects.append(make.subject(label, runtime, expected))
-                if make.precision == "int8" and task.score and candidate.source.trained and label != COPY:
-                    ap = average_precision(runtime, candidate.read, task.score)
-                    loaded.int8_ap[label, name] = ap
+                runtime = loader.load()
+                subject = loader.subject(label, runtime, expected)
+                if loader.precision == "int8" and task.score and candidate.source.trained and label != COPY:
+                    loaded.int8_ap[label, name] = average_precision(runtime, candidate.read, task.score)
+                loaded.subjects.append(subject)
             except Exception as error:  # a runtime may raise anything; the others are still worth timing
                 if label != COPY:  # whose original fails for the same reason
                     loaded.failed[label, name] = in_one_line(error)
     return loaded
+
+
+def _missing(runtimes: Sequence[str]) -> dict[str, str]:
+    """Return runtime → why this machine does not have it."""
+    missing = {}
+    for name in runtimes:
+        try:
+            RUNTIMES[name]()
+        except (ImportError, Mnv4benchError) as error:
+            missing[name] = in_one_line(error)
+    return missing
 
 
 def in_random_order(task: Task) -> list[tuple[Candidate, str]]:
@@ -83,8 +86,8 @@ def in_random_order(task: Task) -> list[tuple[Candidate, str]]:
     loaded before it. In one fixed order that would favour the same arm in every session, and the sessions would agree
     on a difference that no arm has.
     """
-    reference = [(one, COPY) for one in task.candidates if one.label == task.reference]
-    entries = [*((one, one.label) for one in task.candidates), *reference]
+    entries = [(candidate, candidate.label) for candidate in task.candidates]
+    entries += [(candidate, COPY) for candidate in task.candidates if candidate.label == task.reference]
     order = np.random.Generator(np.random.PCG64(task.seed)).permutation(len(entries))
     return [entries[index] for index in order]
 
@@ -97,12 +100,13 @@ def raw_output(model: nn.Module, pixels: np.ndarray) -> Output:
 
 
 @dataclass(frozen=True)
-class _Maker:
+class _Loader:
     """Loads one candidate into one runtime, as often as it is wanted."""
 
     task: Task
     candidate: Candidate
     network: nn.Module
+    """Deployed: fused, with the one head that is read."""
     name: str
     images: list[Letterboxed]
     calibration: list[np.ndarray]
@@ -111,7 +115,7 @@ class _Maker:
     def precision(self) -> str:
         return RUNTIMES[self.name].precision
 
-    def runtime(self, nms_in_graph: bool = False) -> Runtime:
+    def load(self, nms_in_graph: bool = False) -> Runtime:
         """Return a runtime that holds a copy of the network, its weights at places of their own."""
         runtime = RUNTIMES[self.name]()
         runtime.load(
@@ -134,59 +138,58 @@ class _Maker:
         """
         outputs = [runtime(image.pixels).copy() for image in self.images]
         if self.precision == "float32":
-            self._agrees(outputs, expected)
+            self._check(outputs, expected)
         calls = _stages(runtime, self.images, outputs, self.candidate)
         if self.candidate.source.trained and self.candidate.read == "nms" and RUNTIMES[self.name].graph_nms:
-            whole = self.runtime(nms_in_graph=True)
-            self._same_in_graph(whole, outputs)
+            whole = self.load(nms_in_graph=True)
+            self._check_graph(whole, outputs)
             calls["in_graph"] = lambda index: whole(self.images[index].pixels)
         return Subject(self.name, label, calls)
 
-    def _agrees(self, outputs: list[Output], expected: Output) -> None:
+    def _check(self, outputs: list[Output], expected: Output) -> None:
         difference = disagreement(outputs[0], expected, self.candidate.read, self.task.imgsz)
         if not difference <= TOLERANCE:
             raise Mnv4benchError(
                 f"its output differs from the scored model's by {difference:.1e}, and {TOLERANCE:.0e} is allowed"
             )
-        if self.candidate.detections is None:
-            return
-        known = scored(self.candidate.detections, self.candidate.read, self.task.category_ids)
-        self._compare(
-            self._detections(outputs),
-            [known.get(image, np.empty((0, 6))) for image, _ in self.task.images],
-            "evaluation found",
-        )
+        scored = self.candidate.scored
+        if scored is not None:
+            nothing = np.empty((0, 6))
+            expected_rows = [scored.get(image, nothing) for image, _ in self.task.images]
+            self._compare(self._detections(outputs), expected_rows, "evaluation found")
 
-    def _same_in_graph(self, whole: Runtime, outputs: list[Output]) -> None:
-        self._compare(
-            [self._restored(whole(one.pixels), one) for one in self.images],
-            self._detections(outputs),
-            "suppression outside the graph leaves",
-        )
+    def _check_graph(self, whole: Runtime, outputs: list[Output]) -> None:
+        inside = [_restored(whole(image.pixels), image) for image in self.images]
+        self._compare(inside, self._detections(outputs), "suppression outside the graph leaves")
 
     def _detections(self, outputs: list[Output]) -> list[Rows]:
-        found = [detections(output, self.candidate.read) for output in outputs]
-        return [self._restored(rows, one) for rows, one in zip(found, self.images, strict=True)]
+        return [
+            _restored(detections(output, self.candidate.read), image)
+            for output, image in zip(outputs, self.images, strict=True)
+        ]
 
-    def _restored(self, rows: Rows, one: Letterboxed) -> Rows:
-        return np.concatenate([one.restore(rows[:, :4].astype(np.float64)), rows[:, 4:]], axis=1)
-
-    def _compare(self, found: list[Rows], expected: list[Rows], what: str) -> None:
+    def _compare(self, rows: list[Rows], expected: list[Rows], origin: str) -> None:
         wrong = [
-            unexplained(ours, theirs, max(one.height, one.width))
-            for ours, theirs, one in zip(found, expected, self.images, strict=True)
+            unexplained(ours, theirs, max(image.height, image.width))
+            for ours, theirs, image in zip(rows, expected, self.images, strict=True)
         ]
         if any(wrong):
-            at = self.task.images[next(place for place, count in enumerate(wrong) if count)][1].name
+            first = self.task.images[next(index for index, count in enumerate(wrong) if count)][1].name
             raise Mnv4benchError(
-                f"its detections are not what {what}: {sum(wrong)} of {sum(map(len, expected))} differ, first in {at}"
+                f"its detections are not what {origin}: {sum(wrong)} of {sum(map(len, expected))} differ, "
+                f"first in {first}"
             )
+
+
+def _restored(rows: Rows, image: Letterboxed) -> Rows:
+    """Return detections in pixels of the original image."""
+    return np.concatenate([image.restore(rows[:, :4].astype(np.float64)), rows[:, 4:]], axis=1)
 
 
 def _stages(
     runtime: Runtime, images: list[Letterboxed], outputs: list[Output], candidate: Candidate
 ) -> dict[Stage, Call]:
-    """Return what each stage does with the image of an index; mnv4bench.latency says what belongs to which."""
+    """Return what each stage does with the image of an index; `latency.arms` says what belongs to which."""
     read = candidate.read
     forward: dict[Stage, Call] = {"forward": lambda index: runtime(images[index].pixels)}
     if not candidate.source.trained:

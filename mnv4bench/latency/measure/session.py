@@ -9,72 +9,34 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.latency.measure.protocol import Schedule, run_session
+from mnv4bench.latency.measure.canary import canary
+from mnv4bench.latency.measure.loading import load_all
+from mnv4bench.latency.measure.protocol import run_session
+from mnv4bench.latency.measure.task import Session, Task
+from mnv4bench.machine.environment import environment
 from mnv4bench.machine.load import busy_cores, busy_since, now
-from mnv4bench.results.blocks import Block
-from mnv4bench.results.environment import Environment
+from mnv4bench.machine.orphans import end_with_parent
+from mnv4bench.machine.process import keep_freed_memory
 from mnv4bench.results.latency import LatencySession
-
-if TYPE_CHECKING:  # imported where it is used: after the session's process has its thread limits
-    from mnv4bench.latency.measure.accuracy import Split
-    from mnv4bench.latency.measure.candidates import Candidate
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-@dataclass(frozen=True)
-class Task:
-    """What one session has to do; travels to its process."""
-
-    number: int
-    threads: int
-    candidates: tuple[Candidate, ...]
-    """Each is another network."""
-    reference: str
-    """Label of the candidate that is timed twice."""
-    runtimes: tuple[str, ...]
-    images: tuple[tuple[int, Path], ...]
-    """Id and file of each image to time on."""
-    imgsz: int
-    calibration: tuple[Path, ...]
-    """Images for int8 runtimes."""
-    category_ids: tuple[int, ...]
-    schedule: Schedule
-    seed: int
-    """Of the order of turns."""
-    score: Split | None = None
-    """What int8 runtimes are scored on; None leaves their AP out."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """What a session brings back."""
-
-    blocks: tuple[Block, ...]
-    facts: LatencySession
-    absent: dict[str, str]
-    """Runtime → why it could not be used."""
-    failed: dict[tuple[str, str], str]
-    """Label and runtime → why this network was not timed in it."""
-    int8_ap: dict[tuple[str, str], float | None]
-    """Label and int8 runtime → AP of what it computes."""
-    digests: dict[str, str]
-    """Label → digest of its deployed weights."""
-    environment: Environment
-
-
 def in_new_process(task: Task) -> Session:
-    """Run a session in a fresh process, with thread limits set before anything is imported; sleep until it ends.
+    """Run a session in a fresh process, which inherits its thread limits and dies with this one; sleep until it ends.
 
     Raises:
         Mnv4benchError: the process was killed, or raised one of these errors itself.
     """
-    with thread_limits(task.threads), ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with (
+        thread_limits(task.threads),
+        ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool,
+    ):
         try:
             return pool.submit(run, task).result()
         except BrokenProcessPool as error:
@@ -104,13 +66,6 @@ def run(task: Task) -> Session:
     Raises:
         Mnv4benchError: damaged weights, or an image that cannot be read.
     """
-    import torch
-
-    from mnv4bench.latency.measure.canary import canary
-    from mnv4bench.latency.measure.loading import load_all
-    from mnv4bench.machine.environment import environment
-    from mnv4bench.machine.process import keep_freed_memory
-
     busy = busy_cores()
     torch.set_num_threads(task.threads)
     torch.set_num_interop_threads(1)
@@ -136,4 +91,4 @@ def run(task: Task) -> Session:
         busy_during=busy_since(start),
         involuntary_switches=end.switches - start.switches,
     )
-    return Session(tuple(blocks), facts, loaded.absent, loaded.failed, loaded.int8_ap, loaded.digests, environment())
+    return Session(tuple(blocks), facts, loaded.absent, loaded.failed, loaded.int8_ap, environment())

@@ -1,0 +1,184 @@
+"""How long each arm takes where it is deployed: one image at a time, real images, trained weights.
+
+Stages, in milliseconds per image:
+- forward: letterboxed array in, raw output of the fused network with the one head that is read out. For NMS-free arms
+  that includes the selection of the 300 best scores, which is part of their network in every runtime.
+- post: raw output in, detections out, at confidence 0.25. For NMS arms this is the suppression (IoU 0.7) in NumPy, on
+  what the trained network says about these images; for NMS-free arms one comparison with the confidence.
+- end_to_end: letterboxed array in, detections out; timed by itself, not added up.
+- in_graph: end to end with suppression inside the runtime's graph, where the runtime can. An NMS-free arm's graph ends
+  in detections anyway.
+
+Decoding and letterboxing are the same for all arms and are not timed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import read_json
+from mnv4bench.latency.analyse.analysis import Judged
+from mnv4bench.latency.campaign import Campaign, analysed, check_runtimes, first_images, measure, schedule
+from mnv4bench.latency.measure.accuracy import Split
+from mnv4bench.latency.measure.agreement import Rows, scored
+from mnv4bench.latency.measure.candidates import Candidate, Run
+from mnv4bench.latency.measure.task import Task
+from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES
+from mnv4bench.results.blocks import read_blocks
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.latency import Latency
+from mnv4bench.results.metrics import Metrics
+from mnv4bench.results.run import Status
+from mnv4bench.spec.arms import Arm
+from mnv4bench.spec.model import default_read
+from mnv4bench.spec.plan import Plan
+
+
+def time_arms(plan: Plan, results: Path, data_folder: Path) -> None:
+    """Time all arms together; write latency/blocks.csv, then latency/latency.json, which is computed from it.
+
+    Arms that deploy the same network (equal model and reading) are measured once, with the first one's weights.
+
+    Args:
+        results: folder that holds runs/.
+        data_folder: folder of dataset.json.
+
+    Raises:
+        Mnv4benchError: damaged weights, unreadable images, an unknown runtime, or a session that was killed.
+    """
+    check_runtimes(plan.preset.latency.runtimes, f"config/{plan.preset_name}.yaml: latency.runtimes")
+    folder = results / "latency"
+    measure(campaign(plan, results / "runs", data_folder), folder / "latency.json", folder / "blocks.csv")
+
+
+def recomputed(plan: Plan, results: Path) -> Latency:
+    """Return latency.json's record with all that follows from blocks.csv computed anew.
+
+    Raises:
+        Mnv4benchError: blocks.csv is missing or not readable.
+    """
+    record = Latency.model_validate(read_json(results / "latency" / "latency.json"))
+    arms = judged(plan, share(plan, unfinished(plan, results / "runs")))
+    return analysed(record, read_blocks(results / "latency" / "blocks.csv"), arms)
+
+
+def campaign(plan: Plan, runs: Path, data: Path) -> Campaign:
+    """Return what is timed for a preset.
+
+    Raises:
+        DataError: the validation split has no image, or a run's detections cannot be read.
+    """
+    absent = unfinished(plan, runs)
+    shared = share(plan, absent)
+    arms = {arm.label: arm for arm in plan.arms}
+    return Campaign(
+        name=plan.preset_name,
+        task=_task(plan, shared, runs, data),
+        arms=tuple(judged(plan, shared)),
+        spec=plan.preset.latency,
+        absent=absent,
+        float_ap={label: _scored_ap(plan, arms[measured], runs) for label, measured in shared.items()},
+    )
+
+
+def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task:
+    spec, imgsz = plan.preset.latency, plan.preset.data.imgsz
+    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    annotations, folder = (dataset.path(data, part) for part in (dataset.val.annotations, dataset.val.images))
+    images = first_images(dataset, data, "val", spec.images)
+    if not images:
+        raise DataError(f"{annotations}: no image to time; the validation split needs one")
+    return Task(
+        candidates=_candidates(plan, shared, runs, dataset, [image for image, _ in images]),
+        reference=choose_reference(plan, shared),
+        runtimes=tuple(dict.fromkeys([*spec.runtimes, *GPU_RUNTIMES])),
+        images=images,
+        imgsz=imgsz,
+        schedule=schedule(spec),
+        calibration=tuple(path for _, path in first_images(dataset, data, "train", spec.calibration)),
+        score=Split(annotations, folder, dataset.category_ids, imgsz),
+    )
+
+
+def _candidates(
+    plan: Plan, shared: Mapping[str, str], runs: Path, dataset: Dataset, images: Collection[int]
+) -> tuple[Candidate, ...]:
+    """Return every network that is measured. Each run's detections are read once, for all readings of them."""
+    arms = [arm for arm in plan.arms if shared.get(arm.label) == arm.label]
+    reads = defaultdict(set)
+    for arm in arms:
+        reads[_timed_run(plan, arm)].add(arm.read)
+    detections = {
+        run: scored(runs / run / "detections.json", wanted, dataset.category_ids, images)
+        for run, wanted in reads.items()
+    }
+    return tuple(
+        _candidate(arm, runs / _timed_run(plan, arm), len(dataset.classes), detections[_timed_run(plan, arm)][arm.read])
+        for arm in arms
+    )
+
+
+def _candidate(arm: Arm, run: Path, classes: int, detections: Mapping[int, Rows]) -> Candidate:
+    return Candidate(arm.label, arm.read, Run(arm.model, classes, arm.read, run / "weights.safetensors"), detections)
+
+
+def _timed_run(plan: Plan, arm: Arm) -> str:
+    """Return the run whose weights are timed: the first seed's."""
+    return arm.runs[plan.preset.seeds[0]]
+
+
+def _scored_ap(plan: Plan, arm: Arm, runs: Path) -> float | None:
+    metrics = Metrics.model_validate(read_json(runs / _timed_run(plan, arm) / "metrics.json"))
+    return metrics.readings[arm.read].scores.AP
+
+
+def judged(plan: Plan, shared: Mapping[str, str]) -> list[Judged]:
+    """Return every arm that was timed, with what it is compared with."""
+    return [
+        Judged(label=arm.label, measured=shared[arm.label], read=arm.read, baseline=_baseline(plan, arm))
+        for arm in plan.arms
+        if arm.label in shared
+    ]
+
+
+def _baseline(plan: Plan, arm: Arm) -> str | None:
+    baseline = plan.baseline(arm.ablation)
+    return None if baseline.label == arm.label else baseline.label
+
+
+def unfinished(plan: Plan, runs: Path) -> dict[str, str]:
+    """Return the label of every arm whose run of the first seed has no weights, and why."""
+    absent = {}
+    for arm in plan.arms:
+        run = _timed_run(plan, arm)
+        path = runs / run / "status.json"
+        if not path.exists():
+            absent[arm.label] = f"run {run} is unfinished"
+            continue
+        status = Status.model_validate(read_json(path))
+        if status.state != "done":
+            absent[arm.label] = f"run {run} ended {status.state}" + (f": {status.reason}" if status.reason else "")
+    return absent
+
+
+def share(plan: Plan, absent: Collection[str]) -> dict[str, str]:
+    """Return for every arm that is not absent the label of the first one that deploys the same network."""
+    first: dict[str, str] = {}
+    present = [arm for arm in plan.arms if arm.label not in absent]
+    return {arm.label: first.setdefault(network(arm), arm.label) for arm in present}
+
+
+def network(arm: Arm) -> str:
+    """Name what an arm deploys."""
+    return f"{arm.model.model_dump_json()} read {arm.read}"
+
+
+def choose_reference(plan: Plan, shared: Mapping[str, str]) -> str:
+    """Return the arm that is timed twice: the preset's own model, else the first baseline that was measured."""
+    default = [arm for arm in plan.arms if arm.model == plan.preset.model and arm.read == default_read(arm.model)]
+    baselines = [plan.baseline(name) for name in plan.ablations]
+    candidates = [arm.label for arm in (*default, *baselines, *plan.arms)]
+    return next((shared[label] for label in candidates if label in shared), candidates[0])
