@@ -53,9 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("name", metavar="NAME", help="of the file in ablations/, without its ending")
     new.set_defaults(command=_new)
 
-    importer = commands.add_parser("import", help="turn a Pascal VOC or YOLO folder into COCO 2017's layout")
+    importer = commands.add_parser("import", help="copy a Pascal VOC, YOLO or COCO export into COCO 2017's layout")
     importer.add_argument("source", type=Path, metavar="SRC")
     importer.add_argument("target", type=Path, metavar="DST")
+    importer.add_argument("--layout", choices=("voc", "yolo", "coco"), help="which to read, where several lie in SRC")
+    importer.add_argument("--background", action="store_true", help="VOC: images without .xml are without objects")
+    importer.add_argument("--link", action="store_true", help="hard-link the images instead of copying them")
     importer.set_defaults(command=_import)
 
     latency = commands.add_parser(
@@ -195,9 +198,9 @@ def _check_figures(path: Path) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from mnv4bench.data.importers.dataset import import_dataset
+    from mnv4bench.data.importers.importing import import_dataset
 
-    print(import_dataset(options.source, options.target))
+    print(import_dataset(options.source, options.target, options.layout, options.background, options.link))
 
 
 def _latency(options: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from mnv4bench.data.coco import DATA_VARIABLE
 from mnv4bench.data.parts import Part, Source
 from mnv4bench.data.problems import refuse
-from mnv4bench.data.voc_xml import read_voc
+from mnv4bench.data.voc_xml import read_voc, sound_objects
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import replacing, sha256
 
@@ -125,12 +125,14 @@ def read(root: Path, split: str) -> tuple[Part, list[str]]:
     notes = []
     for stem in sorted(stems):
         path = base / "Annotations" / f"{stem}.xml"
-        found, faults = read_voc(path)
-        if found is None:
-            raise DataError(faults[0])
-        notes += [f"Dropped an object: {fault.replace(str(path), path.name)}." for fault in faults]
-        images.append({"id": len(images) + 1, "file_name": f"{stem}.jpg", "width": found.width, "height": found.height})
-        for item in found.objects:
+        annotation, problems = read_voc(path)
+        if annotation is None:
+            raise DataError(problems[0])
+        width, height = annotation.width, annotation.height
+        objects, faults = sound_objects(path, annotation.objects, width, height)
+        notes += [f"Dropped an object: {fault.replace(str(path), path.name)}." for fault in [*problems, *faults]]
+        images.append({"id": len(images) + 1, "file_name": f"{stem}.jpg", "width": width, "height": height})
+        for item in objects:
             record = {"id": len(annotations) + 1, "image_id": len(images), "bbox": item.box, "iscrowd": 0}
             annotations.append({**record, "category_id": 1 + CLASSES.index(item.name)})
     categories = [{"id": position + 1, "name": name} for position, name in enumerate(CLASSES)]

@@ -45,7 +45,7 @@ def structure(part: Part) -> list[str]:
         image = _lookup(images, record.get("image_id"))
         if image is None:
             problems.append(f"{place}: unknown image_id {record.get('image_id')!r}")
-        problems += [f"{place}: {fault}" for fault in _box_faults(record.get("bbox"), image)]
+        problems += [f"{place}: {fault}" for fault in box_faults(record.get("bbox"), image)]
     return problems
 
 
@@ -85,7 +85,7 @@ def readable(part: Part) -> tuple[dict[int, dict[str, Any]], list[str]]:
     return images, problems
 
 
-def _box_faults(box: Any, image: dict[str, Any] | None) -> list[str]:
+def box_faults(box: Any, image: dict[str, Any] | None) -> list[str]:
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
         return [f"bbox must be four numbers [x, y, width, height], not {box!r}"]
     if not all(math.isfinite(value) for value in box):

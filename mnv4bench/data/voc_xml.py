@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
+
+from mnv4bench.data.decode import file_content
+from mnv4bench.io.errors import DataError
 
 Pixels = tuple[float, float, float, float]
 
@@ -42,29 +46,35 @@ class _Fields:
 
 
 def read_voc(path: Path) -> tuple[VocImage | None, list[str]]:
-    """Return an annotation, and what is wrong with it ("file:line: …"); faulty objects are left out of it."""
+    """Return an annotation, and what is wrong with it ("file:line: …"); faulty objects are left out of it.
+
+    None without a problem is an XML file of another kind. A missing <size> counts as 0×0.
+    """
     try:
-        top, items = _parse(path)
-    except (OSError, expat.ExpatError) as error:
+        top, items, root = _parse(path)
+    except (DataError, LookupError, UnicodeError, expat.ExpatError) as error:
         return None, [f"{path}:{getattr(error, 'lineno', 1)}: not readable XML ({error})"]
+    if root != "annotation":
+        return None, []
     try:
-        width, height = int(top.texts["size/width"]), int(top.texts["size/height"])
-    except (KeyError, ValueError):
-        return None, [f"{path}:1: needs <size> with whole <width> and <height>"]
+        width, height = (int(float(top.texts.get(f"size/{side}", "0") or 0)) for side in ("width", "height"))
+    except (ValueError, OverflowError):
+        return None, [f"{path}:1: <size> needs whole <width> and <height>"]
     problems, objects = [], []
     for item in items:
         try:
-            found = _object(item)
+            objects.append(_object(item))
         except (KeyError, ValueError) as error:
             problems.append(f"{path}:{item.line}: object needs <name> and four numbers in <bndbox> ({error})")
-            continue
-        fault = fault_of(found, width, height)
-        if fault:
-            problems.append(f"{path}:{found.line}: {fault}")
-        else:
-            objects.append(found)
-    name = top.texts.get("filename", "")
-    return VocImage(name, width, height, objects), problems
+    return VocImage(top.texts.get("filename", "").strip(), width, height, objects), problems
+
+
+def sound_objects(path: Path, objects: list[VocObject], width: int, height: int) -> tuple[list[VocObject], list[str]]:
+    """Return the objects that lie in an image of that size, and what is wrong with the others, a line each."""
+    faults = [(item, fault_of(item, width, height)) for item in objects]
+    return [item for item, fault in faults if not fault], [
+        f"{path}:{item.line}: {fault}" for item, fault in faults if fault
+    ]
 
 
 def fault_of(item: VocObject, width: int, height: int) -> str | None:
@@ -74,6 +84,8 @@ def fault_of(item: VocObject, width: int, height: int) -> str | None:
     A pixel beyond the image is passed, since many tools count from 0 or write the far edge; it is clipped later.
     """
     left, top, right, bottom = item.corners
+    if not item.name:
+        return "object with a blank <name>"
     if not all(abs(value) < 1e9 for value in item.corners):
         return f"{item.name}: box {item.corners} is not finite"
     if right <= left or bottom <= top:
@@ -89,12 +101,14 @@ def _object(item: _Fields) -> VocObject:
     return VocObject(item.texts["name"].strip(), (left, top, right, bottom), difficult, item.line)
 
 
-def _parse(path: Path) -> tuple[_Fields, list[_Fields]]:
-    top, items, stack = _Fields(), list[_Fields](), list[str]()
+def _parse(path: Path) -> tuple[_Fields, list[_Fields], str]:
+    top, items, stack, roots = _Fields(), list[_Fields](), list[str](), list[str]()
     parser = expat.ParserCreate()
     parser.buffer_text = True
 
     def begin(tag: str, _: dict[str, Any]) -> None:
+        if not stack:
+            roots.append(tag)
         stack.append(tag)
         if stack[1:] == ["object"]:
             items.append(_Fields(line=parser.CurrentLineNumber))
@@ -108,8 +122,20 @@ def _parse(path: Path) -> tuple[_Fields, list[_Fields]]:
         owner.texts[place] = owner.texts.get(place, "") + value
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text
-    parser.Parse(path.read_bytes(), True)
-    return top, items
+    parser.Parse(_as_utf8(file_content(path)), True)
+    return top, items, roots[0]
+
+
+def _as_utf8(content: bytes) -> bytes:
+    """Return XML without a declared encoding that expat does not know (GB2312, Shift_JIS, …), as UTF-8.
+
+    Raises:
+        LookupError, UnicodeError: no such encoding, or other bytes than it has.
+    """
+    declared = re.match(rb"""\s*<\?xml[^>]*?encoding=["']([A-Za-z0-9._-]+)["'][^>]*\?>""", content)
+    if declared is None or declared[1].lower() in (b"utf-8", b"utf-16", b"iso-8859-1", b"us-ascii"):
+        return content
+    return content[declared.end() :].decode(declared[1].decode("ascii")).encode()
 
 
 def _short(value: float) -> float:

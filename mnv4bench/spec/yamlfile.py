@@ -43,12 +43,16 @@ class _Loader(yaml.SafeLoader):
 class YamlFile:
     """A YAML file's content together with the line of every key.
 
+    Args:
+        as_text: values as they are written, "yes" and not True; for files whose words are names.
+
     Raises:
         SpecError: unreadable file, YAML syntax, a key that stands twice in one mapping, or more than the limits allow.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, as_text: bool = False) -> None:
         self.path = Path(path)
+        self._as_text = as_text
         self._lines: dict[tuple[str, ...], int] = {}
         self._values = 0
         text = self._text()
@@ -102,6 +106,8 @@ class YamlFile:
         return result
 
     def _scalar(self, node: yaml.Node, line: int) -> Any:
+        if self._as_text and node.tag != "tag:yaml.org,2002:null":
+            return node.value
         try:
             value = yaml.SafeLoader("").construct_object(node, deep=True)
         except yaml.YAMLError as error:

@@ -1,93 +1,191 @@
-"""Finding a Pascal VOC folder's splits, images and objects."""
+"""Pascal VOC's XML, one file an image, wherever the files lie."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mnv4bench.data.importers.imported import ImportedImage, ImportedObject, ImportedSet, divide, named, size_of
-from mnv4bench.data.voc_xml import VocImage, read_voc
+from mnv4bench.data.importers.folder import ByName, Folder, lines_of, own_parts, split_in
+from mnv4bench.data.importers.pictures import Picture, measure, turned
+from mnv4bench.data.importers.records import ImportedImage, ImportedObject, ImportedSet
+from mnv4bench.data.voc_xml import VocImage, VocObject, read_voc, sound_objects
 from mnv4bench.io.errors import DataError
 
-PAIRS = (("trainval", "test"), ("train", "val"))
+KIND = "Pascal VOC"
+LISTS = (("trainval", "test"), ("train", "val"))
 
 
-def folder_of(src: Path) -> Path | None:
-    """Return the folder that holds Annotations/ and JPEGImages/: `src`, or the only one such directly inside it."""
-    places = [src, *sorted(path for path in src.iterdir() if path.is_dir())] if src.is_dir() else []
-    found = [place for place in places if (place / "Annotations").is_dir() and (place / "JPEGImages").is_dir()]
-    return found[0] if len(found) == 1 or src in found else None
+@dataclass(frozen=True)
+class Annotation:
+    """An XML file and the image that belongs to it."""
+
+    path: Path
+    record: VocImage
+    image: Path
 
 
-def find(src: Path) -> ImportedSet:
-    """Return the set in `src`.
+def recognise(folder: Folder) -> bool:
+    """Return whether the first XML files hold VOC annotations."""
+    return any(read_voc(path) != (None, []) for path in folder.of(".xml")[:3])
+
+
+def read(folder: Folder, background: bool = False) -> ImportedSet:
+    """Return the set in a folder with XML files beside the images or in a folder of their own, at any depth.
+
+    Lists trainval and test below ImageSets/Main are used when both are there and annotated, else train and val; without
+    such a pair a folder's name (train, valid, …) tells the split. Objects marked difficult become crowds: not trained
+    on, and neither hit nor miss when scored, which is how VOC treats them.
+
+    Args:
+        background: take images without an XML file as images without objects.
+    """
+    result = ImportedSet(KIND, [])
+    annotations = _annotations(folder, result)
+    used = {annotation.image for annotation in annotations}
+    others = [path for path in folder.images if path not in used]
+    if background:
+        result.note("Images without an XML file, taken as background", [folder.named(path) for path in others])
+    else:
+        result.note("Left out, images without an XML file", [folder.named(path) for path in others])
+        others = []
+    splits = _listed(folder, annotations, others, result)
+    pictures, problems = measure([*used, *others])
+    result.problems += problems
+    for annotation in annotations:
+        picture = pictures.get(annotation.image)
+        split = splits.get(annotation.image)
+        if picture and split != "unlisted":
+            objects = _objects(annotation, picture, result)
+            result.images.append(_image(annotation.image, picture, objects, split))
+    result.images += [_image(path, pictures[path], [], splits.get(path)) for path in others if path in pictures]
+    result.classes = sorted({item.label for image in result.images for item in image.objects})
+    _tell(annotations, pictures, result)
+    return result
+
+
+def _image(path: Path, picture: Picture, objects: list[ImportedObject], split: str | None) -> ImportedImage:
+    return ImportedImage(path, picture.width, picture.height, picture.sha256, objects, split)
+
+
+def _annotations(folder: Folder, result: ImportedSet) -> list[Annotation]:
+    images = ByName(folder.images, folder.root)
+    annotations, foreign, owners = [], [], dict[Path, Path]()
+    for path in folder.of(".xml"):
+        record, problems = read_voc(path)
+        result.problems += problems
+        if record is None:
+            foreign += [] if problems else [folder.named(path)]
+            continue
+        # By its own name first, since <filename> is often stale.
+        image = images.beside(path) or (images.written(record.file_name, path) if record.file_name else None)
+        if image is None:
+            result.problems.append(f"{path}: {path.stem}.jpg: missing image file, or more than one of that name")
+        elif image in owners:
+            result.problems.append(f"{path}: {image.name} belongs to {folder.named(owners[image])} too; remove one")
+        else:
+            owners[image] = path
+            annotations.append(Annotation(path, record, image))
+    result.note("Left out, XML files of another kind", foreign)
+    return annotations
+
+
+def _listed(
+    folder: Folder, annotations: list[Annotation], background: list[Path], result: ImportedSet
+) -> dict[Path, str | None]:
+    """Return the split of every image: of the first usable pair of lists, else of the folder's name."""
+    pairs = [*((item.path, item.image) for item in annotations), *((path, path) for path in background)]
+    by_name = _by_name(pairs, folder.root)
+    faulty = {path.stem for path in folder.of(".xml")} - {item.path.stem for item in annotations}
+    texts = _lists(folder)
+    for pair in LISTS:
+        if not all(name in texts for name in pair):
+            continue
+        names = [[_stem(line, by_name) for line in lines_of(texts[name])] for name in pair]
+        if pair == LISTS[0] and not all(name in by_name for name in names[1]):
+            continue  # VOC 2012 publishes the test images' names and not their objects
+        result.notes.append(f"Trained on the set's list {pair[0]}, validated on its list {pair[1]}.")
+        listed = [name for half in names for name in half]
+        for name in listed:
+            if name not in by_name and name.split("/")[-1] not in faulty:  # those that are faulty have been told of
+                result.problems.append(f"{name}.xml: missing annotation file, which the split's list names")
+        splits: dict[Path, str | None] = {image: "unlisted" for _, image in pairs}
+        for split, half in zip(("train", "val"), names, strict=True):
+            splits.update({by_name[name]: split for name in half if name in by_name})
+        unlisted = sorted({folder.named(path) for path, split in splits.items() if split == "unlisted"})
+        result.note(f"Left out, images in neither {pair[0]}.txt nor {pair[1]}.txt", unlisted)
+        return splits
+    return {image: split_in(image.relative_to(folder.root).parent.parts) for _, image in pairs}
+
+
+def _lists(folder: Folder) -> dict[str, Path]:
+    """Return the lists of ImageSets/Main by name.
 
     Raises:
-        DataError: no such folder, or no annotation in it.
+        DataError: several sets with lists of their own lie there.
     """
-    base = folder_of(src)
-    if base is None:
-        raise DataError(f"{src}: no one folder with Annotations/ and JPEGImages/ here or directly inside")
-    stems = sorted(path.stem for path in (base / "Annotations").glob("*.xml"))
-    if not stems:
-        raise DataError(f"{base / 'Annotations'}: holds no .xml file")
-    lists, note = _lists(base, set(stems))
-    if lists is None:
-        lists = dict(zip(("train", "val"), divide(stems), strict=True))
-    found = ImportedSet([], {}, [note])
-    for split, names in lists.items():
-        images = [image for stem in names if (image := _image(base, stem, found.problems)) is not None]
-        found.splits[split] = named(images, base)
-    found.classes = sorted(
-        {item.label for images in found.splits.values() for image in images for item in image.objects}
-    )
-    difficult = sum(item.crowd for images in found.splits.values() for image in images for item in image.objects)
+    paths = [path for path in folder.of(".txt") if path.parent.name == "Main"]
+    places = sorted({folder.named(path.parent) for path in paths})
+    if len(places) > 1:
+        raise DataError(f"{folder.root}: several sets with lists of their own ({', '.join(places)}); import one")
+    return {path.stem: path for path in paths}
+
+
+def _by_name(pairs: Sequence[tuple[Path, Path]], root: Path) -> dict[str, Path]:
+    """Return the images by every end of their annotation's path that only one has: a, cam1/a, VOC2007/cam1/a."""
+    ends = [
+        ("/".join((*parts[start:], path.stem)), image)
+        for path, image in pairs
+        for parts in [own_parts(path, root)]
+        for start in range(len(parts) + 1)
+    ]
+    counts = Counter(end for end, _ in ends)
+    return {end: image for end, image in ends if counts[end] == 1}
+
+
+def _stem(line: str, by_name: dict[str, Path]) -> str:
+    """Return the name in a list's line; a blank may be part of it, or part it from VOC's 1 or -1."""
+    line = line.replace("\\", "/")
+    for name in (line, line.rpartition(" ")[0].rstrip(), line.rpartition(".")[0]):
+        if name in by_name:
+            return name
+    return line
+
+
+def _objects(annotation: Annotation, picture: Picture, result: ImportedSet) -> list[ImportedObject]:
+    path, record = annotation.path, annotation.record
+    upright = (picture.width, picture.height)
+    size = (record.width, record.height)
+    if min(size) <= 0:
+        size = upright
+    if size not in (upright, picture.stored):
+        told = f"says {size[0]}×{size[1]}, {annotation.image.name} is {upright[0]}×{upright[1]}"
+        result.problems.append(f"{path}:1: {told}")
+        return []
+    objects, problems = sound_objects(path, record.objects, *size)
+    result.problems += problems
+    return [ImportedObject(item.name, _box(item, size, picture), item.difficult) for item in objects]
+
+
+def _box(item: VocObject, size: tuple[int, int], picture: Picture) -> list[float]:
+    return item.box if size == (picture.width, picture.height) else turned(item.box, picture)
+
+
+def _tell(annotations: list[Annotation], pictures: dict[Path, Picture], result: ImportedSet) -> None:
+    known = [item for item in annotations if item.image in pictures]
+    empty = [item.path.name for item in known if min(item.record.width, item.record.height) <= 0]
+    result.note("Files without a <size>, for which the image's own is taken", empty)
+    rotated = [
+        item.image.name
+        for item in known
+        if (item.record.width, item.record.height) == pictures[item.image].stored
+        and pictures[item.image].orientation >= 5
+        and pictures[item.image].stored != (pictures[item.image].width, pictures[item.image].height)
+    ]
+    result.note("Boxes turned with their image, whose size is given as before its EXIF orientation", rotated)
+    difficult = sum(item.crowd for image in result.images for item in image.objects)
     if difficult:
-        found.notes.append(
+        result.notes.append(
             f"Made crowds of {difficult} objects marked difficult: not trained on, passed over in scoring."
         )
-    return found
-
-
-def _lists(base: Path, stems: set[str]) -> tuple[dict[str, list[str]] | None, str]:
-    """Return the stems of the first usable pair of lists, if there is one, and a sentence about the choice."""
-    for train, val in PAIRS:
-        paths = [base / "ImageSets" / "Main" / f"{name}.txt" for name in (train, val)]
-        if not all(path.is_file() for path in paths):
-            continue
-        first, second = ([line.split()[0] for line in _lines(path)] for path in paths)
-        if (train, val) == PAIRS[0] and not stems.issuperset(second):
-            continue  # VOC 2012 publishes the test images' names and not their objects
-        return {"train": first, "val": second}, f"Trained on the set's list {train}, validated on its list {val}."
-    return None, "Divided 80 to 20 by a hash of the file names, since the set has no pair of lists."
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _image(base: Path, stem: str, problems: list[str]) -> ImportedImage | None:
-    path = base / "Annotations" / f"{stem}.xml"
-    if not path.is_file():
-        problems.append(f"{path}: missing annotation file, which the split's list names")
-        return None
-    record, faults = read_voc(path)
-    problems += faults
-    if record is None:
-        return None
-    photograph = _photograph(base, stem, record)
-    size, fault = size_of(photograph)
-    if fault is None and size != (record.width, record.height):
-        fault = f"{path}:1: says {record.width}×{record.height}, {photograph.name} is {size[0]}×{size[1]}"
-    if fault is not None:
-        problems.append(fault)
-        return None
-    objects = [ImportedObject(item.name, item.box, item.difficult) for item in record.objects]
-    return ImportedImage(photograph, record.width, record.height, objects)
-
-
-def _photograph(base: Path, stem: str, record: VocImage) -> Path:
-    """Return the image that belongs to an annotation: by its own name first, since <filename> is often stale."""
-    folder = base / "JPEGImages"
-    wanted = [folder / f"{stem}{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")]
-    named_inside = [folder / Path(record.file_name.strip()).name] if record.file_name.strip() else []
-    return next((path for path in [*wanted, *named_inside] if path.is_file()), wanted[0])

@@ -1,0 +1,195 @@
+"""COCO's JSON, one file a split or one for all images, wherever it and the images lie."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from mnv4bench.data import check
+from mnv4bench.data.coco import load_document
+from mnv4bench.data.importers.folder import ByName, Folder, split_in
+from mnv4bench.data.importers.pictures import Picture, measure, turned
+from mnv4bench.data.importers.records import ImportedImage, ImportedObject, ImportedSet
+from mnv4bench.io.errors import DataError
+
+KIND = "COCO"
+Json = dict[str, Any]
+IDS = {"images": ("id",), "categories": ("id",), "annotations": ("id", "image_id", "category_id")}
+LISTS = ('"images"', '"annotations"', '"categories"')
+
+
+def recognise(folder: Folder) -> bool:
+    """Return whether a JSON file has COCO's three lists."""
+    return bool(_documents(folder))
+
+
+def _documents(folder: Folder) -> list[Path]:
+    return [path for path in folder.of(".json") if _has_lists(path)]
+
+
+def _has_lists(path: Path) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeError):
+        return False
+    return all(name in text for name in LISTS)
+
+
+def read(folder: Folder) -> ImportedSet:
+    """Return the set of all JSON files; the file's or its folder's name (train, valid, …) tells the split.
+
+    Raises:
+        DataError: no usable JSON file, or two for one split.
+    """
+    result = ImportedSet(KIND, [])
+    images = ByName(folder.images, folder.root)
+    used: set[Path] = set()
+    documents = {path: _with_whole_ids(load_document(path)) for path in _chosen(folder, result)}
+    result.classes = _classes(documents, result)
+    for path, document in documents.items():
+        split = split_in((*path.relative_to(folder.root).parent.parts, path.stem))
+        used |= _read(path, document, split, images, result)
+    others = [folder.named(path) for path in folder.images if path not in used]
+    result.note("Left out, images that no JSON file names", others)
+    empty = [image.path.name for image in result.images if not image.objects]
+    result.note("Images without objects, taken as background", empty)
+    return result
+
+
+def _chosen(folder: Folder, result: ImportedSet) -> list[Path]:
+    paths = _documents(folder)
+    if not paths:
+        raise DataError(f"{folder.root}: no JSON file with images, annotations and categories")
+    instances = [path for path in paths if path.stem.startswith("instances")]
+    result.note(
+        "Left out, JSON files beside instances",
+        [folder.named(path) for path in paths if instances and path not in instances],
+    )
+    chosen: dict[tuple[str | None, Path], Path] = {}
+    for path in instances or paths:
+        split = split_in((*path.relative_to(folder.root).parent.parts, path.stem))
+        other = chosen.setdefault((split, path.parent if split is None else folder.root), path)
+        if other != path:
+            raise DataError(f"{folder.root}: {folder.named(other)} and {folder.named(path)} hold one split; keep one")
+    return list(chosen.values())
+
+
+def _with_whole_ids(document: Json) -> Json:
+    """Return a document whose ids are whole numbers, also where a tool wrote them as text."""
+    for key, names in (
+        ("images", ("id",)),
+        ("categories", ("id",)),
+        ("annotations", ("id", "image_id", "category_id")),
+    ):
+        for record in document[key]:
+            for name in names if isinstance(record, dict) else ():
+                if isinstance(record.get(name), str) and record[name].strip().lstrip("-").isdigit():
+                    record[name] = int(record[name])
+    return document
+
+
+def _classes(documents: dict[Path, Json], result: ImportedSet) -> list[str]:
+    """Return all class names by id; the files may number them differently, but each name stands once in a file."""
+    names: dict[str, None] = {}
+    for path, document in documents.items():
+        records = [record for record in document["categories"] if isinstance(record, dict)]
+        annotated = {row.get("category_id") for row in document["annotations"] if isinstance(row, dict)}
+        above = {record.get("supercategory") for record in records}
+        for record in sorted(records, key=lambda record: str(record.get("id")).zfill(12)):
+            name = record.get("name")
+            if not isinstance(name, str) or not name.strip():
+                result.problems.append(f"{path}: category {record.get('id')}: needs a name")
+            elif name in above and record.get("id") not in annotated and len(records) > 1:
+                result.note("Left out, a category above the others, without objects", [name])
+            else:
+                names[name] = None
+    return list(names)
+
+
+def _read(path: Path, document: Json, split: str | None, images: ByName, result: ImportedSet) -> set[Path]:
+    records = [record for record in document["images"] if isinstance(record, dict)]
+    files = {}
+    for record in records:
+        name = str(record.get("file_name", ""))
+        file = images.written(name, path)
+        if file is None:
+            result.problems.append(f"{path}: image {record.get('id')}: {name}: missing image file, or more than one")
+        else:
+            files[record.get("id")] = file
+    pictures, problems = measure(files.values())
+    result.problems += problems
+    rows = _rows(path, document, result)
+    names = {record.get("id"): record.get("name") for record in document["categories"] if isinstance(record, dict)}
+    rotated = []
+    for record in records:
+        file = files.get(record.get("id"))
+        picture = pictures.get(file) if file else None
+        if file is None or picture is None:
+            continue
+        turn = _is_turned(path, record, file, picture, result)
+        rotated += [file.name] if turn else []
+        objects = [_object(path, row, names, record, picture, turn, result) for row in rows.get(record["id"], [])]
+        known = [item for item in objects if item is not None]
+        result.images.append(ImportedImage(file, picture.width, picture.height, picture.sha256, known, split))
+    result.note("Boxes turned with their image, whose size is given as before its EXIF orientation", rotated)
+    return set(files.values())
+
+
+def _rows(path: Path, document: Json, result: ImportedSet) -> dict[Any, list[Json]]:
+    ids = {record.get("id") for record in document["images"] if isinstance(record, dict)}
+    rows: dict[Any, list[Json]] = {number: [] for number in ids}
+    for row in document["annotations"]:
+        if not isinstance(row, dict) or row.get("image_id") not in rows:
+            number = row.get("id") if isinstance(row, dict) else row
+            result.problems.append(f"{path}: annotation {number}: unknown image_id")
+        else:
+            rows[row["image_id"]].append(row)
+    return rows
+
+
+def _is_turned(path: Path, record: Json, file: Path, picture: Picture, result: ImportedSet) -> bool:
+    size = (record.get("width"), record.get("height"))
+    upright = (picture.width, picture.height)
+    if not all(size) or size == upright:
+        return False
+    if size == picture.stored:
+        return True
+    result.problems.append(
+        f"{path}: image {record.get('id')}: says {size[0]}×{size[1]}, {file} is {upright[0]}×{upright[1]}"
+    )
+    return False
+
+
+def _object(
+    path: Path, row: Json, names: dict[Any, Any], image: Json, picture: Picture, turn: bool, result: ImportedSet
+) -> ImportedObject | None:
+    place = f"{path}: annotation {row.get('id')}"
+    label = names.get(row.get("category_id"))
+    if not isinstance(label, str):
+        result.problems.append(f"{place}: unknown category_id {row.get('category_id')!r}")
+        return None
+    box = row.get("bbox") or _around(row.get("segmentation"))
+    width, height = picture.stored if turn else (picture.width, picture.height)
+    faults = check.box_faults(box, {"file_name": image.get("file_name"), "width": width, "height": height})
+    if faults or box is None:
+        result.problems += [f"{place}: {fault}" for fault in faults]
+        return None
+    area = row.get("area")
+    known = isinstance(area, int | float) and math.isfinite(area) and area > 0
+    return ImportedObject(
+        label, turned(box, picture) if turn else box, bool(row.get("iscrowd")), area if known else None
+    )
+
+
+def _around(polygons: Any) -> list[float] | None:
+    """Return the box around COCO's polygons, where there are any."""
+    if not isinstance(polygons, list) or not polygons:
+        return None
+    flat = [polygon for polygon in polygons if isinstance(polygon, list)]
+    try:
+        x = [float(value) for polygon in flat for value in polygon[::2]]
+        y = [float(value) for polygon in flat for value in polygon[1::2]]
+        return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
+    except (TypeError, ValueError):
+        return None

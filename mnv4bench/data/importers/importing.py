@@ -1,0 +1,163 @@
+"""`mnv4bench import`: a folder in another tool's layout becomes one in COCO 2017's layout."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from mnv4bench.data.importers import coco, voc, yolo
+from mnv4bench.data.importers.folder import IMAGES, OTHERS, Folder, list_folder
+from mnv4bench.data.importers.records import (
+    ImportedImage,
+    ImportedSet,
+    document,
+    with_file_names,
+    without_repeats,
+)
+from mnv4bench.data.problems import refuse
+from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import write_json
+
+Layout = Literal["voc", "yolo", "coco"]
+LAYOUTS: tuple[Layout, ...] = ("voc", "yolo", "coco")
+UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1))
+REMEDY = (
+    "import reads Pascal VOC (.xml beside the images or in a folder), YOLO (data.yaml, obj.data or classes.txt, and "
+    ".txt labels) and COCO (.json with images, annotations and categories)"
+)
+
+
+def import_dataset(
+    source: Path, target: Path, layout: Layout | None = None, background: bool = False, link: bool = False
+) -> str:
+    """Write the set in `source` as a new folder `target` in COCO 2017's layout.
+
+    A source without a validation split is divided 80 to 20 by each image's content, so that equal images stay together
+    and none changes sides as a set grows. An object that stands twice in an image is taken once.
+
+    Args:
+        source: a folder, or a YOLO set's YAML file.
+        layout: which one to read, where several lie there.
+        background: take images without a VOC file as images without objects.
+        link: hard-link the images where the file system can; a change to either file then changes both.
+
+    Returns:
+        What was written, left out and decided on the way, a sentence a line; the new annotations carry the same notes.
+
+    Raises:
+        DataError: no known layout or several, `target` is in use, or all faulty files and lines.
+    """
+    source, target = Path(source), Path(target)
+    if not source.exists():
+        raise DataError(f"{source}: no such folder")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"{target}: is not empty; name a new folder or delete this one")
+    config = source.absolute() if source.is_file() else None
+    folder = list_folder(source.parent if config else source)
+    result = _read(folder, config, layout, background)
+    refuse(result.problems, f"{result.kind} in {source}")
+    result.images, repeats = without_repeats(result.images)
+    result.note("Images with repeated objects, each taken once", repeats)
+    splits = _splits(result)
+    result.note("Passed over, hidden files and folders", folder.hidden)
+    unknown = [path for path in folder.files if path.suffix.lower() not in IMAGES | OTHERS]
+    result.note("Left out, files of an unknown kind", [folder.named(path) for path in unknown])
+    splits = {split: with_file_names(images, folder.root) for split, images in splits.items()}
+    size = _write(splits, result, target, link)
+    counts = " and ".join(f"{len(images)} images to {split}2017" for split, images in splits.items())
+    objects = sum(len(image.objects) for images in splits.values() for image in images)
+    written = f"Wrote {counts} in {target}: {objects} objects of {len(result.classes)} classes, {_readable(size)}."
+    return "\n".join([written, *result.notes])
+
+
+def _read(folder: Folder, config: Path | None, layout: Layout | None, background: bool) -> ImportedSet:
+    kinds: list[Layout] = ["yolo"] if config else [layout] if layout else _recognised(folder)
+    if not kinds:
+        suffixes = Counter(path.suffix.lower() or path.name for path in folder.files)
+        there = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6)) or "nothing"
+        raise DataError(f"{folder.root}: no layout that is known; {REMEDY}; there is {there}")
+    if len(kinds) > 1:
+        raise DataError(f"{folder.root}: {' and '.join(kinds)} lie there; name one with --layout")
+    if kinds[0] == "voc":
+        return voc.read(folder, background)
+    return yolo.read(folder, config) if kinds[0] == "yolo" else coco.read(folder)
+
+
+def _recognised(folder: Folder) -> list[Layout]:
+    tests = {"voc": voc.recognise, "yolo": yolo.recognise, "coco": coco.recognise}
+    return [layout for layout in LAYOUTS if tests[layout](folder)]
+
+
+def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
+    """Return the images of train and val, divided here where the source has no validation images."""
+    by_split: dict[str | None, list[ImportedImage]] = {}
+    for image in result.images:
+        by_split.setdefault(image.split, []).append(image)
+    if "train" in by_split and "val" in by_split:
+        chosen = {split: by_split.pop(split) for split in ("train", "val")}
+    else:
+        pool = next((split for split in ("train", None, "val", "test") if split in by_split), None)
+        images = by_split.pop(pool, [])
+        if len({image.sha256 for image in images}) < 2:
+            raise DataError(f"{len(images)} different images; at least 2 are needed, one to train on and one to score")
+        sides = divide([image.sha256 for image in images])
+        chosen = {split: [image for image in images if sides[image.sha256] == split] for split in ("train", "val")}
+        result.notes.append("Divided 80 to 20 by a hash of the images' content, since the set has no validation split.")
+    for split, left in by_split.items():
+        result.note(f"Left out, images of {split or 'no split'}", [image.path.name for image in left])
+    return chosen
+
+
+def divide(sums: Sequence[str]) -> dict[str, str]:
+    """Return "train" or "val" for every SHA-256, about 80 to 20, neither empty if there are two.
+
+    Each side depends on the sum alone, so that a set of more than a few never moves an image as it grows.
+    """
+    ranked = sorted(set(sums), key=lambda digest: hashlib.sha256(digest.encode()).hexdigest())
+    cut = sum(int(hashlib.sha256(digest.encode()).hexdigest()[:8], 16) * 5 < 1 << 32 for digest in ranked)
+    cut = min(max(cut, 1), max(len(ranked) - 1, 0))
+    return {digest: "val" if position < cut else "train" for position, digest in enumerate(ranked)}
+
+
+def _write(splits: dict[str, list[ImportedImage]], result: ImportedSet, target: Path, link: bool) -> int:
+    """Write the whole folder or nothing, and return the bytes of its images."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.absolute().parent / f".{target.absolute().name}.{os.getpid()}"
+    size = 0
+    try:
+        for split, images in splits.items():
+            (draft / f"{split}2017").mkdir(parents=True)
+            for image in images:
+                size += _place(image.path, draft / f"{split}2017" / image.file_name, link)
+        for split, images in splits.items():
+            notes = result.notes if split == "train" else []
+            write_json(draft / "annotations" / f"instances_{split}2017.json", document(images, result.classes, notes))
+        if target.is_dir():
+            target.rmdir()
+        draft.rename(target)
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written ({error.strerror}); nothing is left there") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return size
+
+
+def _place(source: Path, target: Path, link: bool) -> int:
+    if link:
+        try:
+            target.hardlink_to(source.resolve())
+            return 0
+        except OSError:
+            pass  # another file system, or one without links
+    shutil.copyfile(source, target)
+    return target.stat().st_size
+
+
+def _readable(size: int) -> str:
+    unit, factor = next((unit, factor) for unit, factor in UNITS if size >= factor or unit == "bytes")
+    return f"{size / factor:.1f} {unit}" if factor > 1 else f"{size} {unit}"
