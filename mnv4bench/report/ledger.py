@@ -10,8 +10,8 @@ from mnv4bench.io.files import write_json, write_text
 from mnv4bench.ledger.counts import Counts
 from mnv4bench.ledger.facts import load
 from mnv4bench.ledger.ledger import Beside, ledger, shown, summary
+from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report import verdict_words
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
@@ -90,7 +90,7 @@ def _accuracy(d: Difference, plan: Plan) -> str:
     seeds = fmt.count(len(d.seeds), "seed")
     return (
         f"The same part here, on other data and in another detector ({plan.title}; {seeds}): {value} AP, "
-        f"{verdict_words.verdict(d)}."
+        f"{accuracy.verdict(d)}."
     )
 
 

@@ -14,8 +14,7 @@ from mnv4bench.latency.campaign import first_images
 from mnv4bench.latency.forward import time_forward
 from mnv4bench.ledger import counted
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report import verdict_words as say
-from mnv4bench.report import words
+from mnv4bench.report import text, timing
 from mnv4bench.report.results import QUANTISED, SIZES, UNTRAINED
 from mnv4bench.report.tables import markdown
 from mnv4bench.report.tables.cells import Table, table
@@ -89,7 +88,7 @@ def _document(rows: Sequence[dict[str, Any]], record: Latency, imgsz: int) -> st
                     "Parameters and FLOPs (2 × multiply-accumulates) are those of the fused network with the one head "
                     "that is read.",
                     "The larger sizes are not trained here, so they have no AP.",
-                    *words.not_timed(record),
+                    *text.not_timed(record),
                 ]
             ),
         ]
@@ -109,6 +108,6 @@ def _table(rows: Sequence[dict[str, Any]], record: Latency) -> Table:
         line = [name, fmt.number(cost["params"] / 1e6, 3), fmt.number(cost["flops"] / 1e9, 3)]
         for runtime in runtimes:
             row = timed.get((name, runtime))
-            line += [say.milliseconds(row), say.ratio_and_speed(row)]
+            line += [timing.milliseconds(row), timing.ratio_and_verdict(row)]
         lines.append(line)
     return table(header, align, lines)
