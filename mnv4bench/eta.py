@@ -11,8 +11,9 @@ from statistics import median
 
 from mnv4bench.data import scenes
 from mnv4bench.data.prepared import RECORD, key
-from mnv4bench.io.files import read_json
+from mnv4bench.io.errors import FileError
 from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status
 from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import RunSpec
@@ -111,8 +112,8 @@ def _finished(plan: Plan, results: Path) -> list[Finished]:
 
 def _status(path: Path) -> Status | None:
     try:
-        return Status.model_validate(read_json(path))
-    except (OSError, ValueError):  # not there, or of another version: it tells nothing
+        return read_record(path, Status)
+    except FileError:  # not there, or of another version: it tells nothing
         return None
 
 
@@ -133,7 +134,7 @@ def _train_images(plan: Plan, results: Path) -> int | None:
     """Return the number of training images; None for photographs that nobody has counted yet."""
     record = results / "data" / key(plan.preset.data) / RECORD
     if record.exists():
-        return Dataset.model_validate(read_json(record)).train.count
+        return read_record(record, Dataset).train.count
     return plan.preset.data.train or (scenes.TRAIN if plan.preset.data.name == "scenes" else None)
 
 

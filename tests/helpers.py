@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mnv4bench.data.prepared import digest
+from mnv4bench.data.prepared import digest, load
 from mnv4bench.io.files import sha256, write_json, write_text
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results.dataset import Dataset, Split
@@ -69,6 +69,13 @@ def tiny_dataset(folder: Path, train: int = 8, val: int = 4) -> Path:
     names = ", ".join(CLASSES)
     write_text(folder / "data.yaml", f"path: {folder}\ntrain: images/train\nval: images/val\nnames: [{names}]\n")
     return folder
+
+
+def prepare_again(folder: Path) -> Dataset:
+    """Take changed annotations into the record of the data set, as preparing it again does."""
+    dataset = load(folder).model_copy(update={"digest": digest(folder)})
+    write_json(folder / "dataset.json", dataset)
+    return dataset
 
 
 def _split(folder: Path, name: str, count: int) -> Split:

@@ -20,7 +20,7 @@ from mnv4bench.data.png import encode_png
 from mnv4bench.data.prepare import prepare
 from mnv4bench.data.prepared import STATES, key, load, verify
 from mnv4bench.data.slices import CLASSES, COMPOSE, FRAMES, LAMPS, SHAPES, start
-from mnv4bench.io.errors import DataError
+from mnv4bench.io.errors import DataError, FileError
 from mnv4bench.io.files import read_json, write_text
 from mnv4bench.spec.run import DataSpec
 
@@ -246,5 +246,5 @@ def test_a_lost_image_is_noticed(tmp_path: Path) -> None:
 
 
 def test_without_a_record_there_is_no_data_set(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no prepared data set"):
+    with pytest.raises(FileError, match=r"dataset\.json: missing; .* start again"):
         load(tmp_path)

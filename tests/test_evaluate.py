@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import SIDE, spread, tiny_dataset, tiny_run
+from helpers import SIDE, prepare_again, spread, tiny_dataset, tiny_run
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -24,7 +24,7 @@ from mnv4bench.results.run import Status
 from mnv4bench.statistics import bootstrap as resampling
 
 
-def run_folder(runs: Path, state: str = "done", reason: str | None = None) -> None:
+def run_folder(runs: Path, state: str = "done", reason: str | None = None, data: str | None = None) -> None:
     """Write what training leaves behind, with spread-out random weights."""
     model = detector.build(tiny_run().model, 2)
     spread(model)
@@ -36,6 +36,7 @@ def run_folder(runs: Path, state: str = "done", reason: str | None = None) -> No
         epochs=1,
         steps=1,
         seconds=1.0,
+        data_digest=data,
         weights_digest=digest,
         environment=environment(),
     )
@@ -46,9 +47,8 @@ def run_folder(runs: Path, state: str = "done", reason: str | None = None) -> No
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Metrics]:
     root = tmp_path_factory.mktemp("evaluate")
     data = tiny_dataset(root / "data", val=12)
-    run_folder(root / "runs")
-    evaluate("run", tiny_run(), data, root / "runs")
     make_some_detections_true(root)
+    run_folder(root / "runs", data=prepare_again(data).digest)
     return root, evaluate("run", tiny_run(), data, root / "runs")
 
 

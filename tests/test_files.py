@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mnv4bench.io import files
+from mnv4bench.io.errors import FileError
 from mnv4bench.io.locks import exclusive
 
 
@@ -24,7 +25,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FileError, match=r"table\.csv: cannot be written \(No space left on device\); make room"):
         files.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -42,6 +43,52 @@ def test_json_is_canonical(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a.json", {"b": 1, "a": [1.5]})
     files.write_json(tmp_path / "b.json", {"a": [1.5], "b": 1})
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o027, 0o640), (0o022, 0o644)])
+def test_files_have_the_permissions_that_the_user_grants(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_json(tmp_path / "record.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "record.json").stat().st_mode & 0o777 == mode
+
+
+WRITE = """
+import os, signal, sys
+from pathlib import Path
+from mnv4bench.io.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_when_the_folder_is_next_written(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert subprocess.run([sys.executable, "-c", WRITE, str(folder / "a.pt")]).returncode == -signal.SIGKILL
+    (left,) = folder.iterdir()
+    assert left.read_bytes() == b"half"
+    with files.replacing(tmp_path / "other" / "b.csv") as mine:  # a folder of its own: nothing else is looked at
+        assert mine.exists()
+        assert left.exists()
+        files.write_text(folder / "c.csv", "whole")
+        assert [path.name for path in folder.iterdir()] == ["c.csv"]
+
+
+def test_a_living_process_keeps_its_temporary_files(tmp_path: Path) -> None:
+    with files.replacing(tmp_path / "a.csv") as mine:
+        other = [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from mnv4bench.io.files import write_text;"
+            "write_text(Path(sys.argv[1]), '')",
+            str(tmp_path / "b.csv"),
+        ]
+        subprocess.run(other, check=True)
+        mine.write_text("mine")
+    assert (tmp_path / "a.csv").read_text() == "mine"
 
 
 HOLD = """

@@ -337,7 +337,7 @@ def test_pairing_compares_batches_among_equal_mixtures_and_initial_values_among_
     state = network(0).part_state()
 
     def prove(name: str, spec: RunSpec, state: dict[str, Tensor], batch: dict[str, Tensor]) -> None:
-        pairing.prove(name, spec, pairing.fingerprint(state, batch, spec), tmp_path)
+        pairing.prove(name, spec, "0" * 64, pairing.fingerprint(state, batch, spec), tmp_path)
 
     arms = {"mild": tiny_run(), "heavy": run("heavy"), "mixed": run(*ALL)}
     first = {name: next(iter(batches(data, spec)(0))) for name, spec in arms.items()}

@@ -19,6 +19,7 @@ from mnv4bench.spec.run import DistillSpec, RunSpec, derive_seed
 from mnv4bench.train import pairing
 from mnv4bench.train.batches import Batches, training_set
 
+DATA = "0" * 64
 ARMS = {
     "default": ModelSpec(),
     "conv": ModelSpec(downsample="conv"),
@@ -53,7 +54,7 @@ def test_all_arms_of_a_seed_agree(data: Path, tmp_path: Path) -> None:
     for name, model in ARMS.items():
         spec = tiny_run(model=model)
         found[name] = prints(data, spec)
-        pairing.prove(name, spec, found[name], tmp_path)
+        pairing.prove(name, spec, DATA, found[name], tmp_path)
 
     def compared(*names: str) -> set[str]:
         """The parts of which something has the same shape, and so was compared, in all of these arms."""
@@ -74,7 +75,7 @@ def test_the_arms_of_every_ablation_can_be_paired(tmp_path: Path) -> None:
     for run, spec in first.items():
         if spec.model not in drawn:
             drawn[spec.model] = detector.build(spec.model, 2, seed=spec.seed).part_state()
-        pairing.prove(run, spec, pairing.fingerprint(drawn[spec.model], {}, spec), tmp_path)
+        pairing.prove(run, spec, DATA, pairing.fingerprint(drawn[spec.model], {}, spec), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -114,21 +115,21 @@ def test_different_seeds_differ_in_every_random_layer_and_in_the_batch(data: Pat
 
 
 def test_seeds_and_schedules_are_groups_of_their_own_and_models_are_not() -> None:
-    key = pairing.key(tiny_run())
+    key = pairing.key(tiny_run(), DATA)
     alike = (tiny_run(model=ARMS["conv"]), tiny_run(distill=DistillSpec(logits=1.0), teacher="teacher"))
     apart = (tiny_run(seed=1), tiny_run(2), tiny_run(start="trunk", fresh=("head",)), tiny_run(train={"lr": 0.1}))
-    assert {pairing.key(spec) for spec in alike} == {key}
-    assert len({key, *(pairing.key(spec) for spec in apart)}) == 5
+    assert {pairing.key(spec, DATA) for spec in alike} == {key}
+    assert len({key, *(pairing.key(spec, DATA) for spec in apart)}) == 5
 
 
 def test_an_arm_with_other_initial_values_is_stopped_with_the_other_runs_name(data: Path, tmp_path: Path) -> None:
     spec = tiny_run()
     batch = first_batch(data, spec)
     state = detector.build(spec.model, 2).part_state()
-    pairing.prove("honest", spec, pairing.fingerprint(state, batch, spec), tmp_path)
+    pairing.prove("honest", spec, DATA, pairing.fingerprint(state, batch, spec), tmp_path)
     state["p4_mid.cv1.conv.weight"] = state["p4_mid.cv1.conv.weight"] + 1e-7 * torch.ones(())
     with pytest.raises(PairingError, match=r"tampered and honest share a seed, but their p4_mid\.cv1:.* differs"):
-        pairing.prove("tampered", spec, pairing.fingerprint(state, batch, spec), tmp_path)
+        pairing.prove("tampered", spec, DATA, pairing.fingerprint(state, batch, spec), tmp_path)
     assert not (tmp_path / "tampered" / pairing.FILE).exists()  # it would stop the honest ones
 
 
@@ -136,26 +137,26 @@ def test_an_arm_with_another_first_batch_is_stopped(data: Path, tmp_path: Path) 
     spec = tiny_run()
     batch = first_batch(data, spec)
     state = detector.build(spec.model, 2).part_state()
-    pairing.prove("honest", spec, pairing.fingerprint(state, batch, spec), tmp_path)
+    pairing.prove("honest", spec, DATA, pairing.fingerprint(state, batch, spec), tmp_path)
     batch["bboxes"] = batch["bboxes"].flip(0)
     with pytest.raises(PairingError, match="their first batch differs"):
-        pairing.prove("tampered", spec, pairing.fingerprint(state, batch, spec), tmp_path)
+        pairing.prove("tampered", spec, DATA, pairing.fingerprint(state, batch, spec), tmp_path)
 
 
 def test_a_tampered_record_stops_the_next_run_of_its_group_only(data: Path, tmp_path: Path) -> None:
     spec = tiny_run()
     honest = prints(data, spec)
-    pairing.prove("first", spec, honest, tmp_path)
+    pairing.prove("first", spec, DATA, honest, tmp_path)
     record = read_json(tmp_path / "first" / pairing.FILE)
     record["prints"]["first batch"] = "0" * 16
     write_json(tmp_path / "first" / pairing.FILE, record)
     with pytest.raises(PairingError, match="first"):
-        pairing.prove("second", spec, honest, tmp_path)
-    pairing.prove("other_seed", tiny_run(seed=1), honest, tmp_path)
+        pairing.prove("second", spec, DATA, honest, tmp_path)
+    pairing.prove("other_seed", tiny_run(seed=1), DATA, honest, tmp_path)
 
 
 def test_a_run_may_start_again_after_its_own_record_was_written(data: Path, tmp_path: Path) -> None:
     spec = tiny_run()
     for _ in range(2):
-        pairing.prove("again", spec, prints(data, spec), tmp_path)
+        pairing.prove("again", spec, DATA, prints(data, spec), tmp_path)
     assert read_json(tmp_path / "again" / pairing.FILE)["prints"] == prints(data, spec)

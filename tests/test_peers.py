@@ -290,8 +290,8 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
 ) -> None:
     save = checkpoint.save
 
-    def interrupted(trainer: Trainer, folder: Path) -> None:
-        save(trainer, folder)
+    def interrupted(trainer: Trainer, identity: checkpoint.Identity, folder: Path) -> None:
+        save(trainer, identity, folder)
         if trainer.epoch == 1:
             raise Interruption
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.errors import FileError, Mnv4benchError
+from mnv4bench.machine.environment import environment
 from mnv4bench.results.curve import COLUMNS, read_curve, write_curve
+from mnv4bench.results.metrics import Metrics, read_metrics
+from mnv4bench.results.record import read_record
+from mnv4bench.results.run import Status, read_spec, read_status
 
 ROWS = [dict(zip(COLUMNS, (epoch, 2 * epoch, 1e-3 / 3, 1.5, 2.5, 0.5, 0.0), strict=True)) for epoch in (1, 2)]
 
@@ -35,3 +39,41 @@ def test_a_curve_with_a_damaged_value_names_its_epoch(value: str, tmp_path: Path
     path.write_text(path.read_text().replace("2.5", value))
     with pytest.raises(Mnv4benchError, match="epoch 1"):
         read_curve(path, epochs=2)
+
+
+DAMAGED = {
+    b"": "not JSON",
+    b'{"run": "r': "not JSON",
+    b'{"seconds": NaN}': "not JSON",
+    b"[" * 100_000: "not JSON",
+    b'"\xff"': "not UTF-8",
+    b"{}": "not a Status of this version .run: Field required",
+    b"[]": "not a Status of this version",
+    b'{"surprise": 1}': "not a Status of this version",
+}
+
+
+@pytest.mark.parametrize(("content", "wrong"), DAMAGED.items(), ids=range(len(DAMAGED)))
+def test_a_damaged_record_is_one_error_with_file_fault_and_remedy(content: bytes, wrong: str, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "status.json"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=rf"{path}: {wrong}.*; delete the folder {path.parent} and start again"):
+        read_record(path, Status)
+
+
+def test_missing_records_are_named(tmp_path: Path) -> None:
+    for name, read in {"status.json": read_status, "metrics.json": read_metrics, "spec.json": read_spec}.items():
+        with pytest.raises(FileError, match=rf"{name}: missing; delete"):
+            read(tmp_path)  # type: ignore[operator]
+    with pytest.raises(FileError, match="cannot be read"):
+        read_record(tmp_path, Status)
+
+
+def test_another_runs_records_are_refused(tmp_path: Path) -> None:
+    status = Status(run="a", state="done", epochs=1, steps=1, seconds=1.0, environment=environment())
+    (tmp_path / "status.json").write_text(status.model_dump_json())
+    (tmp_path / "metrics.json").write_text(Metrics(run="a", state="done").model_dump_json())
+    for read in (read_status, read_metrics):
+        with pytest.raises(FileError, match=r"json: run: is a; delete"):
+            read(tmp_path)  # type: ignore[operator]

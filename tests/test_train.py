@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import pytest
 import torch
 from helpers import CLASSES, ROOT, SIDE, WATCH, tiny_dataset, tiny_run, train_until_killed
 
-from mnv4bench.io.errors import SpecError
+from mnv4bench.io.errors import FileError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
 from mnv4bench.results.curve import COLUMNS
@@ -71,8 +72,8 @@ def test_a_run_interrupted_between_epochs_ends_with_the_same_bytes(
     spec = tiny_run(3, train=MOSAIC if kind == "mosaic" else {})
     save = checkpoint.save
 
-    def interrupted(trainer: Trainer, folder: Path) -> None:
-        save(trainer, folder)
+    def interrupted(trainer: Trainer, identity: checkpoint.Identity, folder: Path) -> None:
+        save(trainer, identity, folder)
         if trainer.epoch == epoch:
             raise Interruption
 
@@ -196,10 +197,10 @@ def test_a_gradient_that_explodes_in_the_last_step_ends_as_diverged(
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
-        (ZeroDivisionError("division by zero"), "failed"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
     ],
 )
-def test_an_error_of_the_training_becomes_its_status(
+def test_running_out_of_memory_becomes_a_status(
     error: Exception, state: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raising(self: Trainer, batch: dict[str, Any]) -> None:
@@ -234,7 +235,7 @@ def test_damaged_weights_of_the_source_are_named_with_the_remedy(
     shutil.copytree(undisturbed["plain"], tmp_path / "plain")
     whole = (tmp_path / "plain" / "weights.safetensors").read_bytes()
     (tmp_path / "plain" / "weights.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SpecError, match=r"weights\.safetensors: not readable as weights .*delete the run's folder"):
+    with pytest.raises(FileError, match=r"weights\.safetensors: not readable as weights .*delete the run's folder"):
         train("run", tiny_run(start="plain"), data, tmp_path)
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mnv4bench.data import scenes
 from mnv4bench.data.parts import SPLITS
 from mnv4bench.data.problems import refuse
-from mnv4bench.io.errors import DataError
+from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import read_json, sha256
 from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.record import read_record
 from mnv4bench.spec.run import DataSpec
 
 RECORD = "dataset.json"
@@ -50,15 +48,9 @@ def load(folder: Path) -> Dataset:
     """Return the record of a prepared data set.
 
     Raises:
-        DataError: there is none, or it has another schema.
+        FileError: there is none, or it is damaged.
     """
-    path = Path(folder) / RECORD
-    try:
-        return Dataset.model_validate(read_json(path))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no prepared data set here; run the workflow, which makes it") from error
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise DataError(f"{path}: not a data set's record; delete {folder} and prepare it again ({error})") from error
+    return read_record(Path(folder) / RECORD, Dataset)
 
 
 def verify(folder: Path, read_all: bool = False) -> Dataset:
@@ -102,7 +94,7 @@ def _changed(folder: Path, dataset: Dataset, split: str, known: FileStates) -> I
 def _states(folder: Path) -> dict[str, FileStates]:
     try:
         states: dict[str, FileStates] = read_json(folder / STATES)
-    except (OSError, ValueError):
+    except FileError:
         return {}  # then every image is read
     return states if isinstance(states, dict) else {}
 

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from mnv4bench.data.letterbox import Letterboxed, letterbox
+from mnv4bench.data.prepared import verify
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
-from mnv4bench.io.files import read_json, write_json, write_text
+from mnv4bench.io.files import write_json, write_text
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.nms import read_nms, read_top
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results import matches
-from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.metrics import Metrics, Reading
-from mnv4bench.results.run import Status
+from mnv4bench.results.run import Status, check_data, read_status
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import RunSpec
 
@@ -42,7 +42,7 @@ def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
     A run that did not end well gets a metrics.json that says so.
     """
     folder = runs / run
-    status = Status.model_validate(read_json(folder / "status.json"))
+    status = read_status(folder)
     if status.state != "done":
         metrics = Metrics(run=run, state=status.state, reason=status.reason)
     else:
@@ -53,9 +53,10 @@ def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
 
 def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) -> Metrics:
     set_up_process(spec.train.threads)
-    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    dataset = verify(data)
+    check_data(folder, status, dataset.digest)
     model = detector.build(spec.model, len(dataset.classes))
-    weights.load(model, folder / "weights.safetensors")
+    weights.load(model, folder / "weights.safetensors", status.weights_digest)
     model = model.to(spec.train.device, memory_format=torch.channels_last).eval()
 
     truth = coco_eval.ground_truth(dataset.path(data, dataset.val.annotations))

@@ -9,6 +9,10 @@ class SpecError(Mnv4benchError):
     """A YAML file asks for something that does not exist: says file, line, field and what is allowed."""
 
 
+class FileError(Mnv4benchError):
+    """A file cannot be written, or is not what was written there: says which, what is wrong and what to do."""
+
+
 class DataError(Mnv4benchError):
     """A data set cannot be used as it is: lists every offender by name."""
 

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as save_bytes
 from torch import Tensor
 
-from mnv4bench.io.errors import SpecError
-from mnv4bench.io.files import write_with
+from mnv4bench.io.errors import FileError, SpecError
+from mnv4bench.io.files import write_bytes
 from mnv4bench.models.yolo import Detector
 
 REMEDY = "delete the run's folder to train it again"
@@ -34,17 +36,21 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 def save(model: Detector, path: Path) -> str:
     """Write a model's tensors and return their digest."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.part_state().items()}
-    write_with(path, lambda temporary: save_file(state, temporary))
+    write_bytes(path, save_bytes(state))
     return digest(state)
 
 
-def load(model: Detector, path: Path) -> None:
+def load(model: Detector, path: Path, recorded: str | None = None) -> None:
     """Fill a model with what `save` wrote, whole and exactly.
 
+    Args:
+        recorded: as for `read`.
+
     Raises:
-        SpecError: the file is missing or damaged, or holds another model's tensors; names the first of them.
+        FileError: the file is missing or damaged.
+        SpecError: it holds another model's tensors; names the first of them.
     """
-    state, expected = read(path), model.part_state()
+    state, expected = read(path, recorded), model.part_state()
     for name in sorted(state.keys() | expected.keys()):
         ours, theirs = (_form(tensors.get(name)) for tensors in (expected, state))
         if ours != theirs:
@@ -60,7 +66,8 @@ def classes(path: Path) -> int:
     """Return how many classes the model that `save` wrote tells apart.
 
     Raises:
-        SpecError: the file is missing or damaged, or holds no detector.
+        FileError: the file is missing or damaged.
+        SpecError: it holds no detector.
     """
     sizes = [len(value) for name, value in read(path).items() if CLASS_BIAS.fullmatch(name)]
     if not sizes:
@@ -68,16 +75,22 @@ def classes(path: Path) -> int:
     return sizes[0]
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read(path: Path, recorded: str | None = None) -> dict[str, Tensor]:
     """Read what `save` wrote.
 
+    Args:
+        recorded: the digest in the run's status; None where there is none.
+
     Raises:
-        SpecError: the file is missing or damaged.
+        FileError: the file is missing or damaged, or holds other tensors.
     """
     try:
-        return load_file(path)
-    except Exception as error:
-        raise SpecError(f"{path}: not readable as weights ({error}); {REMEDY}") from error
+        state: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path}: not readable as weights ({error}); {REMEDY}") from error
+    if recorded is not None and (now := digest(state)) != recorded:
+        raise FileError(f"{path}: digest is {now}, not {recorded} as status.json says; {REMEDY}")
+    return state
 
 
 def load_parts(model: Detector, state: Mapping[str, Tensor], fresh: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from mnv4bench.results.record import Record
 
@@ -23,6 +24,8 @@ class Split(Record):
 
 class Dataset(Record):
     """data/<key>/dataset.json: a checked data set, ready to train on."""
+
+    remedy: ClassVar[str] = "delete the folder {folder} and start again"
 
     name: str
     digest: str

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from mnv4bench.results.record import Record
+from mnv4bench.io.errors import FileError
+from mnv4bench.results.record import Record, read_record
 from mnv4bench.results.run import State
 from mnv4bench.spec.model import Read
 
@@ -60,3 +62,16 @@ class Metrics(Record):
     nms_iou: float | None = None
     confidence: float | None = None
     """Detections below this score are not kept."""
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """Return the scores in a run's folder.
+
+    Raises:
+        FileError: they are missing or damaged, or another run's.
+    """
+    path = folder / "metrics.json"
+    metrics = read_record(path, Metrics)
+    if metrics.run != folder.name:
+        raise FileError(f"{path}: run: is {metrics.run}; {Metrics.remedy}")
+    return metrics

@@ -1,39 +1,42 @@
-"""What every record is: frozen, and without fields that nobody knows."""
+"""What every record is: frozen, and without fields that nobody knows; and the one way to read it from a file."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import read_json
 
 
 class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    remedy: ClassVar[str] = "delete it and start again"
+    """What to do about a damaged file; {folder} is the one it lies in."""
 
-Kind = TypeVar("Kind", bound=Record)
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
-def read_record(path: Path, kind: type[Kind]) -> Kind:
+def read_record(path: Path, kind: type[Kind], remedy: str | None = None) -> Kind:
     """Return the record in a result file.
 
+    Args:
+        remedy: what to do about a damaged file, where that is not the record's own.
+
     Raises:
-        Mnv4benchError: the file is missing, is not JSON, or a field is wrong; names the file and the field.
+        FileError: the file is missing, unreadable, not JSON or of another schema; names the file, what is wrong and
+            the remedy.
     """
+    own: str = getattr(kind, "remedy", Record.remedy)
+    remedy = (remedy or own).format(folder=path.parent)
+    content = read_json(path, remedy)
     try:
-        return kind.model_validate(read_json(path))
-    except FileNotFoundError as error:
-        raise Mnv4benchError(f"{path}: is missing; run the workflow, which makes it") from error
-    except json.JSONDecodeError as error:
-        raise Mnv4benchError(f"{path}: is not JSON ({error}); delete it and run the workflow again") from error
+        return kind.model_validate(content)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
-        raise Mnv4benchError(
-            f"{path}: not a {kind.__name__} record of this version (field {fields}); delete it and run the workflow "
-            "again"
-        ) from error
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        raise FileError(f"{path}: not a {kind.__name__} of this version ({field}: {first['msg']}); {remedy}") from error

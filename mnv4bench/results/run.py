@@ -1,17 +1,25 @@
-"""runs/<run>/status.json: how training ended."""
+"""runs/<run>/status.json and spec.json: what was trained, and how that ended."""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import ClassVar, Literal
 
+from mnv4bench.io.errors import DataError, FileError
 from mnv4bench.results.environment import Environment
-from mnv4bench.results.record import Record
+from mnv4bench.results.record import Record, read_record
+from mnv4bench.spec.run import RunSpec
 
 State = Literal["done", "diverged", "out_of_memory", "failed"]
+"""failed: never trained, because a run that it starts from or learns from did not end well."""
+REMEDY = "delete the folder {folder} and start again"
+"""Of a damaged file that only training the run writes."""
 
 
 class Status(Record):
     """runs/<run>/status.json: how training ended. Written last; while it is missing the run is unfinished."""
+
+    remedy: ClassVar[str] = REMEDY
 
     run: str
     state: State
@@ -22,6 +30,43 @@ class Status(Record):
     seconds: float
     """Training time over all of the run's starts."""
     peak_memory_mib: float | None = None
+    data_digest: str | None = None
+    """Of the prepared data that the run was trained on (`Dataset.digest`); None in older files."""
     weights_digest: str | None = None
     """SHA-256 over names, shapes and bytes of the final EMA tensors."""
     environment: Environment
+
+
+def read_status(folder: Path) -> Status:
+    """Return the status in a run's folder.
+
+    Raises:
+        FileError: it is missing or damaged, or another run's.
+    """
+    path = folder / "status.json"
+    status = read_record(path, Status)
+    if status.run != folder.name:
+        raise FileError(f"{path}: run: is {status.run}; {REMEDY.format(folder=folder)}")
+    return status
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """Return the spec in a run's folder.
+
+    Raises:
+        FileError: it is missing or damaged.
+    """
+    return read_record(folder / "spec.json", RunSpec, REMEDY)
+
+
+def check_data(folder: Path, status: Status, data: str) -> None:
+    """Refuse a run that was trained on other data.
+
+    Raises:
+        DataError: names both digests.
+    """
+    if status.data_digest != data:
+        raise DataError(
+            f"{folder / 'status.json'}: data_digest: the run was trained on data {status.data_digest or 'unknown'}, "
+            f"but the prepared data are {data}; delete {folder / 'metrics.json'} and start again to train it on these"
+        )

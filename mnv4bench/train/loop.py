@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +34,23 @@ class Extra(Protocol):
 
     def __call__(self, student: Mapping[str, Any], images: Tensor) -> Tensor:
         """Return a scalar, scaled by the batch size, for a model's predictions on images."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come."""
+
+    epoch: int = 0
+    step: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    """A row of curve.csv for each epoch."""
+    images: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Progress:
+        """Return the progress in a trainer's state; none at all where that is empty."""
+        return cls(**{name.name: state[name.name] for name in fields(cls) if name.name in state})
 
 
 class Trainer:
@@ -144,6 +162,10 @@ class Trainer:
                 group["momentum"] = now.momentum
         return now.lr
 
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.epoch, self.step, self.curve, self.images, self.seconds)
+
     def state(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
@@ -152,11 +174,7 @@ class Trainer:
             "updates": self.ema.updates,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "curve": self.curve,
-            "images": self.images,
-            "seconds": self.seconds,
+            **vars(self.progress),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:

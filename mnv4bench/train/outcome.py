@@ -1,7 +1,8 @@
-"""How training ended, as a status: which errors are a result of their own, and what is kept of a run."""
+"""How training ended, as files: which errors are a result of their own, and what is kept of a run."""
 
 from __future__ import annotations
 
+import errno
 import resource
 import sys
 from pathlib import Path
@@ -14,38 +15,41 @@ from mnv4bench.models import weights
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results.curve import write_curve
 from mnv4bench.results.run import State, Status
-from mnv4bench.train import checkpoint
-from mnv4bench.train.loop import Trainer
+from mnv4bench.train.loop import Progress
 
 
-def finish(run: str, folder: Path, trainer: Trainer | None, state: State, reason: str | None) -> Status:
+def write_outcome(
+    folder: Path,
+    data: str,
+    state: State,
+    reason: str | None,
+    progress: Progress | None = None,
+    average: Detector | None = None,
+) -> Status:
     """Write what is left of a run, status.json last, and return the status.
 
     Args:
-        trainer: None where the run never started.
+        data: digest of the prepared data.
+        progress: None where the run never started.
+        average: the averaged model of a run that is done.
     """
-    if trainer:
-        write_curve(folder / "curve.csv", trainer.curve)
-    digest = None
-    if state == "done" and trainer:
-        average = trainer.ema.ema
-        assert isinstance(average, Detector)
-        digest = weights.save(average, folder / "weights.safetensors")
+    if progress:
+        write_curve(folder / "curve.csv", progress.curve)
+    progress = progress or Progress()
     status = Status(
-        run=run,
+        run=folder.name,
         state=state,
         reason=reason,
-        epochs=trainer.epoch if trainer else 0,
-        steps=trainer.step if trainer else 0,
-        images_per_second=trainer.images / trainer.seconds if trainer and trainer.seconds else None,
-        seconds=trainer.seconds if trainer else 0.0,
+        epochs=progress.epoch,
+        steps=progress.step,
+        images_per_second=progress.images / progress.seconds if progress.seconds else None,
+        seconds=progress.seconds,
         peak_memory_mib=_peak_memory_mib(),
-        weights_digest=digest,
+        data_digest=data,
+        weights_digest=weights.save(average, folder / "weights.safetensors") if average else None,
         environment=environment(),
     )
     write_json(folder / "status.json", status)
-    if state in ("done", "diverged"):  # after any other end, deleting status.json goes on from here
-        (folder / checkpoint.FILE).unlink(missing_ok=True)
     return status
 
 
@@ -58,6 +62,8 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an exception says that memory ran out, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(
         words in str(error) for words in ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
     )

@@ -10,9 +10,11 @@ from pathlib import Path
 from torch import Tensor
 
 from mnv4bench.io.errors import PairingError
-from mnv4bench.io.files import read_json, write_json
+from mnv4bench.io.files import write_json
 from mnv4bench.models import weights
 from mnv4bench.models.sharing import groups, shapes
+from mnv4bench.results.pairing import Pairing
+from mnv4bench.results.record import read_record
 from mnv4bench.spec.run import MixtureSpec, RunSpec
 
 FILE = "pairing.json"
@@ -20,10 +22,10 @@ ALIKE = MixtureSpec()
 """The mixture of arms that are not about the images."""
 
 
-def key(spec: RunSpec) -> str:
-    """Name the group of runs that must draw the same batches and initial values."""
+def key(spec: RunSpec, data: str) -> str:
+    """Name the group of runs that must draw the same batches, from data of that digest, and initial values."""
     shared = spec.model_dump(mode="json", include={"data", "train", "seed", "start", "fresh"})
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([shared, data], sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: RunSpec) -> dict[str, str]:
@@ -48,20 +50,22 @@ def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: 
     return {f"first batch{kind}": weights.digest(first)[:16], **prints}
 
 
-def prove(run: str, spec: RunSpec, prints: Mapping[str, str], runs: Path) -> None:
-    """Write this run's fingerprint and hold it against every other run of its group.
+def prove(run: str, spec: RunSpec, data: str, prints: Mapping[str, str], runs: Path) -> None:
+    """Write this run's fingerprint and compare it with every other run's of its group.
+
+    Args:
+        data: digest of the prepared data.
 
     Raises:
         PairingError: names the other run and the first thing that differs.
     """
-    group = key(spec)
-    write_json(runs / run / FILE, {"group": group, "prints": dict(prints)})
+    group = key(spec, data)
+    write_json(runs / run / FILE, Pairing(group=group, prints=dict(prints)))
     for path in sorted(runs.glob(f"*/{FILE}")):
-        other = read_json(path)
-        if path.parent.name == run or other["group"] != group:
+        if path.parent.name == run or (other := read_record(path, Pairing)).group != group:
             continue
         for name, value in prints.items():
-            if other["prints"].get(name, value) != value:
+            if other.prints.get(name, value) != value:
                 (runs / run / FILE).unlink()  # it would stop the others, which may be right
                 raise PairingError(
                     f"{run} and {path.parent.name} share a seed, but their {name} differs: their difference "

@@ -1,93 +1,154 @@
-"""A run from its spec to its files: resumed from its last finished epoch, its failures recorded."""
+"""A run from its spec to its files: resumed from its last finished epoch, never mixed with another data set's."""
 
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from mnv4bench.io.errors import Diverged, Mnv4benchError, SpecError
-from mnv4bench.io.files import read_json, write_json
+from mnv4bench.data.prepared import load, verify
+from mnv4bench.io.errors import Diverged, SpecError
+from mnv4bench.io.files import write_json
 from mnv4bench.io.locks import exclusive
+from mnv4bench.io.signals import ending_in_order
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector, hyperparameters
 from mnv4bench.results.dataset import Dataset
-from mnv4bench.results.run import State, Status
+from mnv4bench.results.run import Status, check_data, read_spec, read_status
 from mnv4bench.spec.run import RunSpec, derive_seed
-from mnv4bench.train import checkpoint, pairing
+from mnv4bench.train import checkpoint, pairing, starts
 from mnv4bench.train.batches import Batches, training_mixture
 from mnv4bench.train.distillation import Distillation, make_projectors
-from mnv4bench.train.loop import Trainer, fit
-from mnv4bench.train.outcome import finish, is_out_of_memory
+from mnv4bench.train.loop import Progress, Trainer, fit
+from mnv4bench.train.outcome import is_out_of_memory, write_outcome
 
 
 def train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
     """Train a run into `runs`/<run>, from its checkpoint where it has one, and return its status.
 
-    Writes spec.json, pairing.json, curve.csv, weights.safetensors (the EMA) and, last, status.json. A diverged or
-    out-of-memory run is a status; so is any other failure of the training itself, whose traceback is printed. A run
-    that has a status is left as it is; one that another process is training is waited for.
+    Writes spec.json, pairing.json, curve.csv, weights.safetensors (the EMA) and, last, status.json. Two failures are
+    results and become statuses: the loss diverges, memory runs out. A run that has a status is left as it is, unless
+    it was trained on other data, or not at all because of another run. One that another process is training is waited
+    for.
 
     Args:
         data: folder of the prepared data set.
 
     Raises:
-        Mnv4benchError: the spec, data or pairing is wrong; nothing of the run is kept that would hide it.
+        Mnv4benchError: the spec, the data, the pairing or a file is wrong; the next start tries again.
     """
     folder = runs / run
-    with exclusive(folder / ".lock"):
-        if (folder / "status.json").exists():
-            return Status.model_validate(read_json(folder / "status.json"))
+    with exclusive(folder / ".lock"), ending_in_order():
+        dataset = verify(data)
+        if status := _finished(folder, dataset):
+            return status
         write_json(folder / "spec.json", spec)
         set_up_process(spec.train.threads)
-        return _train(run, spec, data, runs)
+        with starts.counted(folder) as killed:
+            status = _train(run, spec, dataset, data, runs, killed)
+        _remove_state(folder, status)
+        return status
 
 
-def _train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
-    def after_epoch(trainer: Trainer, row: Mapping[str, float]) -> None:
-        checkpoint.save(trainer, runs / run)
-        _print_progress(run, trainer, row)
-
-    trainer: Trainer | None = None
-    state: State = "done"
-    if reason := unusable(spec, runs):
-        return finish(run, runs / run, None, "failed", reason)
-    try:
-        trainer, batches = prepare(run, spec, data, runs)
-        fit(trainer, batches, len(batches), after_epoch)
-    except Diverged as error:
-        state, reason = "diverged", str(error)
-    except Mnv4benchError:
-        raise
-    except Exception as error:
-        state, reason = ("out_of_memory" if is_out_of_memory(error) else "failed"), f"{type(error).__name__}: {error}"
-        traceback.print_exc()
-    return finish(run, runs / run, trainer, state, reason)
-
-
-def unusable(spec: RunSpec, runs: Path) -> str | None:
-    """Return why a run that this one starts from or learns from has no weights, or None.
-
-    Raises:
-        SpecError: that run has not been trained.
-    """
-    for other in filter(None, (spec.start, spec.teacher)):
-        path = runs / other / "status.json"
-        if not path.exists():
-            raise SpecError(f"{path}: missing; train {other} first, as this run starts from it or learns from it")
-        status = Status.model_validate(read_json(path))
-        if status.state != "done":
-            return f"it needs {other}, which ended {status.state}"
+def _finished(folder: Path, dataset: Dataset) -> Status | None:
+    """Return the status of a run that need not be trained; put the files of other data's training aside."""
+    if not (folder / "status.json").exists():
+        return None
+    status = read_status(folder)
+    if status.state == "failed":
+        return None
+    if status.data_digest == dataset.digest:
+        _remove_state(folder, status)
+        return status
+    _put_aside(folder, status.data_digest or "unknown", dataset.digest)
     return None
 
 
+def _remove_state(folder: Path, status: Status) -> None:
+    """Remove what only an unfinished run needs; after out_of_memory, deleting status.json goes on from there."""
+    (folder / starts.FILE).unlink(missing_ok=True)
+    if status.state in ("done", "diverged"):
+        (folder / checkpoint.FILE).unlink(missing_ok=True)
+
+
+def _put_aside(folder: Path, earlier: str, now: str) -> None:
+    target = folder / f"of-data-{earlier[:12]}"
+    target.mkdir(exist_ok=True)
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "status.json"):
+        if path.is_file() and path.name not in (".lock", "train.log"):
+            path.replace(target / path.name)
+    print(
+        f"{folder.name}: was trained on data {earlier}, the prepared data are {now} now; its files are in {target}, "
+        "and it is trained again",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _train(run: str, spec: RunSpec, dataset: Dataset, data: Path, runs: Path, killed: int) -> Status:
+    folder = runs / run
+    sources = trained_sources(spec, dataset.digest, runs)
+    if broken := [source for source in sources.values() if source.state != "done"]:
+        reason = f"it needs {broken[0].run}, which ended {broken[0].state}"
+        return write_outcome(folder, dataset.digest, "failed", reason)
+    identity = {"spec": spec.digest(), "data": dataset.digest}
+    identity |= {role: str(source.weights_digest) for role, source in sources.items()}
+    if killed >= starts.LIMIT:
+        reached = Progress.of(checkpoint.read(identity, folder) or {})
+        reason = f"killed {killed} times in epoch {reached.epoch + 1}, as the kernel does when memory runs out"
+        return write_outcome(folder, dataset.digest, "out_of_memory", reason, reached)
+
+    def after_epoch(trainer: Trainer, row: Mapping[str, float]) -> None:
+        checkpoint.save(trainer, identity, folder)
+        _print_progress(run, trainer, row)
+
+    trainer: Trainer | None = None
+    try:
+        trainer, batches = prepare(run, spec, data, runs)
+        if not _resume(trainer, identity, folder):
+            trainer, batches = prepare(run, spec, data, runs)
+        fit(trainer, batches, len(batches), after_epoch)
+    except Diverged as error:
+        assert trainer is not None
+        return write_outcome(folder, dataset.digest, "diverged", str(error), trainer.progress)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reached = trainer.progress if trainer else Progress()
+        return write_outcome(folder, dataset.digest, "out_of_memory", f"{type(error).__name__}: {error}", reached)
+    average = trainer.ema.ema
+    assert isinstance(average, Detector)
+    return write_outcome(folder, dataset.digest, "done", None, trainer.progress, average)
+
+
+def trained_sources(spec: RunSpec, data: str, runs: Path) -> dict[str, Status]:
+    """Return the statuses of the run that this one starts from (`start`) and of the one it learns from (`teacher`).
+
+    Args:
+        data: digest of the prepared data.
+
+    Raises:
+        SpecError: such a run has not been trained.
+        DataError: it was trained on other data.
+    """
+    sources: dict[str, Status] = {}
+    for role, other in (("start", spec.start), ("teacher", spec.teacher)):
+        if other is None:
+            continue
+        path = runs / other / "status.json"
+        if not path.exists():
+            raise SpecError(f"{path}: missing; train {other} first, as this run starts from it or learns from it")
+        sources[role] = read_status(runs / other)
+        check_data(runs / other, sources[role], data)
+    return sources
+
+
 def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, Batches]:
-    """Build the trainer at its first epoch, prove the pairing, and move on to the checkpoint's epoch."""
-    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    """Build the trainer at its first epoch and prove the pairing."""
+    dataset = load(data)
     classes = len(dataset.classes)
     batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed))
     model = detector.build(spec.model, classes, seed=spec.seed)
@@ -96,29 +157,43 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
         side = spec.data.imgsz if spec.train.class_prior == "image" else 640
         model.set_first_biases(None if spec.model.peer else spec.train.box_bias, side)
     if spec.start:
-        weights.load_parts(model, weights.read(runs / spec.start / "weights.safetensors"), spec.fresh)
+        source = runs / spec.start / "weights.safetensors"
+        weights.load_parts(model, weights.read(source, read_status(source.parent).weights_digest), spec.fresh)
     prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec)
-    pairing.prove(run, spec, prints, runs)
+    pairing.prove(run, spec, dataset.digest, prints, runs)
     model.args = hyperparameters()
     model = model.to(spec.train.device, memory_format=torch.channels_last)
     extra = _distillation(spec, classes, runs, model) if spec.teacher else None
     trainer = Trainer(model, spec.train, extra, spec.loss, len(batches))
-    checkpoint.resume(trainer, runs / run)
     return trainer, batches
 
 
 def _distillation(spec: RunSpec, classes: int, runs: Path, student: Detector) -> Distillation:
     assert spec.teacher is not None
     folder = runs / spec.teacher
-    teacher_spec = RunSpec.model_validate(read_json(folder / "spec.json"))
-    teacher = detector.build(teacher_spec.model, classes)
-    weights.load(teacher, folder / "weights.safetensors")
+    teacher = detector.build(read_spec(folder).model, classes)
+    weights.load(teacher, folder / "weights.safetensors", read_status(folder).weights_digest)
     teacher = teacher.to(spec.train.device, memory_format=torch.channels_last)
     projectors = None
     if spec.distill.features:
         projectors = make_projectors(student.head_channels, teacher.head_channels, spec.seed)
         projectors = projectors.to(spec.train.device)
     return Distillation(teacher, spec.distill, student.args.cls, student.args.dfl, student.head.assignment, projectors)
+
+
+def _resume(trainer: Trainer, identity: checkpoint.Identity, folder: Path) -> bool:
+    """Move a new trainer on to the checkpoint's epoch; False where that spoilt it, and it has to be built again."""
+    state = checkpoint.read(identity, folder)
+    if state is None:
+        return True
+    try:
+        trainer.load_state(state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        checkpoint.put_aside(folder, f"it is of another version ({error})")
+        return False
+    return True
 
 
 def _print_progress(run: str, trainer: Trainer, row: Mapping[str, float]) -> None:
