@@ -1,4 +1,4 @@
-# What the larger sizes cost and how long they take; they are not trained (mnv4bench/report/sizes.py).
+# What the larger sizes cost and how long they take; they are not trained (peers.py).
 EXTRA.append(f"{OUT}/tables/sizes.md")
 
 

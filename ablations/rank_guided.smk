@@ -1,4 +1,4 @@
-# The ranks that the order of the arms is held against (mnv4bench/report/ranks.py).
+# The ranks that the order of the arms is compared with (rank_guided.py).
 EXTRA.append(f"{OUT}/tables/ranks.md")
 
 

@@ -19,7 +19,7 @@ from mnv4bench.spec.plan import Plan, load
 from mnv4bench.spec.preset import PRESETS
 from mnv4bench.spec.scaffold import new_ablation
 from mnv4bench.spec.yamlfile import YamlFile
-from mnv4bench.steps import STEPS, Context
+from mnv4bench.steps import STEPS, Context, run_step
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 
     step = commands.add_parser("step", help="do one step of the workflow (the Snakefile's rules call this)")
     _which(step)
-    step.add_argument("step", choices=STEPS)
+    step.add_argument("step", metavar="STEP", help=f"{', '.join(STEPS)}, or one of ablations/NAME.py")
     step.add_argument("--run", help="the run's name, for train and evaluate")
     step.add_argument("--reference", help="rebuild a reference's tables, figures and paper from its records")
     step.set_defaults(command=_step)
@@ -280,4 +280,4 @@ def _publish(options: argparse.Namespace) -> None:
 
 def _step(options: argparse.Namespace) -> None:
     plan, results = _load(options)
-    STEPS[options.step](Context(plan, results, options.run, options.reference))
+    run_step(options.step, Context(plan, results, options.run, options.reference))

@@ -11,7 +11,9 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, write_text
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.metrics import Metrics
+from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.plan import Plan
+from mnv4bench.spec.problems import nearest
 
 SHOWN = 20
 """Changed values that an error lists."""
@@ -96,18 +98,6 @@ def figures(context: Context) -> None:
     from mnv4bench.report.figures.write import write_figures
 
     write_figures(context.plan, context.results, pictures=context.reference is None)
-
-
-def ranks(context: Context) -> None:
-    from mnv4bench.report.ranks import write_ranks
-
-    write_ranks(context.plan, context.results)
-
-
-def sizes(context: Context) -> None:
-    from mnv4bench.report.sizes import write_sizes
-
-    write_sizes(context.plan, context.results, context.data)
 
 
 def paper(context: Context) -> None:
@@ -213,8 +203,6 @@ STEPS: dict[str, Callable[[Context], None]] = {
         claims,
         restore,
         compare,
-        ranks,
-        sizes,
         tables,
         figures,
         ledger,
@@ -223,3 +211,19 @@ STEPS: dict[str, Callable[[Context], None]] = {
         complete,
     )
 }
+
+
+def run_step(name: str, context: Context) -> None:
+    """Do a step of the workflow, or one that an extension of the plan's ablations adds (ablations/NAME.py).
+
+    Raises:
+        Mnv4benchError: there is no such step, or it fails in a way that a user can mend.
+    """
+    if name in STEPS:
+        return STEPS[name](context)
+    added = {
+        step: run for extension in extensions(context.plan.ablations).values() for step, run in extension.steps.items()
+    }
+    if name not in added:
+        raise Mnv4benchError(f"no step {name!r}; {nearest(name, [*STEPS, *added])}")
+    return added[name](context.plan, context.results, context.data)

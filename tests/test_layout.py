@@ -48,6 +48,7 @@ LAYERS = {
         "naming",
         "arms",
         "plan",
+        "extensions",
         "scaffold",
     ),
     "latency": ("runtimes", "analyse", "measure", "campaign", "arms", "forward", "direct"),

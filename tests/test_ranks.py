@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from fake_results import make_plan, write_results
 from safetensors.numpy import save_file
 
+from mnv4bench.cost.ranks import numerical_rank, stage_ranks
 from mnv4bench.io.errors import DataError
 from mnv4bench.models import detector
-from mnv4bench.report import ranks
-from mnv4bench.report.ranks import (
-    agreement,
-    declared_order,
-    numerical_rank,
-    rank_rows,
-    stage_ranks,
-    stopping_points,
-    untrained,
-)
-from mnv4bench.results.comparison import Difference
+from mnv4bench.spec.extensions import load_module
 from mnv4bench.spec.plan import load
 
 ROOT = Path(__file__).parent.parent
+rank_guided = load_module(ROOT / "ablations" / "rank_guided.py")
 
 
 @pytest.mark.parametrize(
@@ -64,22 +55,23 @@ def test_a_baseline_without_c2f_everywhere_is_refused() -> None:
 def test_the_arms_take_the_stages_by_the_ranks_that_the_reference_found() -> None:
     with (ROOT / "results/reference/full-design/tables/ranks.csv").open(newline="") as stream:
         found = [row["stage"] for row in csv.DictReader(stream)]
-    assert declared_order(load("full", "rank_guided", root=ROOT)) == found
+    assert rank_guided.declared_order(load("full", "rank_guided", root=ROOT)) == found
 
 
-def test_the_order_of_the_arms_is_held_against_the_ranks() -> None:
+def test_the_order_of_the_arms_is_compared_with_the_ranks() -> None:
     rows = [{"stage": "p4_out", "rank": 0.25}, {"stage": "p5_out", "rank": 0.5}]
-    assert agreement(rows, ["p4_out", "p5_out"]).startswith("The arms take the stages in the order of")
-    assert "by these ranks it would be p4_out and p5_out" in agreement(rows, ["p5_out", "p4_out"])
-    equal = [row | {"rank": 1.0} for row in rows]
-    assert agreement(equal, ["p4_out", "p5_out"]) == "All stages have the same rank, which speaks for no order."
+    assert rank_guided.agreement(rows, ["p4_out", "p5_out"]) == "followed"
+    assert rank_guided.agreement(rows, ["p4_out"]) == "followed"
+    assert rank_guided.agreement(rows, ["p5_out", "p4_out"]) == "other"
+    assert rank_guided.agreement([row | {"rank": 1.0} for row in rows], ["p4_out", "p5_out"]) == "equal"
+    assert rank_guided.agreement([], ["p4_out"]) == "unknown"
 
 
 def test_the_ranks_before_training_are_those_of_the_initial_values() -> None:
     arm = load("full", "rank_guided", root=ROOT).baseline("rank_guided")
     state = detector.build(arm.model, 6, seed=1).part_state()
     expected = stage_ranks({name: value.numpy(force=True) for name, value in state.items()}, "x")
-    assert untrained(arm, (1,)) == expected
+    assert rank_guided.untrained(arm, (1,)) == expected
     assert min(expected.values()) > 0.5  # uniform values: all singular values are of one size
 
 
@@ -87,36 +79,23 @@ def test_stages_of_equal_rank_stand_as_the_arms_take_them() -> None:
     declared = ("p5_out", "p4_out", "p4_mid", "p3_out")
     ranks_of = {"p4_mid": 0.5, "p3_out": 0.5, "p4_out": 0.25, "p5_out": 0.25}
     start = dict.fromkeys(ranks_of, 1.0)
-    rows = rank_rows({0: ranks_of}, declared, start)  # type: ignore[dict-item, arg-type]
+    rows = rank_guided.rank_rows({0: ranks_of}, declared, start)  # type: ignore[dict-item, arg-type]
     assert [(row["stage"], row["place"], row["declared_place"]) for row in rows] == [
         (stage, place, place) for place, stage in enumerate(declared, 1)
     ]
-    rows = rank_rows({0: ranks_of | {"p3_out": 0.125}}, declared, start)  # type: ignore[dict-item, arg-type]
+    rows = rank_guided.rank_rows({0: ranks_of | {"p3_out": 0.125}}, declared, start)  # type: ignore[dict-item, arg-type]
     assert [row["stage"] for row in rows] == ["p3_out", "p5_out", "p4_out", "p4_mid"]
 
 
-def difference(arm: str, mean: float | None, verdict: Any) -> Difference:
-    return Difference.model_construct(ablation="rank_guided", arm=arm, baseline="none", mean=mean, verdict=verdict)
-
-
 def test_the_walk_stops_before_the_first_arm_that_fell() -> None:
-    fell = [
-        difference("one", 0.01, "tiny"),
-        difference("two", -0.001, "inconclusive"),
-        difference("three", 0.1, "worse"),
-    ]
-    assert stopping_points(fell) == [
-        "By the mean differences, as in the paper, it stops at arm one.",
-        "By the verdicts, for which a fall has to be shown, it stops at arm two.",
-    ]
-    assert "the baseline, with no stage replaced" in stopping_points([difference("one", -0.1, "worse")])[0]
-    assert "arm one, the last one" in stopping_points([difference("one", 0.1, "better")])[0]
+    walk = rank_guided.stopping_point
+    assert walk([("one", False), ("two", True), ("three", False)]) == ("one", None, False)
+    assert walk([("one", True), ("two", False)]) == (None, None, False)
+    assert walk([("one", False), ("two", False)]) == ("two", None, True)
 
 
 def test_the_walk_cannot_pass_an_arm_that_has_no_runs_to_compare() -> None:
-    rows = [difference("one", 0.1, "better"), difference("two", None, None), difference("three", -0.1, "worse")]
-    for sentence in stopping_points(rows):
-        assert "stops at arm one, or later: arm two has no seed to compare" in sentence
+    assert rank_guided.stopping_point([("one", False), ("two", None), ("three", True)]) == ("one", "two", False)
 
 
 def test_tables_are_written_from_weights_and_comparison(tmp_path: Path) -> None:
@@ -128,7 +107,7 @@ def test_tables_are_written_from_weights_and_comparison(tmp_path: Path) -> None:
     other = make_plan(tmp_path / "other")
     write_results(other, tmp_path / "made")
     (tmp_path / "compare.json").write_bytes((tmp_path / "made" / "compare.json").read_bytes())
-    ranks.write_ranks(plan, tmp_path)
+    rank_guided.write_ranks(plan, tmp_path, tmp_path)
     with (tmp_path / "tables" / "ranks.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["stage"], row["place"], row["declared_place"]) for row in rows][2:] == [
@@ -143,6 +122,6 @@ def test_without_weights_the_tables_say_so(tmp_path: Path) -> None:
     plan = load("full", "rank_guided", root=ROOT, seeds=1)
     other = make_plan(tmp_path / "other")
     write_results(other, tmp_path)
-    ranks.write_ranks(plan, tmp_path)
+    rank_guided.write_ranks(plan, tmp_path, tmp_path)
     assert "No seed of the baseline was trained to its end" in (tmp_path / "tables" / "ranks.md").read_text()
     assert (tmp_path / "tables" / "ranks.csv").read_text() == "stage,rank,untrained,place,declared_place\n"

@@ -13,18 +13,21 @@ from matplotlib.text import Annotation
 
 from mnv4bench.io.files import write_json
 from mnv4bench.ledger import counted
-from mnv4bench.report import sizes
+from mnv4bench.report import results as results_module
 from mnv4bench.report.figures import pareto
 from mnv4bench.report.paper.facts import facts
-from mnv4bench.report.results import SIZES, UNTRAINED, collect
+from mnv4bench.report.results import collect
 from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.spec.extensions import load_module
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.plan import Plan
+
+peers = load_module(Path(__file__).parent.parent / "ablations" / "peers.py")
 
 
 def row(name: str, place: int, runtime: str) -> LatencyRow:
     """The n-th network takes n times as long as the first."""
-    ratio = None if name == sizes.BASELINE else 1.0 + place
+    ratio = None if name == peers.BASELINE else 1.0 + place
     return LatencyRow(
         runtime=runtime,
         threads=1,
@@ -35,7 +38,7 @@ def row(name: str, place: int, runtime: str) -> LatencyRow:
         min_ms=2.0,
         p90_ms=None,
         spread=0.01,
-        baseline=None if ratio is None else sizes.BASELINE,
+        baseline=None if ratio is None else peers.BASELINE,
         ratio=ratio,
         ratio_low=ratio and ratio * 0.99,
         ratio_high=ratio and ratio * 1.01,
@@ -54,11 +57,12 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Path]:
     def timed(baselines: dict[str, str | None], *_: object) -> Latency:
         rows = [row(name, k, runtime) for runtime in ("torch", "openvino") for k, name in enumerate(baselines)]
         record = whole.model_copy(update={"rows": tuple(rows), "absent": {"onnxruntime": "not installed"}})
-        write_json(results / SIZES, record)
+        write_json(results / peers.RECORD, record)
         return record
 
-    monkeypatch.setattr(sizes, "time_forward", timed)
-    sizes.write_sizes(plan, results, results / "data/fake")
+    monkeypatch.setattr(peers, "time_forward", timed)
+    monkeypatch.setattr(results_module, "extensions", lambda _: {"peers": peers.EXTENSION})
+    peers.write_sizes(plan, results, results / "data/fake")
     return plan, results
 
 
@@ -66,10 +70,10 @@ def test_every_size_is_counted_at_the_presets_side_and_timed_in_every_runtime(ma
     plan, results = made
     with (results / "tables/sizes.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 2 * (len(sizes.TRAINED) + len(UNTRAINED))
-    first = next(one for one in rows if one["model"] == "yolov8s")
+    assert len(rows) == 2 * (len(peers.TRAINED) + len(peers.UNTRAINED))
+    first = next(row for row in rows if row["model"] == "yolov8s")
     assert int(first["params"]) == counted.counted("yolov8s", plan.preset.data.imgsz, 2).params
-    assert {one["model"] for one in rows if one["trained"] == "0"} == set(UNTRAINED)
+    assert {row["model"] for row in rows if row["trained"] == "0"} == set(peers.UNTRAINED)
     text = (results / "tables/sizes.md").read_text()
     assert "| mnv4-yolov10s |" in text
     assert "Not timed: onnxruntime (not installed)." in text
@@ -77,12 +81,12 @@ def test_every_size_is_counted_at_the_presets_side_and_timed_in_every_runtime(ma
 
 def test_the_pareto_plot_marks_what_is_not_trained_and_says_so(made: tuple[Plan, Path]) -> None:
     found = collect(*made)
-    assert set(pareto.untrained(found, "torch")) == set(UNTRAINED)
+    assert set(pareto.untrained(found, "torch")) == set(peers.UNTRAINED)
     assert pareto.untrained(found, "onnxruntime") == {}
     assert facts(found)["figures"]["sizes"] is True
     axis, *_ = pareto.pareto(found).axes
     names = {text.get_text(): text.xy[0] for text in axis.texts if isinstance(text, Annotation)}
-    assert set(names) == set(UNTRAINED)
+    assert set(names) == set(peers.UNTRAINED)
     places = sorted(names.values())
     left, right = axis.get_xlim()
     assert min(b - a for a, b in pairwise(places)) > 0.9 * pareto.NAME * (right - left)
@@ -101,4 +105,4 @@ def test_int8_runtimes_and_further_thread_counts_are_left_out(tmp_path: Path) ->
     plan = fake.make_plan(tmp_path)
     spec = LatencySpec(runtimes=("torch", "openvino_int8"), threads=(1, "all"))
     plan = Plan("x", plan.preset.model_copy(update={"latency": spec}), plan.ablations, plan.arms, plan.runs)
-    assert (sizes.protocol(plan).runtimes, sizes.protocol(plan).threads) == (("torch",), (1,))
+    assert (peers.protocol(plan).runtimes, peers.protocol(plan).threads) == (("torch",), (1,))

@@ -44,7 +44,16 @@ def render(template: str, **values: Any) -> str:
 
 def page(template: str, **values: Any) -> str:
     """Return a whole file: what is empty leaves no gap, and the last line ends."""
-    return re.sub(r"\n{3,}", "\n\n", render(template, **values)) + "\n"
+    return _whole(render(template, **values))
+
+
+def page_of(text: str, **values: Any) -> str:
+    """Return a whole file from the text of a template, as a module in ablations/ brings it along."""
+    return _whole(_environment().from_string(text).render(values))
+
+
+def _whole(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text.strip("\n")) + "\n"
 
 
 def sentences(template: str, **values: Any) -> list[str]:

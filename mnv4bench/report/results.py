@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -21,11 +21,9 @@ from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status
 from mnv4bench.results.runs import SeedResult, seed_results
 from mnv4bench.spec.arms import Arm
+from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.plan import Plan
 
-SIZES = Path("latency") / "sizes.json"
-UNTRAINED = ("mnv4-yolov10s", "yolov8s", "yolov10s", "yolo11s", "yolo26s")
-"""The networks in it that no arm trains."""
 QUANTISED = "_int8"
 """Ends the name of a runtime that computes in eight-bit integers, and so detects something else than was scored."""
 
@@ -101,8 +99,8 @@ class Results:
     metrics: dict[str, Metrics]
     """Of the runs that are done and that an arm reads."""
     data: DataFacts
-    sizes: Latency | None = None
-    """Forward passes of networks that are not trained; None where no ablation asks for them."""
+    untrained: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Network → runtime → milliseconds of its forward pass, of networks without AP that extensions of ablations add."""
 
     @property
     def arms(self) -> list[ArmResult]:
@@ -160,8 +158,13 @@ def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
         statuses={run: read_record(results / "runs" / run / "status.json", Status) for run in plan.runs},
         metrics=metrics,
         data=_data(Path(dataset)),
-        sizes=read_record(results / SIZES, Latency) if (results / SIZES).exists() else None,
+        untrained=_untrained(plan, results),
     )
+
+
+def _untrained(plan: Plan, results: Path) -> dict[str, Mapping[str, float]]:
+    adding = [extension.untrained for extension in extensions(plan.ablations).values() if extension.untrained]
+    return {name: times for untrained in adding for name, times in untrained(results).items()}
 
 
 def _arm_result(arm: Arm, plan: Plan, results: Path, comparison: Comparison, cost: Cost, latency: Latency) -> ArmResult:

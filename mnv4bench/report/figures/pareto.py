@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
 from mnv4bench.report.rendering import render
-from mnv4bench.report.results import QUANTISED, UNTRAINED, ArmResult, Results, distinct
+from mnv4bench.report.results import QUANTISED, ArmResult, Results, distinct
 
 FRONT = "#666666"
 LOWEST, TALLEST = 2.1, 3.0
@@ -116,8 +116,7 @@ def points(results: Results, runtime: str) -> list[Point]:
 
 def untrained(results: Results, runtime: str) -> dict[str, float]:
     """Return network → milliseconds of its forward pass, for those that are not trained and so have no AP."""
-    rows = results.sizes.rows if results.sizes else ()
-    return {row.arm: row.p50_ms for row in rows if row.runtime == runtime and row.arm in UNTRAINED}
+    return {name: times[runtime] for name, times in results.untrained.items() if runtime in times}
 
 
 def _sizes(axis: Axes, networks: dict[str, float]) -> None:

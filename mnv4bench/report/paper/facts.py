@@ -110,7 +110,7 @@ def _figures(results: Results) -> dict[str, Any]:
         "own_scales": len(effects.columns(panels)) > 1,
         "one_network": pareto.one_network([pareto.points(results, runtime) for runtime in results.timed]),
         "same_arms": pareto.same_arms(results),
-        "sizes": results.sizes is not None,
+        "sizes": bool(results.untrained),
         "threshold": THRESHOLD,
         "arms_left_out": len(shown(groups)) < len(groups),
         "sheet_is_tall": len(shown(groups)) >= COLUMNS,
