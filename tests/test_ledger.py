@@ -30,7 +30,7 @@ from mnv4bench.ledger.schema import Timed
 from mnv4bench.ledger.times import in_words, networks
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import yolo
-from mnv4bench.models.published import catalog
+from mnv4bench.models.published.networks import names
 from mnv4bench.report.ledger import write_ledger
 from mnv4bench.results.latency import Latency, LatencyRow, LatencySession
 from mnv4bench.results.ledger import LedgerSummary, Row
@@ -525,7 +525,7 @@ def test_claims_on_time_get_a_measured_ratio_and_no_verdict(published: Published
 
 def test_every_network_that_a_claim_wants_timed_is_in_the_catalogue(published: Published) -> None:
     wanted = networks(published)
-    assert set(wanted) <= set(catalog.names())
+    assert set(wanted) <= set(names())
     assert {"yolov10s", "yolov10b", "yolov10s+downs", "mnv4-hybrid-m+mqa"} <= set(wanted)
     assert all(over in wanted for over in wanted.values() if over)
 

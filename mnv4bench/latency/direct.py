@@ -16,7 +16,7 @@ from mnv4bench.latency.measure.task import Task
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.models import weights
-from mnv4bench.models.published import catalog
+from mnv4bench.models.published import networks
 from mnv4bench.models.yolo import load_checkpoint
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.spec.latency import LatencySpec
@@ -104,14 +104,14 @@ def _named(model: str, trust: bool) -> Named:
         return _run(model, path, read)
     if path.suffix == ".pt":
         return _checkpoint(model, path, read, trust)
-    if str(path) in catalog.names():
-        own = catalog.read_of(str(path))
+    if str(path) in networks.names():
+        own = networks.read_of(str(path))
         if read not in (None, own):
             raise SpecError(f"{model}: the catalogue's {path} is read {own}; leave out “:{read}”")
         return Named(Candidate(model, own, Catalogued(str(path))), str(path))
     raise SpecError(
         f"{model}: neither a run's folder (with spec.json and weights.safetensors), nor an ultralytics checkpoint "
-        f"(.pt), nor a name of the catalogue ({', '.join(catalog.names()[:4])}, …)"
+        f"(.pt), nor a name of the catalogue ({', '.join(networks.names()[:4])}, …)"
     )
 
 

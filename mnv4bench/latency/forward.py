@@ -10,7 +10,7 @@ from mnv4bench.latency.analyse.analysis import Judged
 from mnv4bench.latency.campaign import Campaign, check_runtimes, measure, schedule
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued
 from mnv4bench.latency.measure.task import Task
-from mnv4bench.models.published import catalog
+from mnv4bench.models.published import networks
 from mnv4bench.results.latency import Latency
 from mnv4bench.spec.latency import LatencySpec
 
@@ -34,7 +34,7 @@ def time_forward(
         Mnv4benchError: an unknown runtime or name, an unreadable image, or a session that was killed.
     """
     check_runtimes(spec.runtimes, "runtimes")
-    reads = {name: catalog.read_of(name) for name in baselines}
+    reads = {name: networks.read_of(name) for name in baselines}
     task = Task(
         candidates=tuple(Candidate(name, reads[name], Catalogued(name, classes)) for name in baselines),
         reference=most_common_baseline(baselines),

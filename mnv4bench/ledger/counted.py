@@ -17,7 +17,7 @@ from mnv4bench.cost import counting, tracing
 from mnv4bench.cost.counting import deployed, macs, parameters
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import sha256
-from mnv4bench.models.published.catalog import build, read_of
+from mnv4bench.models.published.networks import build, read_of
 from mnv4bench.models.yolo import Detect, DetectionModel
 from mnv4bench.spec import run
 

@@ -90,9 +90,9 @@ class Counts:
 def _code_digest() -> str:
     """Return a digest of everything that defines and counts networks; the catalogue's entries all hold it."""
     from mnv4bench.ledger import counted
-    from mnv4bench.models.published import catalog
+    from mnv4bench.models.published import networks
 
-    return counted.digest(catalog.names()[0])
+    return counted.digest(networks.names()[0])
 
 
 def count_classifier(model: object, imgsz: int) -> Counted:

@@ -70,7 +70,7 @@ class Downsampling(Check):
         return Measured.exact(downsampling(self.layer, self.of), COUNTED)
 
 
-class Block(Check):
+class TableRow(Check):
     """A row of a MobileNetV4 variant's table in this file's notation (structure.blocks)."""
 
     variant: str
@@ -147,7 +147,7 @@ MEASURES: Mapping[str, type[Check]] = {
     "branch": Branch,
     "classifier": Classifier,
     "downsampling": Downsampling,
-    "block": Block,
+    "block": TableRow,
     "stage": Stage,
     "trunk": Trunk,
     "stages": Stages,

@@ -11,7 +11,7 @@ from mnv4bench.models.mobilenetv4.attention import AttentionRow
 from mnv4bench.models.mobilenetv4.blocks import ConvRow, FusedRow, Row, UIBRow, make_divisible
 from mnv4bench.models.mobilenetv4.network import HEAD_CHANNELS, backbone
 from mnv4bench.models.mobilenetv4.variants import VARIANTS
-from mnv4bench.models.published import catalog
+from mnv4bench.models.published import networks
 from mnv4bench.models.published.ladder import STAGE_LAYER
 from mnv4bench.models.yolo import PSA, C2fCIB, Conv, SCDown
 
@@ -95,7 +95,7 @@ def trunk(name: str, of: str) -> str | int:
 @cache
 def stages(model: str, block: str) -> str:
     """Return the stages, ascending, whose block is of the class."""
-    layers = dict(catalog.build(model).named_modules())
+    layers = dict(networks.build(model).named_modules())
     return " ".join(
         str(stage) for stage, layer in STAGE_LAYER.items() if type(layers[f"model.{layer}"]).__name__ == block
     )

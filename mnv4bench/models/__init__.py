@@ -1,18 +1,21 @@
-"""The models: `build` by catalogue name, the parts in their own files."""
+"""The detectors that can be trained: a name or a ModelSpec in, a network out; the parts in their own files.
+
+Networks that are only counted and timed are in published/, whose list holds these too.
+"""
 
 from __future__ import annotations
 
-import difflib
 from typing import get_args
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models import detector
 from mnv4bench.models.yolo import Detector, as_yolo
 from mnv4bench.spec.model import ModelSpec, Peer, Read
+from mnv4bench.spec.problems import nearest
 
-__all__ = ["CATALOGUE", "Detector", "as_yolo", "build"]
+__all__ = ["DETECTORS", "Detector", "as_yolo", "build"]
 
-CATALOGUE = {
+DETECTORS = {
     "mnv4-yolov10n": ModelSpec(scale="n"),
     "mnv4-yolov10s": ModelSpec(scale="s"),
     # What a widely copied article prints; variants.CONV_SMALL_AS_PRINTED says in what it is not as published.
@@ -23,11 +26,14 @@ CATALOGUE = {
     "mnv4-yolov10n-as-printed": ModelSpec(scale="n", backbone="mnv4_conv_small_as_printed", p5_tap=1280),
 }
 
+"""Name → a MobileNetV4 detector of this project."""
+
 PEERS = {name: ModelSpec(peer=name) for name in get_args(Peer)}
+"""Name → a detector that a user might pick instead."""
 
 
 def build(name: str, classes: int = 80, *, seed: int = 0, read: Read | None = None) -> Detector:
-    """Return a detector by catalogue name, or a peer by its own, with fresh weights.
+    """Return a detector or a peer by name, with fresh weights.
 
     It is an ultralytics DetectionModel; mnv4bench.as_yolo wraps it for predict, val and export.
 
@@ -35,11 +41,9 @@ def build(name: str, classes: int = 80, *, seed: int = 0, read: Read | None = No
         read: "nms_free" (the default of a dual head) or "nms".
 
     Raises:
-        SpecError: the catalogue has no such name.
+        SpecError: there is no such name.
     """
-    known = CATALOGUE | PEERS
+    known = DETECTORS | PEERS
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        raise SpecError(f"no model {name!r}; {guess}allowed: {', '.join(known)}")
+        raise SpecError(f"no model {name!r}; {nearest(name, tuple(known))}")
     return detector.build(known[name], classes, seed=seed, read=read)

@@ -7,6 +7,7 @@ says what is our reading.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,16 @@ class LargeKernel(RepVGGDW):
         large.bias += small.bias
         self.conv = large
         del self.conv1
+
+
+def set_middle_kernel(cib: Any, kernel: int, reparameterised: bool) -> None:
+    """Replace the middle depthwise convolution of a CIB that has a large kernel (Tables 11 and 12), in place.
+
+    Args:
+        reparameterised: whether a 3×3 branch stands beside the kernel while training.
+    """
+    channels = cib.cv1[2].dim
+    cib.cv1[2] = LargeKernel(channels, kernel) if reparameterised else Conv(channels, channels, kernel, g=channels)
 
 
 def transformer(channels: int) -> nn.Module:

@@ -18,12 +18,9 @@ from mnv4bench.models import alternatives, peers, stages, yolo
 from mnv4bench.models.mobilenetv4.attention import Kind
 from mnv4bench.models.mobilenetv4.network import MobileNetV4, backbone, make_divisible
 from mnv4bench.models.sharing import share
-from mnv4bench.models.yolov10 import YOLOv10Backbone
+from mnv4bench.models.yolov10 import SCALES, YOLOv10Backbone
 from mnv4bench.spec.model import ModelSpec, Read, Stage, default_read
 from mnv4bench.spec.run import derive_seed
-
-SCALES = {"n": (0.33, 0.25, 1024), "s": (0.33, 0.50, 1024)}
-"""Depth multiple, width multiple, widest layer before scaling (ultralytics' compound scaling)."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from torch import nn
 
-from mnv4bench.models.alternatives import InvertedResidual, LargeKernel
+from mnv4bench.models.alternatives import InvertedResidual, set_middle_kernel
 from mnv4bench.models.mobilenetv4.blocks import UIB, Style, UIBRow
-from mnv4bench.models.yolo import C2f, C2fCIB, Conv
+from mnv4bench.models.yolo import C2f, C2fCIB
 from mnv4bench.spec.model import Block
 
 
@@ -30,14 +30,15 @@ def build(
     return cast("nn.Module", stage)
 
 
+RELEASED = (7, True)
+"""The side of CIB's large kernel in ultralytics' code, and whether a 3×3 branch stands beside it."""
+
+
 def _compact(in_channels: int, channels: int, repeats: int, kernel: int, reparameterised: bool) -> nn.Module:
     stage: Any = C2fCIB(in_channels, channels, repeats, shortcut=True, lk=kernel > 3)
-    for cib in stage.m if kernel > 3 else ():
-        wide = cib.cv1[2].dim
-        if not reparameterised:
-            cib.cv1[2] = Conv(wide, wide, kernel, g=wide)
-        elif kernel != 7:  # ultralytics' own has 7
-            cib.cv1[2] = LargeKernel(wide, kernel)
+    if kernel > 3 and (kernel, reparameterised) != RELEASED:
+        for cib in stage.m:
+            set_middle_kernel(cib, kernel, reparameterised)
     return cast("nn.Module", stage)
 
 

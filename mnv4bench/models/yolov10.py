@@ -1,4 +1,4 @@
-"""YOLOv10's own backbone, to hold MobileNetV4 against (arXiv 2405.14458, sections 3.2 and 3.3)."""
+"""YOLOv10's scales and its own backbone, the alternative to MobileNetV4 (arXiv 2405.14458, sections 3.2 and 3.3)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from torch import Tensor, nn
 
 from mnv4bench.models.yolo import C2f, C2fCIB, Conv, SCDown, initialize_weights
 
-WIDTH = {"n": 16, "s": 32}
-"""Channels of the first convolution; the depth multiple of both scales is 0.33."""
+SCALES = {
+    "n": (0.33, 0.25, 1024),
+    "s": (0.33, 0.50, 1024),
+    "m": (0.67, 0.75, 768),
+    "b": (0.67, 1.00, 512),
+    "l": (1.00, 1.00, 512),
+    "x": (1.00, 1.25, 512),
+}
+"""Depth multiple, width multiple, widest layer before scaling (ultralytics' compound scaling)."""
+
+STEM = 64
+"""Channels of the first convolution before scaling."""
 
 
 class YOLOv10Backbone(nn.Module):
@@ -20,7 +30,7 @@ class YOLOv10Backbone(nn.Module):
 
     def __init__(self, scale: Literal["n", "s"]) -> None:
         super().__init__()
-        c1 = WIDTH[scale]
+        c1 = round(STEM * SCALES[scale][1])
         c2, c3, c4, c5 = self.channels = [c1 * factor for factor in (2, 4, 8, 16)]
         last = C2f(c5, c5, 1, True) if scale == "n" else C2fCIB(c5, c5, 1, True, True)
         self.stages = nn.ModuleList(

@@ -12,6 +12,13 @@ from mnv4bench.spec.base import Spec
 Read = Literal["nms", "nms_free"]
 """How detections are read: non-maximum suppression over a one-to-many head, or a one-to-one head's top scores."""
 
+READINGS: dict[str, tuple[Read, ...]] = {
+    "one_to_many": ("nms",),
+    "one_to_one": ("nms_free",),
+    "dual": ("nms_free", "nms"),
+}
+"""A head's assignment → the ways in which its output can be read."""
+
 
 Backbone = Literal[
     "mnv4_conv_small",
@@ -190,9 +197,4 @@ def default_read(model: ModelSpec) -> Read:
 
 def readings(model: ModelSpec) -> tuple[Read, ...]:
     """Return every way in which one forward pass of `model` can be read."""
-    of_head: dict[str, tuple[Read, ...]] = {
-        "one_to_many": ("nms",),
-        "one_to_one": ("nms_free",),
-        "dual": ("nms_free", "nms"),
-    }
-    return of_head[model.head]
+    return READINGS[model.head]

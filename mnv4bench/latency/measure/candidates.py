@@ -68,9 +68,9 @@ class Catalogued:
     trained: bool = False
 
     def load(self) -> nn.Module:
-        from mnv4bench.models.published import catalog
+        from mnv4bench.models.published import networks
 
-        model: nn.Module = catalog.build(self.name, self.classes).eval()
+        model: nn.Module = networks.build(self.name, self.classes).eval()
         return model
 
 

@@ -11,21 +11,12 @@ from typing import Any, Literal
 
 from torch import nn
 
-from mnv4bench.models.alternatives import DepthwiseFirstDown, InvertedResidual, LargeKernel, transformer
-from mnv4bench.models.yolo import C2PSA, Conv, DetectionModel, initialize_weights, network
+from mnv4bench.models.alternatives import DepthwiseFirstDown, InvertedResidual, set_middle_kernel, transformer
+from mnv4bench.models.yolo import C2PSA, DetectionModel, initialize_weights, network
+from mnv4bench.models.yolov10 import SCALES
 
 Row = list[Any]
 """Where its input comes from, repeats, class, arguments: one line of a network in ultralytics' form."""
-
-SCALES = {
-    "n": (0.33, 0.25, 1024),
-    "s": (0.33, 0.50, 1024),
-    "m": (0.67, 0.75, 768),
-    "b": (0.67, 1.00, 512),
-    "l": (1.00, 1.00, 512),
-    "x": (1.00, 1.25, 512),
-}
-"""Depth multiple, width multiple, widest layer before scaling."""
 
 COMPACT = {"n": (8,), "s": (8, 4), "m": (8, 4, 7), "b": (8, 4, 7, 5), "l": (8, 4, 7, 5), "x": (8, 4, 7, 5, 3)}
 """The stages that hold CIB: as many of the least-ranked ones as leave the accuracy (section 3.2, rank-guided design).
@@ -184,11 +175,8 @@ def _replace_blocks(stage: Any, design: Design, large: bool) -> None:
     for index, cib in enumerate(stage.m):
         if design.block != "cib":
             stage.m[index] = InvertedResidual(stage.c, append_depthwise=design.block == "irb_dw")
-        elif large and not design.reparameterised:
-            channels = cib.cv1[2].dim
-            cib.cv1[2] = Conv(channels, channels, design.kernel, g=channels)
         elif large:
-            cib.cv1[2] = LargeKernel(cib.cv1[2].dim, design.kernel)
+            set_middle_kernel(cib, design.kernel, design.reparameterised)
 
 
 def _replace_attention(model: DetectionModel, design: Design) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from ultralytics.nn.modules import Conv, v10Detect
 
 from mnv4bench.io.errors import SpecError
-from mnv4bench.spec.model import Read
+from mnv4bench.spec.model import READINGS, Read
 
 __all__ = ["Head", "check_read"]
 
@@ -57,9 +57,6 @@ class Head(v10Detect):
         """Ignore what ultralytics' predictor, validator and exporter ask for: `read` decides."""
 
 
-READS = {"one_to_many": ("nms",), "one_to_one": ("nms_free",), "dual": ("nms_free", "nms")}
-
-
 def check_read(assignment: str, read: str) -> None:
-    if read not in READS[assignment]:
-        raise SpecError(f"a {assignment} head cannot be read {read!r}; allowed: {', '.join(READS[assignment])}")
+    if read not in READINGS[assignment]:
+        raise SpecError(f"a {assignment} head cannot be read {read!r}; allowed: {', '.join(READINGS[assignment])}")

@@ -21,7 +21,8 @@ from mnv4bench.latency.runtimes.outputs import TOLERANCE, disagreement
 from mnv4bench.latency.runtimes.runtime import Deployment
 from mnv4bench.ledger import counted
 from mnv4bench.models import alternatives, build, yolo
-from mnv4bench.models.published import catalog, ladder
+from mnv4bench.models.published import ladder, networks
+from mnv4bench.models.yolov10 import SCALES
 from mnv4bench.spec.model import Read
 
 # Counts
@@ -118,7 +119,7 @@ def test_the_branches_of_yolov8s_head_cost_what_the_paper_says() -> None:
 
 def test_a_dual_heads_branches_are_those_that_are_deployed() -> None:
     light, heavy = (counted.head_branches(name, 64) for name in ("yolov10n+cls", "yolov10n+base"))
-    fused = deployed(catalog.build("yolov10n+cls"))
+    fused = deployed(networks.build("yolov10n+cls"))
     assert light.classification.params == parameters(fused.model[-1].one2one_cv3) < heavy.classification.params
     assert light.regression == heavy.regression
 
@@ -127,7 +128,7 @@ def test_a_dual_heads_branches_are_those_that_are_deployed() -> None:
     "name", ["yolov8n", "yolov9t", "yolov10n", "yolo11n", "yolo26n", "yolov10s+psa=2", "mnv4-yolov10n"]
 )
 def test_flops_equal_torchs_own_counter(name: str) -> None:
-    fused = deployed(catalog.build(name))
+    fused = deployed(networks.build(name))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         fused(torch.zeros(1, 3, 128, 128))
     assert counted.counted(name, 128).flops == counter.get_total_flops()
@@ -162,7 +163,7 @@ def test_a_convolution_that_is_not_computed_has_its_shape(call: dict[str, Any]) 
 # Networks
 
 
-@pytest.mark.parametrize("scale", ladder.SCALES)
+@pytest.mark.parametrize("scale", SCALES)
 def test_the_last_step_is_the_released_network(scale: str) -> None:
     ours = ladder.rows(ladder.steps(scale)["psa"])
     theirs = yolo.released(f"v10/yolov10{scale}.yaml", scale)
@@ -184,7 +185,7 @@ def _normal(row: list[Any]) -> list[Any]:
     "name", [name for name, design in ladder.designs().items() if name.startswith("yolov10s+") and design.dual]
 )
 def test_fusing_a_step_leaves_what_it_computes(name: str) -> None:
-    model = catalog.build(name, 3).eval()
+    model = networks.build(name, 3).eval()
     _shake(model)
     fused = deployed(model)
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -209,7 +210,7 @@ def test_a_variant_differs_from_its_step_by_its_part_alone() -> None:
     """Tables 7, 8 and 11, by hand, for a scale with 128, 256 and 512 channels at strides 8, 16 and 32."""
     steps = ("downs", "downs=dw-first", "block", "block=irb", "block=irb-dw", "block=8", "block=8-4-7")
     kernels = ("lk", "lk=5", "lk=9", "lk=norep")
-    params = {step: parameters(deployed(catalog.build(f"yolov10s+{step}"))) for step in (*steps, *kernels)}
+    params = {step: parameters(deployed(networks.build(f"yolov10s+{step}"))) for step in (*steps, *kernels)}
     downs = [(128, 256), (256, 512), (256, 256)]  # in and out channels of the three
     swapped = sum(10 * (c2 - c1) for c1, c2 in downs)  # a depthwise 3×3 kernel and a bias of c1 channels, not c2
     assert params["downs"] - params["downs=dw-first"] == swapped
@@ -223,10 +224,10 @@ def test_a_variant_differs_from_its_step_by_its_part_alone() -> None:
 
 
 def test_a_second_attention_block_is_another_of_the_same() -> None:
-    one, two = (catalog.build(name).model[ladder.ATTENTION_LAYER] for name in ("yolov10s+psa", "yolov10s+psa=2"))
+    one, two = (networks.build(name).model[ladder.ATTENTION_LAYER] for name in ("yolov10s+psa", "yolov10s+psa=2"))
     block = parameters(one.attn) + parameters(one.ffn)
     assert parameters(two) - parameters(one) == block
-    whole = catalog.build("yolov10s+psa=transformer").model[ladder.ATTENTION_LAYER]
+    whole = networks.build("yolov10s+psa=transformer").model[ladder.ATTENTION_LAYER]
     assert whole.attn.key_dim == whole.attn.head_dim == 2 * one.attn.key_dim
 
 
@@ -245,7 +246,7 @@ def test_a_large_kernel_is_merged_into_one() -> None:
 
 def test_rtdetr_computes_the_same_when_fused() -> None:
     pytest.importorskip("transformers")
-    model = catalog.build("rtdetr-r18", 3).eval()
+    model = networks.build("rtdetr-r18", 3).eval()
     _shake(model)
     fused = deployed(model)
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
@@ -259,7 +260,7 @@ def test_rtdetr_computes_the_same_when_fused() -> None:
 
 def test_rtdetr_with_fresh_weights_chooses_the_same_queries_in_another_runtime() -> None:
     pytest.importorskip("transformers")
-    fused = deployed(catalog.build("rtdetr-r18", 80).eval())
+    fused = deployed(networks.build("rtdetr-r18", 80).eval())
     image = np.random.default_rng(0).random((3, 320, 320), dtype=np.float32)
     with torch.no_grad():
         (wanted,) = fused(torch.from_numpy(image)[None])
@@ -288,7 +289,7 @@ def test_rtdetrs_rows_are_its_best_scores_and_corner_boxes() -> None:
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(Mnv4benchError, match=r"pip install mnv4bench\[peers\]"):
-        catalog.build("rtdetr-r18")
+        networks.build("rtdetr-r18")
 
 
 # The catalogue
@@ -296,12 +297,12 @@ def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_equal_seeds_draw_equal_weights_whatever_was_built_before() -> None:
     before = torch.get_rng_state()
-    first = catalog.build("yolov10n").state_dict()
-    catalog.build("yolov8n")  # ultralytics keeps the form of its heads per class
-    second = catalog.build("yolov10n").state_dict()
+    first = networks.build("yolov10n").state_dict()
+    networks.build("yolov8n")  # ultralytics keeps the form of its heads per class
+    second = networks.build("yolov10n").state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not torch.equal(
-        first["model.0.conv.weight"], catalog.build("yolov10n", seed=1).state_dict()["model.0.conv.weight"]
+        first["model.0.conv.weight"], networks.build("yolov10n", seed=1).state_dict()["model.0.conv.weight"]
     )
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -310,19 +311,19 @@ def test_equal_seeds_draw_equal_weights_whatever_was_built_before() -> None:
     "name", ["yolov8n", "yolov9t", "yolov10n", "yolo11n", "yolo26n", "yolov10n+nms", "yolov10n+cls"]
 )
 def test_the_output_is_of_the_form_that_it_is_read_in(name: str) -> None:
-    model = catalog.build(name, 7).eval()
+    model = networks.build(name, 7).eval()
     with torch.no_grad():
         output = model(torch.zeros(1, 3, 160, 160))[0]
     anchors = sum((160 // stride) ** 2 for stride in (8, 16, 32))
-    assert output.shape == {"nms": (1, 4 + 7, anchors), "nms_free": (1, 300, 6)}[catalog.read_of(name)]
+    assert output.shape == {"nms": (1, 4 + 7, anchors), "nms_free": (1, 300, 6)}[networks.read_of(name)]
 
 
 def test_the_families_are_there_and_an_unknown_name_is_refused_with_a_guess() -> None:
     assert {"yolov8x", "yolov10b", "yolov9c", "yolo11n", "yolo26s", "rtdetr-r18", "mnv4-yolov10s"} <= set(
-        catalog.names()
+        networks.names()
     )
     with pytest.raises(SpecError, match="did you mean 'yolov10s'"):
-        catalog.build("yolov10-s")
+        networks.build("yolov10-s")
 
 
 def test_a_digest_tells_names_sizes_and_code_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
-"""Every detector by name.
+"""Every detector that is counted or timed, by name: the catalogue.
 
 - "yolov8n" s m l x, "yolov10n" s m b l x, "yolo11n" s m l x, "yolo26n" s m l x: ultralytics' definitions.
 - "yolov9t" s m c e: the inference form with the release's head (mnv4bench.models.published.yolov9).
 - "rtdetr-r18": needs transformers (the extra `peers`).
-- "mnv4-yolov10n" and the other names of mnv4bench.models.CATALOGUE: ours.
+- "mnv4-yolov10n" and the other names of mnv4bench.models.DETECTORS: ours.
 - "yolov10<scale>+<step>", scale n, s or m: the cumulative steps from YOLOv8 to YOLOv10 in the paper's order: nms (the
   one-to-many head alone: YOLOv8), base (dual head), cls, downs, block, lk (n and s), psa (the released network).
 - "yolov10<scale>+<step>=<variant>": what a step is compared with. yolov10s+downs=dw-first (Table 7);
@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,10 +22,11 @@ import torch
 from torch import nn
 
 from mnv4bench.io.errors import SpecError
-from mnv4bench.models import CATALOGUE, detector, peers
+from mnv4bench.models import DETECTORS, detector, peers
 from mnv4bench.models.published import ladder, rtdetr, yolov9
 from mnv4bench.models.yolo import DetectionModel, network
 from mnv4bench.spec.model import Read, default_read
+from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.run import derive_seed
 
 
@@ -68,12 +68,7 @@ def build(name: str, classes: int = 80, *, seed: int = 0) -> nn.Module:
 def _entry(name: str) -> Entry:
     entries = _entries()
     if name not in entries:
-        close = difflib.get_close_matches(name, entries, n=1)
-        guess = f"; did you mean {close[0]!r}?" if close else ""
-        raise SpecError(
-            f"no model {name!r} in the catalogue{guess}; the docstring of mnv4bench.models.published.catalog explains "
-            "the names"
-        )
+        raise SpecError(f"no model {name!r} in the catalogue; {nearest(name, tuple(entries))}")
     return entries[name]
 
 
@@ -86,7 +81,7 @@ def _entries() -> dict[str, Entry]:
         **_ultralytics("yolo11", "nsmlx", "nms"),
         **_ultralytics("yolo26", "nsmlx", "nms_free"),
         "rtdetr-r18": Entry(rtdetr.RTDetr.read, rtdetr.build),
-        **{name: Entry(default_read(model), partial(detector.build, model)) for name, model in CATALOGUE.items()},
+        **{name: Entry(default_read(model), partial(detector.build, model)) for name, model in DETECTORS.items()},
         **{
             name: Entry("nms_free" if design.dual else "nms", partial(ladder.build, design))
             for name, design in ladder.designs().items()
