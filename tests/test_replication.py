@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import fake_results as fake
 import pytest
 
 from mnv4bench.io.files import write_json
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.replication import published, replicate
 from mnv4bench.report.results import Results, collect
 from mnv4bench.results.comparison import Comparison, Difference, Verdict
@@ -41,6 +43,10 @@ def difference(results: Results, arm: str) -> Difference:
     return next(d for d in results.comparison.differences if d.arm == arm)
 
 
+def verdicts_in(sentence: str) -> set[str]:
+    return set(re.findall(rf"\b({'|'.join(get_args(Verdict))})\b", sentence))
+
+
 def test_there_may_be_none_and_the_presets_own_is_left_out(results: Results, tmp_path: Path) -> None:
     assert replicate(results, tmp_path) is None
     publish(tmp_path / "own", results, results.comparison, preset="fake")
@@ -55,9 +61,8 @@ def test_equal_differences_are_shown_and_nothing_is_said(results: Results, tmp_p
     assert shared.table.header == ("ablation", "comparison", "here", "photographs")
     assert [row[2] for row in shared.table.rows] == [row[3] for row in shared.table.rows]
     (passage,) = shared.references
-    assert passage.startswith("photographs: Other & data; scenes, ")
-    assert re.findall(r"\d+", passage) == ["10", "10", "3", "4"]
-    assert "random weights" in passage
+    assert [name for name in ("photographs", "Other & data", "scenes") if name not in passage] == []
+    assert sorted(re.findall(r"\d+", passage)) == ["10", "10", "3", "4"]
 
 
 def test_a_reference_without_a_common_comparison_is_left_out(results: Results, tmp_path: Path) -> None:
@@ -73,11 +78,9 @@ def test_runs_that_stand_in_both_are_no_independent_evidence(results: Results, t
     write_json(path, read("full", tmp_path).model_copy(update={"matches": sums}))
     shared = replicate(results, tmp_path, here="scenes")
     assert shared is not None
-    assert shared.references[0].startswith("full: Other & data; scenes, ")
     last = shared.references[0].split(". ")[-1]
-    assert last.startswith("2 runs ")
+    assert re.findall(r"\d+", last) == ["2"]
     assert "in scenes" in last
-    assert "no independent evidence" in last
 
 
 def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Results, tmp_path: Path) -> None:
@@ -89,9 +92,10 @@ def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Result
     shared = replicate(results, tmp_path)
     assert shared is not None
     (sentence,) = shared.disagreements
-    assert sentence.startswith("psa/psa: the signs differ ")
     weaker = "inconclusive" if ours.verdict == "inconclusive" else "untestable at 3 seeds"
-    assert sentence.endswith(f"weaker verdict holds for both: {weaker}.")
+    values = (fmt.number(ours.mean, 3, sign=True), fmt.number(mean, 3, sign=True))
+    assert [text for text in ("psa/psa", "here", "in scratch", *values) if text not in sentence] == []
+    assert verdicts_in(sentence) == {weaker.split()[0]}
 
 
 @pytest.mark.parametrize("theirs", ["worse", "tiny"])
@@ -104,8 +108,8 @@ def test_verdicts_that_contradict_hold_neither(results: Results, tmp_path: Path,
     shared = replicate(here, tmp_path)
     assert shared is not None
     (sentence,) = shared.disagreements
-    assert "contradict" in sentence
-    assert sentence.endswith(f": better here, {theirs} in scratch.")
+    assert verdicts_in(sentence) == {"better", theirs}
+    assert f"better here, {theirs} in scratch" in sentence
 
 
 def test_another_size_on_other_data_is_said_and_no_verdict_is_weakened(results: Results, tmp_path: Path) -> None:
@@ -121,8 +125,7 @@ def test_another_size_on_other_data_is_said_and_no_verdict_is_weakened(results: 
     shared = replicate(results, tmp_path)
     assert shared is not None
     (sentence,) = shared.disagreements
-    assert "the sizes differ" in sentence
-    assert "weaker" not in sentence
+    assert verdicts_in(sentence) == set()
 
 
 def test_the_results_may_have_a_name(results: Results, tmp_path: Path) -> None:
@@ -133,5 +136,5 @@ def test_the_results_may_have_a_name(results: Results, tmp_path: Path) -> None:
     assert shared is not None
     assert shared.table.header == ("ablation", "comparison", "scenes", "bccd")
     (sentence,) = shared.disagreements
-    assert " in scenes, " in sentence
-    assert " in bccd)" in sentence
+    assert " in scenes" in sentence
+    assert " in bccd" in sentence

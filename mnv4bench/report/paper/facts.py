@@ -38,8 +38,8 @@ def facts(results: Results) -> dict[str, Any]:
         "model": {name: fmt.setting(value) for name, value in plan.preset.model},
         "ablations": [_ablation(results, b) for b in sections],
         "protocol": text.protocol(plan),
-        "accuracy_words": _pairs(text.accuracy_legend(results)),
-        "speed_words": _pairs(text.time_legend()),
+        "accuracy_legend": _pairs(text.accuracy_legend(results)),
+        "time_legend": _pairs(text.time_legend()),
         **method.method(results),
         "replication": replication(results),
         "figures": _figures(results),
@@ -57,22 +57,25 @@ def facts(results: Results) -> dict[str, Any]:
 
 def _verdicts(differences: Sequence[Difference]) -> list[dict[str, Any]]:
     """Return the arms under each verdict on AP; None stands for those without a difference."""
-    arms = {
-        word: [f"{d.ablation}/{d.arm}" for d in differences if d.verdict == word] for word in (*get_args(Verdict), None)
-    }
-    return [{"verdict": word, "arms": labels} for word, labels in arms.items() if labels]
+    by_verdict = text.grouped(differences, lambda d: d.verdict)
+    return [
+        {"verdict": word, "arms": [f"{d.ablation}/{d.arm}" for d in by_verdict[word]]}
+        for word in (*get_args(Verdict), None)
+        if word in by_verdict
+    ]
 
 
 def _times(results: Results) -> list[dict[str, Any]]:
     """Return the arms shown to be faster or slower, once for all runtimes in which they are the same."""
-    runtimes: dict[tuple[tuple[str, ...], ...], list[str]] = {}
-    for runtime in results.timed:
+
+    def shown(runtime: str) -> tuple[tuple[str, ...], ...]:
         rows = {arm.arm.label: arm.row(runtime) for arm in results.arms if not arm.is_baseline}
-        shown = tuple(
+        return tuple(
             tuple(label for label, row in rows.items() if row is not None and row.verdict == word)
             for word in ("faster", "slower")
         )
-        runtimes.setdefault(shown, []).append(runtime)
+
+    runtimes = text.grouped(results.timed, shown)
     return [{"runtimes": names, "faster": faster, "slower": slower} for (faster, slower), names in runtimes.items()]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mnv4bench.report import text
-from mnv4bench.report.results import Results
+from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.spec.run import RunSpec
 
 YOLOV10 = {"epochs": 500, "images": 118_287, "imgsz": 640}
@@ -65,12 +65,15 @@ def _training(results: Results) -> dict[str, Any]:
 
 def _recipes(results: Results) -> list[dict[str, Any]]:
     """Return how the arms were trained, a recipe and the ablations that use it, the most common first."""
-    users: dict[tuple[tuple[str, Any], ...], list[str]] = {}
-    for arm in results.arms:
+
+    def recipe(arm: ArmResult) -> tuple[tuple[str, Any], ...]:
         train = results.plan.runs[next(iter(arm.arm.runs.values()))].train
-        users.setdefault(tuple(train.model_dump(include=RECIPE).items()), []).append(arm.arm.ablation)
-    ranked = sorted(users.items(), key=lambda item: -len(item[1]))
-    return [dict(recipe) | {"ablations": list(dict.fromkeys(names))} for recipe, names in ranked]
+        return tuple(train.model_dump(include=RECIPE).items())
+
+    ranked = sorted(text.grouped(results.arms, recipe).items(), key=lambda item: -len(item[1]))
+    return [
+        dict(fields) | {"ablations": list(dict.fromkeys(arm.arm.ablation for arm in arms))} for fields, arms in ranked
+    ]
 
 
 def _latency(results: Results) -> dict[str, Any]:
