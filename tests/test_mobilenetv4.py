@@ -15,7 +15,8 @@ from mnv4bench.cost.counting import macs, parameters
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models import torchvision_ops
 from mnv4bench.models.mobilenetv4.blocks import UIB, FusedRow, LayerScale, Style, UIBRow, make_divisible
-from mnv4bench.models.mobilenetv4.network import Classifier, backbone, classifier, load_timm
+from mnv4bench.models.mobilenetv4.network import Classifier, backbone, classifier
+from mnv4bench.models.mobilenetv4.pretrained import load_timm
 from mnv4bench.models.mobilenetv4.variants import VARIANTS, variant
 from mnv4bench.spec.model import TAPS, Backbone, ModelSpec
 

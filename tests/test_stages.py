@@ -10,13 +10,13 @@ from torch import nn
 
 from mnv4bench.cost.counting import deployed, macs
 from mnv4bench.models import alternatives, detector, stages
-from mnv4bench.models.mobilenetv4 import uib
+from mnv4bench.models.mobilenetv4 import uniform
 from mnv4bench.models.mobilenetv4.blocks import UIB, UIBRow
 from mnv4bench.models.mobilenetv4.network import MobileNetV4
 from mnv4bench.models.mobilenetv4.variants import VARIANTS
 from mnv4bench.models.yolo import C2fCIB, DetectionLoss, network, released
 from mnv4bench.models.yolov10 import YOLOv10Backbone
-from mnv4bench.spec.model import Block, ModelSpec
+from mnv4bench.spec.model import Block, ModelSpec, UIBForm
 from mnv4bench.spec.run import LossSpec
 
 
@@ -125,14 +125,14 @@ def test_multiply_accumulates_of_a_table_are_those_that_are_counted() -> None:
     side = 64
     counted = macs(trunk, torch.zeros(1, 3, side, side))
     blocks = [name for name, module in trunk.named_modules() if isinstance(module, UIB)]
-    assert sum(counted[name].conv for name in blocks) == uib.macs(variant.rows) * side**2
+    assert sum(counted[name].conv for name in blocks) == uniform.macs(variant.rows) * side**2
 
 
 @pytest.mark.parametrize("form", ["extra_dw", "ib", "convnext", "ffn"])
-def test_every_block_takes_the_form_at_the_published_cost(form: uib.Form) -> None:
+def test_every_block_takes_the_form_at_the_published_cost(form: UIBForm) -> None:
     published = VARIANTS["mnv4_conv_small"]
-    changed = uib.uniform(published, form)
-    assert abs(uib.macs(changed.rows) / uib.macs(published.rows) - 1) < 0.02
+    changed = uniform.uniform(published, form)
+    assert abs(uniform.macs(changed.rows) / uniform.macs(published.rows) - 1) < 0.02
     has = {"extra_dw": (True, True), "ib": (False, True), "convnext": (True, False), "ffn": (False, False)}[form]
     for row, before in zip(changed.rows, published.rows, strict=True):
         if isinstance(row, UIBRow) and not (form == "ffn" and row.stride > 1):
@@ -142,7 +142,7 @@ def test_every_block_takes_the_form_at_the_published_cost(form: uib.Form) -> Non
 
 
 def test_mixed_is_the_variant_itself() -> None:
-    assert uib.uniform(VARIANTS["mnv4_conv_small"], "mixed") is VARIANTS["mnv4_conv_small"]
+    assert uniform.uniform(VARIANTS["mnv4_conv_small"], "mixed") is VARIANTS["mnv4_conv_small"]
 
 
 # The loss

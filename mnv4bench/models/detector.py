@@ -16,7 +16,8 @@ from torch import nn
 
 from mnv4bench.models import alternatives, peers, stages, yolo
 from mnv4bench.models.mobilenetv4.attention import Kind
-from mnv4bench.models.mobilenetv4.network import MobileNetV4, backbone, make_divisible
+from mnv4bench.models.mobilenetv4.blocks import make_divisible
+from mnv4bench.models.mobilenetv4.network import MobileNetV4, backbone
 from mnv4bench.models.sharing import share
 from mnv4bench.models.yolov10 import SCALES, YOLOv10Backbone
 from mnv4bench.spec.model import ModelSpec, Read, Stage, default_read

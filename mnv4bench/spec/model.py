@@ -29,7 +29,7 @@ Backbone = Literal[
     "mnv4_hybrid_large",
     "yolov10",
 ]
-"""Names of mnv4bench.models.variants.VARIANTS, and YOLOv10's own backbone."""
+"""Names of mnv4bench.models.mobilenetv4.variants.VARIANTS, and YOLOv10's own backbone."""
 
 TAPS: dict[str, tuple[int, ...]] = {
     "mnv4_conv_small": (128, 960, 1280),
@@ -42,6 +42,9 @@ TAPS: dict[str, tuple[int, ...]] = {
 }
 """Backbone → the channel counts that a neck can tap at stride 32: the last stage's, and those of the classifier's 1×1
 convolutions behind it."""
+
+UIBForm = Literal["mixed", "extra_dw", "ib", "convnext", "ffn"]
+"""Forms of the universal inverted bottleneck (MobileNetV4, section 3.1); mixed: in each place the published one."""
 
 HYBRIDS = ("mnv4_hybrid_medium", "mnv4_hybrid_large")
 """The backbones with attention blocks."""
@@ -66,7 +69,7 @@ class ModelSpec(Spec):
     peer: Peer | None = None
     """Another detector as its authors define it; all other fields are without meaning then, and stay as they are."""
     backbone: Backbone = "mnv4_conv_small"
-    uib: Literal["mixed", "extra_dw", "ib", "convnext", "ffn"] = "mixed"
+    uib: UIBForm = "mixed"
     """The form of the backbone's universal inverted bottlenecks: as published, or one form in all places at about the
     same multiply-accumulates (MobileNetV4, section 4 and Table 1)."""
     mobile_attention: Literal["as_published", "none", "mhsa", "mqa"] = "as_published"

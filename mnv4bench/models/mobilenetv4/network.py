@@ -1,11 +1,10 @@
 """MobileNetV4 (arXiv 2404.10518): the trunk that a detector stands on, and the whole classifier.
 
-The tables are in variants.py; the rows and the blocks that they build in blocks.py and attention.py.
+The tables are in tables.py and variants.py; the blocks that their rows build in blocks.py and attention.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -13,12 +12,11 @@ from torch import Tensor, nn
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models.mobilenetv4.attention import Kind
-from mnv4bench.models.mobilenetv4.blocks import ConvRow, Row, make_divisible
-from mnv4bench.models.mobilenetv4.uib import Form, uniform
+from mnv4bench.models.mobilenetv4.blocks import ConvRow, Row
+from mnv4bench.models.mobilenetv4.uniform import uniform
 from mnv4bench.models.mobilenetv4.variants import Variant, variant
 from mnv4bench.models.yolo import Conv
-
-__all__ = ["Classifier", "MobileNetV4", "backbone", "classifier", "load_timm", "make_divisible"]
+from mnv4bench.spec.model import UIBForm
 
 EPS = 1e-5
 """Of every batch norm: what timm's published weights were trained with; TensorFlow's release has 1e-3."""
@@ -88,9 +86,9 @@ def backbone(
     p5_tap: int,
     attention: Kind | Literal["none"] = "mqa",
     kv_downsampling: bool = True,
-    uib: Form = "mixed",
+    uib: UIBForm = "mixed",
 ) -> MobileNetV4:
-    """Build a trunk by name; see `variants.variant` for the choices of attention, `uib.uniform` for those of blocks."""
+    """Build a trunk by name; `variants.variant` explains the choices of attention, `uniform` those of blocks."""
     chosen = uniform(variant(name, attention, kv_downsampling), uib)
     if chosen.rows[-1].channels == FEATURES:  # the classifier's last convolution can be tapped too, before its pooling
         chosen = replace(chosen, rows=(*chosen.rows, ConvRow(1, HEAD_CHANNELS)))
@@ -102,51 +100,6 @@ def classifier(
 ) -> Classifier:
     """Build a whole network by name; see `variants.variant` for the choices of attention."""
     return Classifier(variant(name, attention, kv_downsampling), classes)
-
-
-def load_timm(model: MobileNetV4 | Classifier, state: Mapping[str, Tensor]) -> None:
-    """Fill a model with timm's checkpoint of the same network; what lies behind a trunk's tap is left.
-
-    timm registers the same tensors in the same order under other names, so order and shape identify them.
-
-    Raises:
-        SpecError: a tensor is missing, has another shape, or a name that timm's MobileNetV4 does not have.
-    """
-    ours, theirs = _without_counters(model.state_dict()), _without_counters(state)
-    if len(theirs) < len(ours):
-        raise SpecError(f"the checkpoint holds {len(theirs)} tensors, this network needs {len(ours)}")
-    loaded: dict[str, Tensor] = {}
-    for (name, wanted), their_name in zip(ours.items(), sorted(theirs, key=_place), strict=False):
-        value = theirs[their_name]
-        if wanted.shape != value.shape:
-            raise SpecError(
-                f"checkpoint tensor {their_name} has shape {tuple(value.shape)}, {name} {tuple(wanted.shape)}"
-            )
-        loaded[name] = value
-    model.load_state_dict({**model.state_dict(), **loaded})
-
-
-def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out how many batches a batch norm has seen, which some checkpoints lack and nothing here uses."""
-    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-
-
-TIMM_ORDER = (
-    *("conv_stem", "conv_exp", "conv", "bn1", "conv_pwl", "bn2"),
-    *("blocks", "conv_head", "norm_head", "classifier"),
-    *("dw_start", "pw_exp", "dw_mid", "pw_proj", "bn"),
-    *("down_conv", "norm", "attn", "query", "key", "value", "output", "proj", "layer_scale"),
-    *("weight", "bias", "running_mean", "running_var", "gamma"),
-)
-"""The words in timm's tensor names, in an order that holds in each of its modules."""
-
-
-def _place(name: str) -> list[int]:
-    """Return a sort key that restores the order of registration, which files do not keep."""
-    try:
-        return [int(word) if word.isdigit() else TIMM_ORDER.index(word) for word in name.split(".")]
-    except ValueError:
-        raise SpecError(f"checkpoint tensor {name} is none of timm's MobileNetV4") from None
 
 
 def _up_to_tap(rows: tuple[Row, ...], p5_tap: int) -> tuple[Row, ...]:

@@ -7,6 +7,7 @@ several for a network, the one at the paper's input side is taken.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import sha256
-from mnv4bench.models.mobilenetv4.network import MobileNetV4, load_timm
+from mnv4bench.models.mobilenetv4.network import Classifier, MobileNetV4
 from mnv4bench.models.yolo import Conv
 
 FOLDER_VARIABLE = "MNV4BENCH_WEIGHTS"
@@ -64,6 +65,51 @@ def load_pretrained(model: MobileNetV4, name: str, file: Path | None = None) -> 
         raise SpecError(f"{path} does not fit {name}: {error}; it needs {_source(checkpoint)}") from error
     _read_unnormalised_images(model)
     return sha256(path)
+
+
+def load_timm(model: MobileNetV4 | Classifier, state: Mapping[str, Tensor]) -> None:
+    """Fill a model with timm's checkpoint of the same network; what lies behind a trunk's tap is left.
+
+    timm registers the same tensors in the same order under other names, so order and shape identify them.
+
+    Raises:
+        SpecError: a tensor is missing, has another shape, or a name that timm's MobileNetV4 does not have.
+    """
+    ours, theirs = _without_counters(model.state_dict()), _without_counters(state)
+    if len(theirs) < len(ours):
+        raise SpecError(f"the checkpoint holds {len(theirs)} tensors, this network needs {len(ours)}")
+    loaded: dict[str, Tensor] = {}
+    for (name, wanted), their_name in zip(ours.items(), sorted(theirs, key=_place), strict=False):
+        value = theirs[their_name]
+        if wanted.shape != value.shape:
+            raise SpecError(
+                f"checkpoint tensor {their_name} has shape {tuple(value.shape)}, {name} {tuple(wanted.shape)}"
+            )
+        loaded[name] = value
+    model.load_state_dict({**model.state_dict(), **loaded})
+
+
+def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out how many batches a batch norm has seen, which some checkpoints lack and nothing here uses."""
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+TIMM_ORDER = (
+    *("conv_stem", "conv_exp", "conv", "bn1", "conv_pwl", "bn2"),
+    *("blocks", "conv_head", "norm_head", "classifier"),
+    *("dw_start", "pw_exp", "dw_mid", "pw_proj", "bn"),
+    *("down_conv", "norm", "attn", "query", "key", "value", "output", "proj", "layer_scale"),
+    *("weight", "bias", "running_mean", "running_var", "gamma"),
+)
+"""The words in timm's tensor names, in an order that holds in each of its modules."""
+
+
+def _place(name: str) -> list[int]:
+    """Return a sort key that restores the order of registration, which files do not keep."""
+    try:
+        return [int(word) if word.isdigit() else TIMM_ORDER.index(word) for word in name.split(".")]
+    except ValueError:
+        raise SpecError(f"checkpoint tensor {name} is none of timm's MobileNetV4") from None
 
 
 def find(name: str) -> Path:

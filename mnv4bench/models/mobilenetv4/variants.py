@@ -1,4 +1,4 @@
-"""MobileNetV4's variants as data (arXiv 2404.10518, tables 11 to 15, and the code released in TensorFlow's models)."""
+"""MobileNetV4's variants: the rows of tables.py, how their blocks are styled, and changes to their attention."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models.mobilenetv4.attention import AttentionRow, Kind
 from mnv4bench.models.mobilenetv4.blocks import ConvRow, EmptyRow, FusedRow, Row, Style, UIBRow
+from mnv4bench.models.mobilenetv4.tables import TABLES
 
 
 @dataclass(frozen=True)
@@ -22,184 +23,34 @@ class Variant:
     style: Style = field(default_factory=Style)
 
 
-CONV_SMALL = Variant(
-    (
-        ConvRow(3, 32, 2),
-        ConvRow(3, 32, 2),
-        ConvRow(1, 32),
-        ConvRow(3, 96, 2),
-        ConvRow(1, 64),
-        UIBRow(5, 5, 96, 2, 3.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(0, 3, 96, 1, 2.0),
-        UIBRow(3, 0, 96, 1, 4.0),
-        UIBRow(3, 3, 128, 2, 6.0),
-        UIBRow(5, 5, 128, 1, 4.0),
-        UIBRow(0, 5, 128, 1, 4.0),
-        UIBRow(0, 5, 128, 1, 3.0),
-        UIBRow(0, 3, 128, 1, 4.0),
-        UIBRow(0, 3, 128, 1, 4.0),
-        ConvRow(1, 960),
-    ),
-    input_side=224,
-)
-"""MNv4-Conv-S (table 11), its fused bottlenecks as two convolutions, each with activation, as in the released code."""
+def parse(table: str) -> tuple[Row, ...]:
+    """Return the rows of a table in the notation of tables.py."""
+    rows: list[Row] = []
+    for line in table.strip().splitlines():
+        before, _, row = line.rpartition("×")
+        rows += [_row(row.split())] * int(before or 1)
+    return tuple(rows)
 
-CONV_MEDIUM = Variant(
-    (
-        ConvRow(3, 32, 2),
-        FusedRow(3, 48, 2, 4.0),
-        UIBRow(3, 5, 80, 2, 4.0),
-        UIBRow(3, 3, 80, 1, 2.0),
-        UIBRow(3, 5, 160, 2, 6.0),
-        UIBRow(3, 3, 160, 1, 4.0),
-        UIBRow(3, 3, 160, 1, 4.0),
-        UIBRow(3, 5, 160, 1, 4.0),
-        UIBRow(3, 3, 160, 1, 4.0),
-        UIBRow(3, 0, 160, 1, 4.0),
-        UIBRow(0, 0, 160, 1, 2.0),
-        UIBRow(3, 0, 160, 1, 4.0),
-        UIBRow(5, 5, 256, 2, 6.0),
-        UIBRow(5, 5, 256, 1, 4.0),
-        UIBRow(3, 5, 256, 1, 4.0),
-        UIBRow(3, 5, 256, 1, 4.0),
-        UIBRow(0, 0, 256, 1, 4.0),
-        UIBRow(3, 0, 256, 1, 4.0),
-        UIBRow(3, 5, 256, 1, 2.0),
-        UIBRow(5, 5, 256, 1, 4.0),
-        UIBRow(0, 0, 256, 1, 4.0),
-        UIBRow(0, 0, 256, 1, 4.0),
-        UIBRow(5, 0, 256, 1, 2.0),
-        ConvRow(1, 960),
-    ),
-    input_side=256,
-)
-"""MNv4-Conv-M (table 12)."""
 
-HYBRID_MEDIUM = Variant(
-    (
-        ConvRow(3, 32, 2),
-        FusedRow(3, 48, 2, 4.0),
-        UIBRow(3, 5, 80, 2, 4.0),
-        UIBRow(3, 3, 80, 1, 2.0),
-        UIBRow(3, 5, 160, 2, 6.0),
-        UIBRow(0, 0, 160, 1, 2.0),
-        UIBRow(3, 3, 160, 1, 4.0),
-        UIBRow(3, 5, 160, 1, 4.0),
-        AttentionRow(160, 4, 64, kv_stride=2),
-        UIBRow(3, 3, 160, 1, 4.0),
-        AttentionRow(160, 4, 64, kv_stride=2),
-        UIBRow(3, 0, 160, 1, 4.0),
-        AttentionRow(160, 4, 64, kv_stride=2),
-        UIBRow(3, 3, 160, 1, 4.0),
-        AttentionRow(160, 4, 64, kv_stride=2),
-        UIBRow(3, 0, 160, 1, 4.0),
-        UIBRow(5, 5, 256, 2, 6.0),
-        UIBRow(5, 5, 256, 1, 4.0),
-        UIBRow(3, 5, 256, 1, 4.0),
-        UIBRow(3, 5, 256, 1, 4.0),
-        UIBRow(0, 0, 256, 1, 2.0),
-        UIBRow(3, 5, 256, 1, 2.0),
-        UIBRow(0, 0, 256, 1, 2.0),
-        UIBRow(0, 0, 256, 1, 4.0),
-        AttentionRow(256, 4, 64),
-        UIBRow(3, 0, 256, 1, 4.0),
-        AttentionRow(256, 4, 64),
-        UIBRow(5, 5, 256, 1, 4.0),
-        AttentionRow(256, 4, 64),
-        UIBRow(5, 0, 256, 1, 4.0),
-        AttentionRow(256, 4, 64),
-        UIBRow(5, 0, 256, 1, 4.0),
-        ConvRow(1, 960),
-    ),
-    input_side=256,
-    style=Style(layer_scale=1e-5),
-)
-"""MNv4-Hybrid-M as released; the paper's table 13 prints other bottlenecks at strides 16 and 32."""
+def _row(words: list[str]) -> Row:
+    match words:
+        case ["conv", kernel, channels, stride]:
+            return ConvRow(int(kernel[0]), int(channels), int(stride[1:]))
+        case ["fused", kernel, channels, stride, expansion]:
+            return FusedRow(int(kernel[0]), int(channels), int(stride[1:]), float(expansion[1:]))
+        case ["uib", start, middle, channels, stride, expansion]:
+            return UIBRow(int(start), int(middle), int(channels), int(stride[1:]), float(expansion[1:]))
+        case ["mqa", heads, channels, kv_stride]:
+            count, head_channels = map(int, heads.split("x"))
+            return AttentionRow(int(channels), count, head_channels, int(kv_stride[1:]))
+    raise ValueError(f"no row of a MobileNetV4: {' '.join(words)}")
 
-CONV_LARGE = Variant(
-    (
-        ConvRow(3, 24, 2),
-        FusedRow(3, 48, 2, 4.0),
-        UIBRow(3, 5, 96, 2, 4.0),
-        UIBRow(3, 3, 96, 1, 4.0),
-        UIBRow(3, 5, 192, 2, 4.0),
-        UIBRow(3, 3, 192, 1, 4.0),
-        UIBRow(3, 3, 192, 1, 4.0),
-        UIBRow(3, 3, 192, 1, 4.0),
-        UIBRow(3, 5, 192, 1, 4.0),
-        UIBRow(5, 3, 192, 1, 4.0),
-        UIBRow(5, 3, 192, 1, 4.0),
-        UIBRow(5, 3, 192, 1, 4.0),
-        UIBRow(5, 3, 192, 1, 4.0),
-        UIBRow(5, 3, 192, 1, 4.0),
-        UIBRow(3, 0, 192, 1, 4.0),
-        UIBRow(5, 5, 512, 2, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 3, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 3, 512, 1, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        ConvRow(1, 960),
-    ),
-    input_side=384,
-)
-"""MNv4-Conv-L (table 14)."""
 
-HYBRID_LARGE = Variant(
-    (
-        ConvRow(3, 24, 2),
-        FusedRow(3, 48, 2, 4.0),
-        UIBRow(3, 5, 96, 2, 4.0),
-        UIBRow(3, 3, 96, 1, 4.0),
-        UIBRow(3, 5, 192, 2, 4.0),
-        UIBRow(3, 3, 192, 1, 4.0),
-        UIBRow(3, 3, 192, 1, 4.0),
-        UIBRow(3, 3, 192, 1, 4.0),
-        UIBRow(3, 5, 192, 1, 4.0),
-        UIBRow(5, 3, 192, 1, 4.0),
-        UIBRow(5, 3, 192, 1, 4.0),
-        AttentionRow(192, 8, 48, kv_stride=2),
-        UIBRow(5, 3, 192, 1, 4.0),
-        AttentionRow(192, 8, 48, kv_stride=2),
-        UIBRow(5, 3, 192, 1, 4.0),
-        AttentionRow(192, 8, 48, kv_stride=2),
-        UIBRow(5, 3, 192, 1, 4.0),
-        AttentionRow(192, 8, 48, kv_stride=2),
-        UIBRow(3, 0, 192, 1, 4.0),
-        UIBRow(5, 5, 512, 2, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 3, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 0, 512, 1, 4.0),
-        UIBRow(5, 3, 512, 1, 4.0),
-        UIBRow(5, 5, 512, 1, 4.0),
-        AttentionRow(512, 8, 64),
-        UIBRow(5, 0, 512, 1, 4.0),
-        AttentionRow(512, 8, 64),
-        UIBRow(5, 0, 512, 1, 4.0),
-        AttentionRow(512, 8, 64),
-        UIBRow(5, 0, 512, 1, 4.0),
-        AttentionRow(512, 8, 64),
-        UIBRow(5, 0, 512, 1, 4.0),
-        ConvRow(1, 960),
-    ),
-    input_side=384,
-    style=Style(activation=nn.GELU, layer_scale=1e-5),
-)
-"""MNv4-Hybrid-L (table 15), with GELU where the others have ReLU."""
+def _published(name: str, input_side: int, style: Style | None = None) -> Variant:
+    return Variant(parse(TABLES[name]), input_side, style or Style())
+
+
+CONV_SMALL = _published("mnv4_conv_small", 224)
 
 CONV_SMALL_AS_PRINTED = replace(
     CONV_SMALL, rows=(*CONV_SMALL.rows, ConvRow(1, 1280)), style=replace(CONV_SMALL.style, residual=False)
@@ -215,12 +66,13 @@ CONV_SMALL, so that the two differ by these two points alone.
 
 VARIANTS: Mapping[str, Variant] = {
     "mnv4_conv_small": CONV_SMALL,
-    "mnv4_conv_medium": CONV_MEDIUM,
-    "mnv4_conv_large": CONV_LARGE,
-    "mnv4_hybrid_medium": HYBRID_MEDIUM,
-    "mnv4_hybrid_large": HYBRID_LARGE,
+    "mnv4_conv_medium": _published("mnv4_conv_medium", 256),
+    "mnv4_conv_large": _published("mnv4_conv_large", 384),
+    "mnv4_hybrid_medium": _published("mnv4_hybrid_medium", 256, Style(layer_scale=1e-5)),
+    "mnv4_hybrid_large": _published("mnv4_hybrid_large", 384, Style(activation=nn.GELU, layer_scale=1e-5)),
     "mnv4_conv_small_as_printed": CONV_SMALL_AS_PRINTED,
 }
+"""Name → variant."""
 
 
 def variant(name: str, attention: Kind | Literal["none"] = "mqa", kv_downsampling: bool = True) -> Variant:

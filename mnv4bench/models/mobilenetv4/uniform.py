@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from mnv4bench.models.mobilenetv4.blocks import Row, UIBRow, make_divisible
 from mnv4bench.models.mobilenetv4.variants import Variant
-
-Form = Literal["mixed", "extra_dw", "ib", "convnext", "ffn"]
+from mnv4bench.spec.model import UIBForm
 
 KERNEL = 3
 """Side of a depthwise kernel where the published row has none to take it from."""
 
 
-def uniform(variant: Variant, form: Form) -> Variant:
+def uniform(variant: Variant, form: UIBForm) -> Variant:
     """Return the variant with every universal inverted bottleneck in one form; "mixed" is the variant itself.
 
     Kernels are those of the row, the larger one where the form has one place and the row two. All expansions are scaled
@@ -34,11 +32,11 @@ def uniform(variant: Variant, form: Form) -> Variant:
     return replace(variant, rows=_formed(variant.rows, form, nearest))
 
 
-def _formed(rows: tuple[Row, ...], form: Form, factor: float) -> tuple[Row, ...]:
+def _formed(rows: tuple[Row, ...], form: UIBForm, factor: float) -> tuple[Row, ...]:
     return tuple(_row(row, form, factor) if isinstance(row, UIBRow) else row for row in rows)
 
 
-def _row(row: UIBRow, form: Form, factor: float) -> UIBRow:
+def _row(row: UIBRow, form: UIBForm, factor: float) -> UIBRow:
     if form == "ffn" and row.stride > 1:
         return row
     kernel = max(row.dw_start, row.dw_middle) or KERNEL
