@@ -159,6 +159,14 @@ def test_every_module_has_its_place_in_the_layers(folder: str) -> None:
     assert there == set(LAYERS[folder]), f"LAYERS of {Path(__file__).name} is the order of {inside.name}/"
 
 
+def test_the_map_in_contributing_names_every_module_and_folder_in_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    names = [f"`{name}/`" if (PACKAGE / name).is_dir() else f"`{name}.py`" for name in LAYERS[""] if name != "__main__"]
+    places = [text.find(name, text.find("bottom up")) for name in names]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize(
     "path",
     [path for path in modules() if path != PACKAGE / "__init__.py"],
