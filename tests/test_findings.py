@@ -8,12 +8,14 @@ from pathlib import Path
 
 import fake_results as fake
 import pytest
+from jinja2 import Environment, UndefinedError, meta
 
 from mnv4bench.io.files import write_json
 from mnv4bench.report import accuracy, text
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.docs import generated
 from mnv4bench.report.findings import findings, outcomes, scope
+from mnv4bench.report.rendering import render
 from mnv4bench.report.results import ArmResult, Results, collect
 from mnv4bench.results.comparison import Difference, Verdict
 from mnv4bench.results.latency import LatencyVerdict
@@ -149,3 +151,14 @@ def test_the_passage_of_a_reference_names_every_comparison(root: Path, results: 
         if not arm.is_baseline:
             assert arm.arm.name.replace("_", "\\_") in passage
     assert "| ablation | comparison |" in passage
+
+
+TEMPLATES = sorted(path.name for path in (Path(text.__file__).parent / "templates/text").glob("*.j2"))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_value_that_a_template_lacks_is_an_error(name: str) -> None:
+    source = (Path(text.__file__).parent / "templates/text" / name).read_text(encoding="utf-8")
+    if meta.find_undeclared_variables(Environment().parse(re.sub(r"\| *\w+(\([^)]*\))?", "", source))):
+        with pytest.raises(UndefinedError):
+            render(f"text/{name}")
