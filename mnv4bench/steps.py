@@ -178,7 +178,7 @@ def _changed(context: Context) -> list[str]:
     if not changes:
         return []
     return [
-        f"{len(changes)} values of {folder} came out otherwise:",
+        f"{folder}: {len(changes)} of its numbers and verdicts came out differently:",
         *map(str, changes[:SHOWN]),
         *([f"and {len(changes) - SHOWN} more"] if len(changes) > SHOWN else []),
         f"If the change is meant: mnv4bench publish --rebuilt {context.reference}",

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -226,7 +227,7 @@ def test_a_published_reference_is_rebuilt_to_the_byte_and_held_against(finished:
         (out / "complete.txt").unlink()
         changed = snakemake(finished, "reference=tiny")
         assert changed.returncode != 0
-        assert "1 values of results/reference/tiny came out otherwise:\ntables/ablations.csv, row 1" in changed.stderr
+        assert re.search(r"results/reference/tiny: .*\ntables/ablations\.csv, row \d+ \(", changed.stderr)
         table.write_text(text)
         assert snakemake(finished, "reference=tiny").returncode == 0
 
