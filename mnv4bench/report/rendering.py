@@ -24,6 +24,7 @@ FILTERS = {
     "percent": formatting.percent,
     "plain": formatting.plain,
     "setting": formatting.setting,
+    "settings": formatting.settings,
     "share": formatting.share,
     "significant": formatting.significant,
     "table": markdown.table,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import formatting as fmt
@@ -33,48 +34,43 @@ def reference(folder: Path) -> Results:
     return collect(plan_of(folder.name, folder.parent.parent.parent), folder)
 
 
-def measured(name: str, found: Mapping[str, Results]) -> Table | None:
+def measured(ablation: str, results: Mapping[str, Results]) -> Table | None:
     """Return an ablation's comparisons in each reference that ran it; None where none did."""
-    here = {reference: results for reference, results in found.items() if name in results.ablations}
-    if not here:
-        return None
-    runtimes = list(dict.fromkeys(runtime for results in here.values() for runtime in results.timed))
-    return stacked(
-        [
-            comparisons(results, results.ablations[name], runtimes, _source(reference, results))
-            for reference, results in here.items()
-        ]
-    )
+    ran = {name: reference for name, reference in results.items() if ablation in reference.ablations}
+    tables = [
+        comparisons(reference, reference.ablations[ablation], _runtimes(ran), _source(name, reference))
+        for name, reference in ran.items()
+    ]
+    return stacked(tables) if tables else None
 
 
-def _source(reference: str, results: Results) -> Column[ArmResult]:
+def _source(name: str, results: Results) -> Column[ArmResult]:
     seeds = fmt.count(len(results.plan.preset.seeds), "seed")
-    return words("reference", "reference", lambda arm: f"{reference}, {seeds}")
+    return words("reference", "reference", lambda arm: f"{name}, {seeds}")
 
 
-def _level(found: Mapping[str, Results]) -> str:
-    return fmt.percent(next(iter(found.values())).comparison.level)
+def _runtimes(results: Mapping[str, Results]) -> list[str]:
+    return list(dict.fromkeys(runtime for reference in results.values() for runtime in reference.timed))
 
 
-def apart_from_zero(found: Mapping[str, Results]) -> tuple[str, Table]:
-    """Return how many of the references' intervals exclude zero, beside how many would by chance, and those rows.
+def apart_from_zero(results: Mapping[str, Results]) -> dict[str, Any]:
+    """Return how many of the references' intervals exclude zero, how many would by chance, and those rows.
 
     Args:
-        found: references made by one preset, at least one.
+        results: of references made by one preset, at least one.
     """
-    runtimes = list(dict.fromkeys(runtime for results in found.values() for runtime in results.timed))
-    judged, expected = 0, 0.0
-    tables = []
-    for results in found.values():
-        bounds = [(arm, arm.difference.low, arm.difference.high) for arm in results.arms if arm.difference]
+    level = next(iter(results.values())).comparison.level
+    judged, tables = 0, []
+    for reference in results.values():
+        bounds = [(arm, arm.difference.low, arm.difference.high) for arm in reference.arms if arm.difference]
         intervals = [(arm, low, high) for arm, low, high in bounds if low is not None and high is not None]
-        judged, expected = judged + len(intervals), expected + len(intervals) * (1 - results.comparison.level)
         apart = [arm for arm, low, high in intervals if low > 0 or high < 0]
-        tables.append(comparisons(results, apart, runtimes, *pick(identity(), "ablation")))
-    table = stacked(tables)
-    seeds = fmt.count(max(len(results.plan.preset.seeds) for results in found.values()), "seed")
-    said = (
-        f"{fmt.count(judged, 'comparison')} with {seeds}. {len(table.rows)} of their {_level(found)} intervals exclude "
-        f"zero; about {expected:.0f} would if no part had an effect."
-    )
-    return said, table
+        judged += len(intervals)
+        tables.append(comparisons(reference, apart, _runtimes(results), *pick(identity(), "ablation")))
+    return {
+        "judged": judged,
+        "by_chance": judged * (1 - level),
+        "level": level,
+        "seeds": max(len(reference.plan.preset.seeds) for reference in results.values()),
+        "rows": stacked(tables),
+    }

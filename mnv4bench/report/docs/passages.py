@@ -1,0 +1,125 @@
+"""The generated passages of README and docs/: what each is made from, and the values that its template prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnv4bench.io.files import read_json
+from mnv4bench.report.docs.measured import apart_from_zero, reference
+from mnv4bench.report.findings import outcomes, scope
+from mnv4bench.report.ledger import summary_table
+from mnv4bench.report.ledger_in_short import in_short
+from mnv4bench.report.rendering import render
+from mnv4bench.report.replication import replicate
+from mnv4bench.report.tables.ablations import verdicts
+from mnv4bench.report.tables.cells import table
+from mnv4bench.results.ledger import LedgerSummary
+from mnv4bench.results.record import read_record
+from mnv4bench.results.reference import names, read
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage is templates/docs/<template>.md.j2, filled with what `values` takes from a file."""
+
+    file: str
+    """Under results/reference/."""
+    template: str
+    values: Callable[[Path], Values]
+
+    def render(self, folder: Path) -> str:
+        """Return the passage made from the files under `folder`."""
+        return render(f"docs/{self.template}.md.j2", **self.values(folder / self.file))
+
+
+def outcome(path: Path) -> Values:
+    """Return how a reference's ablations came out, and every verdict; `path` is its reference.json."""
+    results = reference(path.parent)
+    return {"scope": scope(results), "outcomes": outcomes(results), "verdicts": verdicts(results)}
+
+
+def elsewhere(path: Path) -> Values:
+    """Return a reference's comparisons in the other references, and where they come out differently."""
+    folder = path.parent
+    return {"here": folder.name, "shared": replicate(reference(folder), folder.parent, here=folder.name)}
+
+
+def catalogue(path: Path) -> Values:
+    """Return what stands out in all references of one preset; `path` is the reference.json of one of them."""
+    folder = path.parent.parent
+    preset = read(path.parent.name, folder).preset
+    alike = [name for name in names(folder) if read(name, folder).preset == preset]
+    return apart_from_zero({name: reference(folder / name) for name in alike})
+
+
+def ledger(path: Path) -> Values:
+    return {"summary": summary_table(read_record(path, LedgerSummary))}
+
+
+def ledger_in_short(path: Path) -> Values:
+    return {"lines": in_short(read_record(path, LedgerSummary))}
+
+
+def repeatability(path: Path) -> Values:
+    """Return what one network timed against copies of itself came out as, a row for each load and runtime."""
+    content = read_json(path)
+    rows = []
+    for load in ("idle", "busy"):
+        comparisons = content[load]["comparisons"]
+        for runtime in dict.fromkeys(row["runtime"] for row in comparisons):
+            copies = [row for row in comparisons if row["runtime"] == runtime]
+            halves = [(row["ratio_high"] - row["ratio_low"]) / 2 for row in copies]
+            rows.append(
+                {
+                    "load": load,
+                    "runtime": runtime,
+                    "copies": len(copies),
+                    "with_1": sum(row["ratio_low"] <= 1 <= row["ratio_high"] for row in copies),
+                    "least": min(halves),
+                    "most": max(halves),
+                    "false": sum(row["verdict"] in ("faster", "slower") for row in copies),
+                    "sequential": content[load]["sequential"][runtime],
+                }
+            )
+    return {"rows": rows, "options": content["options"], "environment": content["environment"]}
+
+
+def coverage(path: Path) -> Values:
+    """Return the share of simulated samples whose interval holds the truth."""
+    content = read_json(path)
+    intervals = tuple(dict.fromkeys(row["interval"] for row in content["rows"]))
+    shares: dict[tuple[str, int], list[str]] = {}
+    for row in content["rows"]:
+        shares.setdefault((row["mode"], row["seeds"]), []).append(f"{row['coverage']:.3f} ± {row['error']:.3f}")
+    rows = [(mode, str(seeds), *cells) for (mode, seeds), cells in shares.items()]
+    head = ("seeds drawn", "n", *intervals)
+    return {**_picked(content, "preset", "images", "trials", "level"),
+            "comparisons": len(content["comparisons"]),
+            "rows": table(head, "lr" + "r" * len(intervals), rows)}
+
+
+def time_to_table(path: Path) -> Values:
+    """Return how long the table took here and by ultralytics alone."""
+    return dict(read_json(path))
+
+
+def _picked(content: Mapping[str, Any], *keys: str) -> Values:
+    return {key: content[key] for key in keys}
+
+
+PASSAGES = {
+    "scenes": Passage("scenes/reference.json", "outcome", outcome),
+    "peers": Passage("full-peers/reference.json", "outcome", outcome),
+    "elsewhere": Passage("scenes/reference.json", "elsewhere", elsewhere),
+    "catalogue": Passage("full-parts/reference.json", "catalogue", catalogue),
+    "ledger": Passage("scenes/tables/ledger.json", "ledger", ledger),
+    "ledger_in_short": Passage("scenes/tables/ledger.json", "ledger_in_short", ledger_in_short),
+    "repeatability": Passage("benchmarks/latency_repeatability.json", "repeatability", repeatability),
+    "coverage": Passage("benchmarks/coverage.json", "coverage", coverage),
+    "time_to_table": Passage("benchmarks/time_to_table.json", "time_to_table", time_to_table),
+}
