@@ -11,22 +11,97 @@ import pytest
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_json
 from mnv4bench.report.docs import generated
+from mnv4bench.report.docs import passages as passage_module
 from mnv4bench.report.docs.catalogue import catalogue
-from mnv4bench.report.docs.generated import CATALOGUE, DOCUMENTS, PASSAGE, PASSAGES, REFERENCE, refreshed
+from mnv4bench.report.docs.generated import CATALOGUE, DOCUMENTS, PASSAGE, passages, refreshed
+from mnv4bench.report.docs.passages import PASSAGES
+from mnv4bench.report.docs.tokens import difference, tokens
+from mnv4bench.report.tables.markdown import escape
+from mnv4bench.results.reference import FOLDER, names
+from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
+from mnv4bench.spec.yamlfile import YamlFile
 
 ROOT = Path(__file__).parent.parent
+SPECS = {path.stem: YamlFile(path).parse(AblationSpec) for path in sorted((ROOT / ABLATIONS).glob("*.yaml"))}
+ARMS = [arm for spec in SPECS.values() for arm in spec.arms]
+NAMES = frozenset([*SPECS, *ARMS, *names(ROOT / FOLDER), "torch", "onnxruntime", "openvino"])
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_says_what_the_result_files_hold(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert PASSAGE.search(text)
-    assert refreshed(text, ROOT / REFERENCE, name) == text, "run `mnv4bench docs`"
+    for passage, (committed, current) in passages(text, ROOT / FOLDER, name).items():
+        assert tokens(current, NAMES).total() > 3
+        assert difference(committed, current, NAMES) == [], f"{passage}: run `mnv4bench docs`"
+
+
+README = """\
+3 comparisons with 8 seeds of psa/psa. One stays the same; about 0.2 would by chance.
+
+| ablation | arm | ΔAP \\[95\N{NO-BREAK SPACE}%\\] | verdict |
+| --- | --- | ---: | --- |
+| nms\\_free | none | **−0.025 \\[−0.041, −0.008\\]** | **worse** |
+| psa | psa | +0.002 | same (MDE 2\N{NO-BREAK SPACE}%) |
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("3 comparisons with 8 seeds of psa/psa.", "With 8 seeds, psa/psa was compared 3 times."),
+        ("One stays the same; about 0.2 would by chance.", "About 0.2 would by chance, and none is better."),
+        ("verdict |", "what the test says |"),
+        ("ΔAP \\[95\N{NO-BREAK SPACE}%\\]", "difference in AP"),
+    ],
+)
+def test_a_reworded_sentence_needs_no_regeneration(old: str, new: str) -> None:
+    assert old in README
+    assert difference(README.replace(old, new), README, NAMES) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("−0.025", "−0.026"),
+        ("+0.002", "−0.002"),
+        ("**worse**", "**better**"),
+        ("same (MDE", "unresolved (MDE"),
+        ("| none |", "| psa |"),
+        ("nms\\_free", "nms\\_based"),
+        ("3 comparisons", "4 comparisons"),
+        ("psa/psa", "psa/none"),
+        ("0.2 would", "2 would"),
+        (README.splitlines(keepends=True)[-1], ""),
+    ],
+)
+def test_a_changed_number_name_or_verdict_does(old: str, new: str) -> None:
+    assert old in README
+    assert difference(README.replace(old, new), README, NAMES) != []
+
+
+def test_every_template_of_a_passage_may_be_reworded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a sentence put in front of every template, the committed documents are still up to date."""
+    committed = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    render = passage_module.render
+    monkeypatch.setattr(passage_module, "render", lambda *a, **b: f"Said in other words.\n\n{render(*a, **b)}")
+    both = passages(committed, ROOT / FOLDER, "docs/method.md")
+    assert both
+    for stands, current in both.values():
+        assert current not in stands
+        assert difference(stands, current, NAMES) == []
+
+
+def test_a_number_changed_by_hand_in_a_document_is_noticed() -> None:
+    text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    committed, current = passages(text, ROOT / FOLDER, "docs/method.md")["coverage"]
+    number = next(token for token in tokens(committed, ()) if token.startswith("0."))
+    assert difference(committed.replace(number, "0.123", 1), current, NAMES) == [f"+{number}", "-0.123"]
 
 
 def test_every_passage_stands_somewhere() -> None:
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS]
-    assert {found["name"] for text in texts for found in PASSAGE.finditer(text)} == set(PASSAGES)
+    assert {match["name"] for text in texts for match in PASSAGE.finditer(text)} == set(PASSAGES)
 
 
 def repeatability(ratio: float, verdict: str) -> dict[str, object]:
@@ -76,7 +151,7 @@ def test_a_missing_file_and_an_unknown_passage_are_named(tmp_path: Path) -> None
 
 
 def test_refreshing_writes_only_what_changed(tmp_path: Path) -> None:
-    write_json(tmp_path / REFERENCE / "benchmarks" / "latency_repeatability.json", repeatability(1.0, "same"))
+    write_json(tmp_path / FOLDER / "benchmarks" / "latency_repeatability.json", repeatability(1.0, "same"))
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("nothing generated\n")
     (tmp_path / "docs" / "method.md").write_text("<!-- generated: repeatability -->\n<!-- end -->\n")
@@ -88,7 +163,12 @@ def test_refreshing_writes_only_what_changed(tmp_path: Path) -> None:
 
 
 def test_the_list_of_ablations_is_what_the_yaml_says() -> None:
-    assert (ROOT / CATALOGUE).read_text(encoding="utf-8") == catalogue(ROOT), "run `mnv4bench docs`"
+    page = (ROOT / CATALOGUE).read_text(encoding="utf-8")
+    assert difference(page, catalogue(ROOT), NAMES) == [], "run `mnv4bench docs`"
+    for spec in SPECS.values():  # the YAML's own words are records here
+        note = spec.published.note if spec.published and spec.published.note else ""
+        for text in (spec.title, spec.question, spec.about, note.rstrip(".")):
+            assert escape(text) in page, "run `mnv4bench docs`"
 
 
 def add(path: Path, lines: str) -> None:

@@ -98,9 +98,11 @@ def coverage(path: Path) -> Values:
         shares.setdefault((row["mode"], row["seeds"]), []).append(f"{row['coverage']:.3f} ± {row['error']:.3f}")
     rows = [(mode, str(seeds), *cells) for (mode, seeds), cells in shares.items()]
     head = ("seeds drawn", "n", *intervals)
-    return {**_picked(content, "preset", "images", "trials", "level"),
-            "comparisons": len(content["comparisons"]),
-            "rows": table(head, "lr" + "r" * len(intervals), rows)}
+    return {
+        **_picked(content, "preset", "images", "trials", "level"),
+        "comparisons": len(content["comparisons"]),
+        "rows": table(head, "lr" + "r" * len(intervals), rows),
+    }
 
 
 def time_to_table(path: Path) -> Values:

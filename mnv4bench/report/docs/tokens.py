@@ -18,8 +18,6 @@ from mnv4bench.results.ledger import Outcome
 VERDICTS = frozenset((*get_args(Verdict), *get_args(LatencyVerdict), *get_args(Outcome)))
 NUMBER = re.compile(r"(?<![\w.])[+−-]?\d+(?:[.,]\d+)*(?![\w])")
 """A number by itself, with its sign: not the digits of a name such as yolov10n or AP50."""
-LABEL = re.compile(r"[\w.]+(?:/[\w.]+)+|\w*_\w+")
-"""What no sentence holds by chance: ablation/arm, and names with an underscore."""
 RULE = re.compile(r"\|(?: -+:? \|)+")
 """Under a table's titles."""
 
@@ -27,23 +25,29 @@ RULE = re.compile(r"\|(?: -+:? \|)+")
 def tokens(text: str, names: Collection[str]) -> Counter[str]:
     """Return how often each number, name and verdict stands in a Markdown text.
 
-    Everywhere: numbers, and labels that cannot be ordinary words. In the rows of tables also the verdicts and `names`,
-    some of which are ordinary words in a sentence ("none", "same").
+    Numbers count everywhere; in the rows of tables also verdicts and `names`; in sentences, where some of these are
+    ordinary words ("none", "same"), only names in pairs (ablation/arm) and those with a digit, underscore or hyphen.
     """
     lines = text.replace("\\", "").splitlines()
     rules = {number for number, line in enumerate(lines) if RULE.fullmatch(line)}
     counter: Counter[str] = Counter()
-    vocabulary = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _longest_first({*names, *VERDICTS})))})(?!\w)")
+    in_tables = _any_of({*names, *VERDICTS})
+    in_sentences = _any_of([name for name in names if re.search(r"[\d_-]", name)])
+    pairs = re.compile(_any_of(names).pattern + r"/\w+")
     for number, line in enumerate(lines):
         if number in rules or number + 1 in rules:  # a table's titles are wording
             continue
         counter.update(NUMBER.findall(line))
-        counter.update(vocabulary.findall(line) if line.startswith("|") else LABEL.findall(line))
+        patterns = [in_tables] if line.startswith("|") else [pairs, in_sentences]
+        for pattern in patterns:
+            counter.update(pattern.findall(line))
     return counter
 
 
-def _longest_first(names: Collection[str]) -> list[str]:
-    return sorted(names, key=lambda name: (-len(name), name))
+def _any_of(names: Collection[str]) -> re.Pattern[str]:
+    """Return a pattern that finds the longest of these names as a whole word."""
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?![\w-])")
 
 
 def difference(committed: str, current: str, names: Collection[str]) -> list[str]:
