@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mnv4bench.reference.publish import publish, take_over
 from mnv4bench.reference.rebuild import changed, check
 from mnv4bench.reference.values import changes
 from mnv4bench.report.docs.measured import apart_from_zero, measured, references
+from mnv4bench.report.rendering import render
 from mnv4bench.report.tables.write import write_tables
 from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
@@ -171,25 +173,31 @@ def test_an_ablation_is_shown_as_each_reference_that_ran_it_measured_it(
     project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
 ) -> None:
     publish(*made, "again")
-    found = references(tmp_path)
-    assert list(found) == ["again", "tiny"]
-    table = measured("psa", found)
+    collected = references(tmp_path)
+    assert list(collected) == ["again", "tiny"]
+    table = measured("psa", collected)
     assert table is not None
     assert table.header[:4] == ("reference", "comparison", "ΔAP [95\N{NO-BREAK SPACE}%]", "verdict")
     assert [row[0].text for row in table.rows] == ["again, 3 seeds", "tiny, 3 seeds"]
     assert table.rows[0][1:] == table.rows[1][1:]
     assert [cell.text for cell in table.rows[0][1:3]] == ["psa − none", "+0.0191 [+0.0131, +0.0251]"]
-    assert measured("uib", found) is None
-    each = found["tiny"].comparison.differences
+    assert measured("uib", collected) is None
+    each = collected["tiny"].comparison.differences
     apart = [d for d in each if d.mean is not None and abs(d.mean) > 0.006]  # half of every fake interval
     assert 0 < len(apart) < len(each)
-    said, rows = apart_from_zero(found)
-    named = [(row[0].text, row[1].text) for row in rows.rows]
+    values = apart_from_zero(collected)
+    named = [(row[0].text, row[1].text) for row in values["rows"].rows]
     assert named == 2 * [(d.ablation, f"{d.arm} − {d.baseline}") for d in apart]
-    assert said == (
-        f"{2 * len(each)} comparisons with 3 seeds. {2 * len(apart)} of their 95\N{NO-BREAK SPACE}% intervals exclude "
-        f"zero; about {0.05 * 2 * len(each):.0f} would if no part had an effect."
-    )
+    assert (values["judged"], values["seeds"]) == (2 * len(each), 3)
+    assert values["by_chance"] == pytest.approx(0.05 * 2 * len(each))
+    first = render("docs/catalogue.md.j2", **values).splitlines()[0]
+    assert [int(number) for number in re.findall(r"\d+", first)] == [
+        2 * len(each),
+        3,
+        2 * len(apart),
+        95,
+        round(values["by_chance"]),
+    ]
 
 
 def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:
