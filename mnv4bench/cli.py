@@ -247,11 +247,11 @@ def _verify(options: argparse.Namespace) -> None:
     from mnv4bench.reference.result_set import ResultSet, reference_set
     from mnv4bench.reference.verify import closest, verify
     from mnv4bench.report.verified import TABLE, differing, outcome, write_verified
-    from mnv4bench.results.reference import read
+    from mnv4bench.results.reference import read_reference
 
     here = ResultSet(options.results)
     if options.reference:
-        read(options.reference)  # a name that does not exist gets its own error
+        read_reference(options.reference)  # a name that does not exist gets its own error
     reference = reference_set(FOLDER / options.reference) if options.reference else closest(here)
     cells = verify(here, reference)
     write_verified(cells, options.results, reference)

@@ -23,7 +23,7 @@ from mnv4bench.report.tables.write import write_tables
 from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.matches import MatchRecords
-from mnv4bench.results.reference import FOLDER, REBUILT, names, read
+from mnv4bench.results.reference import FOLDER, REBUILT, names, read_reference
 from mnv4bench.spec.plan import Plan
 
 TABLES = ("ablations", "slices", "latency", "errors")
@@ -78,7 +78,7 @@ def project(made: tuple[Plan, Path], tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_reference_holds_the_records_and_nothing_large(project: tuple[Plan, Path], made: tuple[Plan, Path]) -> None:
     plan, folder = project
-    record = read("tiny")
+    record = read_reference("tiny")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     computed = {"compare.json", "cost.json", *(f"tables/{name}.csv" for name in TABLES)}
     assert there == {*record.files, "reference.json"} | computed
@@ -98,7 +98,7 @@ def test_match_records_keep_the_readings_that_arms_use_and_the_sum_of_all(
         used = {arm.read for arm in plan.arms if run in arm.runs.values()}
         path = folder / "runs" / run / "matches.npz"
         whole = made[1] / "runs" / run / "matches.npz"
-        assert read("tiny").matches[run] == sha256(whole)
+        assert read_reference("tiny").matches[run] == sha256(whole)
         assert (set(matches.load(path)) if used else path.exists()) == (used or False)
         for name in used:
             assert matches.load(path)[name].score == matches.load(whole)[name].score
@@ -113,7 +113,7 @@ def test_an_unfinished_preset_is_named_and_leaves_the_old_reference(
     (broken / "cost.json").unlink()
     with pytest.raises(Mnv4benchError, match=r"cost\.json: is missing; finish the preset first"):
         publish(plan, broken, "tiny")
-    check(read("tiny"), folder)
+    check(read_reference("tiny"), folder)
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
 
 
@@ -122,7 +122,7 @@ def test_a_reference_is_named_by_the_rule_and_nothing_is_deleted(
     name: str, project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
-    for refused in (lambda: publish(*made, name), lambda: read(name), lambda: chosen({"reference": name})):
+    for refused in (lambda: publish(*made, name), lambda: read_reference(name), lambda: chosen({"reference": name})):
         with pytest.raises(Mnv4benchError, match="a name is lower-case letters, digits, underscores and hyphens"):
             refused()
     assert sorted(tmp_path.rglob("*")) == before
@@ -156,7 +156,7 @@ def test_a_folder_that_is_no_reference_is_never_replaced(
 def test_publishing_again_replaces_all_of_a_reference(project: tuple[Plan, Path], made: tuple[Plan, Path]) -> None:
     write_text(project[1] / "runs/stale.json", "{}")
     publish(*made, "tiny")
-    check(read("tiny"), project[1])
+    check(read_reference("tiny"), project[1])
     assert not (project[1] / "runs/stale.json").exists()
     assert [path.name for path in project[1].parent.iterdir()] == ["tiny"]
 
@@ -206,7 +206,7 @@ def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:
     first.unlink()
     write_text(second, "{}")
     with pytest.raises(Mnv4benchError) as error:
-        check(read("tiny"), folder)
+        check(read_reference("tiny"), folder)
     assert f"{first}: is missing" in str(error.value)
     assert f"{second}: is not what reference.json was written for" in str(error.value)
     assert len(str(error.value).splitlines()) == 2
@@ -285,16 +285,31 @@ def test_a_lost_row_or_column_is_a_change_and_a_new_column_is_none(tmp_path: Pat
 
 
 def test_a_damaged_computed_file_is_named(project: tuple[Plan, Path], rebuilt: Path) -> None:
-    (rebuilt / "compare.json").write_bytes(b'{"differences": [')
-    with pytest.raises(Mnv4benchError, match=r"rebuilt/tiny/compare\.json: cannot be read"):
-        changed(project[1], rebuilt)
-    (rebuilt / "compare.json").unlink()
-    with pytest.raises(Mnv4benchError, match=r"rebuilt/tiny/compare\.json: cannot be read"):
-        changed(project[1], rebuilt)
+    for file in ("compare.json", "tables/ablations.csv"):
+        kept = (rebuilt / file).read_bytes()
+        for damaged in (b'{"differences": [', b'"', b"\xff", None):
+            (rebuilt / file).unlink(missing_ok=True)
+            if damaged is not None:
+                (rebuilt / file).write_bytes(damaged)
+            if (file, damaged) != ("tables/ablations.csv", b'{"differences": ['):  # a header like any other
+                with pytest.raises(Mnv4benchError, match=rf"rebuilt/tiny/{file}: .*; check it out, or rebuild it"):
+                    changed(project[1], rebuilt)
+            else:
+                assert changed(project[1], rebuilt)
+        (rebuilt / file).write_bytes(kept)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "runs/../../outside"])
+def test_a_record_that_names_files_outside_is_refused(name: str, project: tuple[Plan, Path]) -> None:
+    path = project[1] / "reference.json"
+    content = read_json(path)
+    write_json(path, {**content, "files": {**content["files"], name: "0" * 64}})
+    with pytest.raises(Mnv4benchError, match=r"tiny/reference\.json: .*outside the reference.*; check it out again"):
+        read_reference("tiny")
 
 
 def test_digests_cover_records_only(project: tuple[Plan, Path]) -> None:
-    files = set(read("tiny").files)
+    files = set(read_reference("tiny").files)
     assert {"latency/latency.json", "latency/blocks.csv.xz", "figures/detections.png"} <= files
     assert not {"compare.json", "cost.json"} & files
     assert not [file for file in files if file.startswith(("tables/", "paper/", "figures/effects"))]
@@ -306,19 +321,19 @@ def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
 ) -> None:
     _, folder = project
     publish(*made, "tiny", rendered=rendered)
-    before = read("tiny").files
+    before = read_reference("tiny").files
     for file in ("tables/ablations.md", "figures/effects.png", "paper/mnv4bench.pdf"):
         assert (folder / file).exists() == rendered
         write_text(rebuilt / file, "made anew")
     shutil.rmtree(rebuilt / "runs")
     edit(rebuilt / "tables/ablations.csv", "inconclusive", "equivalent")
     take_over(plan_of("tiny"), folder, rebuilt)
-    assert read("tiny").files == before
+    assert read_reference("tiny").files == before
     assert changed(folder, rebuilt) == []
     rendered_now = [path for path in folder.rglob("*") if path.suffix in {".md", ".pdf"} or path.name == "effects.png"]
     assert [path.read_text() for path in rendered_now] == ["made anew"] * len(rendered_now)
     assert bool(rendered_now) == rendered
-    check(read("tiny"), folder)
+    check(read_reference("tiny"), folder)
 
 
 def test_what_is_asked_for_is_a_preset_or_a_reference(project: tuple[Plan, Path]) -> None:

@@ -15,7 +15,7 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report.replication import published, replicate
 from mnv4bench.report.results import Results, collect
 from mnv4bench.results.comparison import Comparison, Difference, Verdict
-from mnv4bench.results.reference import RECORD, Reference, read
+from mnv4bench.results.reference import RECORD, Reference, read_reference
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_runs_that_stand_in_both_are_no_independent_evidence(results: Results, t
     publish(tmp_path / "full", results, results.comparison)
     path = tmp_path / "full" / RECORD
     sums = {**dict.fromkeys(list(results.plan.runs)[:2], ""), "another": ""}
-    write_json(path, read("full", tmp_path).model_copy(update={"matches": sums}))
+    write_json(path, read_reference("full", tmp_path).model_copy(update={"matches": sums}))
     shared = replicate(results, tmp_path, here="scenes")
     assert shared is not None
     last = shared.references[0].split(". ")[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.results.reference import FOLDER, REBUILT, read
+from mnv4bench.results.reference import FOLDER, REBUILT, read_reference
 from mnv4bench.spec.plan import Plan, load
 
 
@@ -17,7 +17,7 @@ def plan_of(name: str, root: Path = Path()) -> Plan:
     Raises:
         Mnv4benchError: the preset or an ablation has changed since, so that the plan has runs that are not there.
     """
-    record = read(name, root / FOLDER)
+    record = read_reference(name, root / FOLDER)
     plan = load(record.preset, record.only, root, record.seeds)
     missing = sorted(set(plan.runs) - set(record.matches))
     if missing:

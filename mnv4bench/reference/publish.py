@@ -25,7 +25,7 @@ from mnv4bench.reference.contents import (
 from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
-from mnv4bench.results.reference import FOLDER, RECORD, Reference, read
+from mnv4bench.results.reference import FOLDER, RECORD, Reference, read_reference
 from mnv4bench.spec.plan import Plan
 
 
@@ -88,7 +88,7 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     Raises:
         Mnv4benchError: the rebuild is not finished.
     """
-    record = read(target.name, target.parent)
+    record = read_reference(target.name, target.parent)
     rendered = rendered_files(rebuilt)
     for file in rendered_files(target):
         if file not in rendered or not record.rendered:

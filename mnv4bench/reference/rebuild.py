@@ -11,7 +11,7 @@ from mnv4bench.io.files import replacing, sha256, write_json, write_text
 from mnv4bench.latency.arms import recomputed
 from mnv4bench.reference.contents import BLOCKS, LATENCY, PACKED, computed_files
 from mnv4bench.reference.values import Change, changes
-from mnv4bench.results.reference import RECORD, Reference, read
+from mnv4bench.results.reference import RECORD, Reference, read_reference
 from mnv4bench.spec.plan import Plan
 
 
@@ -22,7 +22,7 @@ def restore(plan: Plan, folder: Path, results: Path) -> None:
         Mnv4benchError: a file is missing or is not the one that was published.
     """
     folder = Path(folder)
-    record = read(folder.name, folder.parent)
+    record = read_reference(folder.name, folder.parent)
     check(record, folder)
     for file in record.files:
         if file != PACKED:

@@ -14,7 +14,7 @@ from mnv4bench.io.files import read_json, sha256
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.record import read_record
-from mnv4bench.results.reference import read
+from mnv4bench.results.reference import read_reference
 from mnv4bench.results.run import Status
 
 ABLATIONS = Path("tables/ablations.csv")
@@ -102,12 +102,7 @@ class ResultSet:
             Mnv4benchError: the file is missing or damaged.
         """
         path = self.folder / "runs" / run / "spec.json"
-        try:
-            content: dict[str, Any] = read_json(path)
-        except OSError as error:
-            raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); train the run again") from error
-        except ValueError as error:
-            raise Mnv4benchError(f"{path}: not JSON ({error}); train the run again") from error
+        content: dict[str, Any] = read_json(path, "train the run again")
         return content
 
     def environment(self, run: str) -> Environment:
@@ -127,7 +122,7 @@ class ResultSet:
 
 def reference_set(folder: Path) -> ResultSet:
     """Return what a reference holds."""
-    return ResultSet(folder, read(folder.name, folder.parent).matches)
+    return ResultSet(folder, read_reference(folder.name, folder.parent).matches)
 
 
 TRAINING_PACKAGES = ("torch", "numpy", "ultralytics", "opencv-python-headless", "pycocotools")

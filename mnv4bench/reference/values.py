@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import read_json
 
 RELATIVE = 1e-12
 ABSOLUTE = 1e-15
@@ -64,13 +64,14 @@ def changes(published: Path, recomputed: Path, file: str) -> list[Change]:
 
 def _content(path: Path) -> Any:
     """Return a JSON file's value, or a CSV file's rows."""
+    remedy = "check it out, or rebuild it"
+    if path.suffix == ".json":
+        return read_json(path, remedy)
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            return json.loads(text)
         return list(csv.DictReader(io.StringIO(text), strict=True))
     except (OSError, ValueError, csv.Error) as error:
-        raise Mnv4benchError(f"{path}: cannot be read ({error}); check it out, or rebuild it") from error
+        raise Mnv4benchError(f"{path}: cannot be read ({error}); {remedy}") from error
 
 
 def _differences(a: Any, b: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:

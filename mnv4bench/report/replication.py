@@ -83,7 +83,7 @@ def published(results: Results, folder: Path = reference.FOLDER) -> list[Publish
     """
     others = []
     for name in reference.names(folder):
-        record = reference.read(name, folder)
+        record = reference.read_reference(name, folder)
         if record.preset != results.plan.preset_name:
             dataset = next((folder / name / "data").glob(f"*/{DATASET}"))
             comparison = read_record(folder / name / "compare.json", Comparison)

@@ -6,14 +6,14 @@ detections and images.
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import AfterValidator
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.io.files import read_json
 from mnv4bench.io.names import checked_name
-from mnv4bench.results.record import Record
+from mnv4bench.results.record import Record, read_record
 from mnv4bench.spec.problems import nearest
 
 FOLDER = Path("results/reference")
@@ -21,8 +21,21 @@ REBUILT = Path("results/rebuilt")
 RECORD = "reference.json"
 
 
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{name!r} lies outside the reference")
+    return name
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+"""A file's path in its folder, from which nobody is led out."""
+
+
 class Reference(Record):
     """reference.json: what was run, and the sums of what it left behind."""
+
+    remedy = "check it out again"
 
     preset: str
     only: str | None
@@ -34,7 +47,7 @@ class Reference(Record):
     """Whether the arms started from a trained trunk."""
     rendered: bool = False
     """Whether Markdown, LaTeX, figures and paper stand beside the records, for readers of the repository."""
-    files: dict[str, str]
+    files: dict[Inside, str]
     """Every measured record → SHA-256. What is computed or rendered from them has none."""
     matches: dict[str, str]
     """Run → SHA-256 of its matches.npz as it was scored; the committed one holds the readings that arms use."""
@@ -45,7 +58,7 @@ def names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
 
 
-def read(name: str, folder: Path = FOLDER) -> Reference:
+def read_reference(name: str, folder: Path = FOLDER) -> Reference:
     """Return a reference's record.
 
     Raises:
@@ -54,7 +67,4 @@ def read(name: str, folder: Path = FOLDER) -> Reference:
     path = folder / checked_name(name, "reference", hyphens=True) / RECORD
     if not path.exists():
         raise Mnv4benchError(f"no reference {name!r}: {path} does not exist; {nearest(name, names(folder))}")
-    try:
-        return Reference.model_validate(read_json(path))
-    except (ValueError, ValidationError) as error:
-        raise Mnv4benchError(f"{path}: not a reference's record ({error}); check it out again") from error
+    return read_record(path, Reference)

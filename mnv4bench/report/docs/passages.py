@@ -18,7 +18,7 @@ from mnv4bench.report.tables.ablations import verdicts
 from mnv4bench.report.tables.cells import table
 from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
-from mnv4bench.results.reference import names, read
+from mnv4bench.results.reference import names, read_reference
 
 Values = dict[str, Any]
 
@@ -52,8 +52,8 @@ def elsewhere(path: Path) -> Values:
 def catalogue(path: Path) -> Values:
     """Return what stands out in all references of one preset; `path` is the reference.json of one of them."""
     folder = path.parent.parent
-    preset = read(path.parent.name, folder).preset
-    alike = [name for name in names(folder) if read(name, folder).preset == preset]
+    preset = read_reference(path.parent.name, folder).preset
+    alike = [name for name in names(folder) if read_reference(name, folder).preset == preset]
     return apart_from_zero({name: reference(folder / name) for name in alike})
 
 
