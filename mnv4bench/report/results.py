@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
@@ -23,6 +23,9 @@ from mnv4bench.results.runs import SeedResult, seed_results
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.plan import Plan
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 QUANTISED = "_int8"
 """Ends the name of a runtime that computes in eight-bit integers, and so detects something else than was scored."""
@@ -181,16 +184,16 @@ def _arm_result(arm: Arm, plan: Plan, results: Path, comparison: Comparison, cos
         difference=difference,
         cost=cost.arms.get(arm.label),
         latency=_rows(latency, arm.label),
-        quantised={found.runtime: found for found in latency.quantised if found.arm == arm.label},
+        quantised={record.runtime: record for record in latency.quantised if record.arm == arm.label},
     )
 
 
 def _rows(latency: Latency, label: str) -> dict[str, dict[Stage, LatencyRow]]:
-    found: dict[str, dict[Stage, LatencyRow]] = {}
+    rows: dict[str, dict[Stage, LatencyRow]] = {}
     for row in latency.rows:
         if row.arm == label and row.threads == latency.threads:
-            found.setdefault(row.runtime, {})[row.stage] = row
-    return found
+            rows.setdefault(row.runtime, {})[row.stage] = row
+    return rows
 
 
 def data_folder(results: Path, digests: Iterable[str | None] = ()) -> Path:
@@ -202,17 +205,17 @@ def data_folder(results: Path, digests: Iterable[str | None] = ()) -> Path:
     Raises:
         Mnv4benchError: none fits, or more than one.
     """
-    found = sorted((Path(results) / "data").glob("*/dataset.json"))
-    if len(found) > 1:
+    paths = sorted((Path(results) / "data").glob("*/dataset.json"))
+    if len(paths) > 1:
         wanted = set(digests)
-        found = [path for path in found if read_record(path, Dataset).digest in wanted]
-    if len(found) != 1:
-        names = ", ".join(path.parent.name for path in found) or "none"
+        paths = [path for path in paths if read_record(path, Dataset).digest in wanted]
+    if len(paths) != 1:
+        names = ", ".join(path.parent.name for path in paths) or "none"
         raise Mnv4benchError(
             f"{Path(results) / 'data'}: one data set with the data_digest of the runs' metrics.json is needed, "
             f"found {names}; delete the others, or evaluate the runs again"
         )
-    return found[0].parent
+    return paths[0].parent
 
 
 def _data(folder: Path) -> DataFacts:
@@ -232,7 +235,12 @@ def curve_of(results: Results, run: str) -> dict[str, list[float]]:
 
 def distinct(arms: Iterable[ArmResult]) -> list[list[ArmResult]]:
     """Group arms that are the same runs read the same way, in order of first appearance."""
-    groups: dict[tuple[Any, ...], list[ArmResult]] = {}
-    for arm in arms:
-        groups.setdefault(arm.key, []).append(arm)
-    return list(groups.values())
+    return list(grouped(arms, lambda arm: arm.key).values())
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return key → its items, both in order of first appearance."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups

@@ -5,20 +5,17 @@ Nothing here chooses words; edit the template of the same name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from mnv4bench.latency.analyse.noise import SMALLEST
 from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import render, sentences
-from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.latency import Latency
 from mnv4bench.spec.plan import Plan
-
-Item = TypeVar("Item")
-Key = TypeVar("Key", bound=Hashable)
 
 
 def about(results: Results, template: str) -> list[str]:
@@ -61,16 +58,6 @@ def protocol(plan: Plan) -> str:
     return render("text/protocol.j2", **_of_plan(plan))
 
 
-def uncertainty(results: Results) -> str:
-    """Return what the intervals hold."""
-    return render("text/uncertainty.j2", **values(results))
-
-
-def columns(results: Results) -> list[str]:
-    """Return what the columns of every ablation's tables hold."""
-    return about(results, "columns")
-
-
 def accuracy_legend(results: Results) -> dict[str, str]:
     """Return verdict → what it means of AP."""
     return _terms(about(results, "verdicts"))
@@ -86,19 +73,9 @@ def _terms(lines: Iterable[str]) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-def not_comparable(results: Results) -> list[str]:
-    """Return the sentence that marks times from a busy machine; none where it was quiet."""
-    return about(results, "not_comparable")
-
-
 def not_timed(times: Latency) -> list[str]:
     """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
     return sentences("text/not_timed.j2", absent=dict(sorted(times.absent.items())))
-
-
-def resolution(results: Results) -> list[str]:
-    """Return the sentence on what the timing could have resolved."""
-    return about(results, "resolution")
 
 
 def reason(d: Difference, comparison: Comparison, decimals: int) -> str:
@@ -119,11 +96,3 @@ def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
         (result for result in arm.seeds if result.state != "done"), lambda result: (result.state, result.reason)
     )
     return sentences("text/arm_notes.j2", ended=ended, d=arm.difference, planned_seeds=planned_seeds)
-
-
-def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Return key → its items, both in order of first appearance."""
-    groups: dict[Key, list[Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups

@@ -16,9 +16,15 @@ from mnv4bench.report.replication import replication
 from mnv4bench.report.results import Results, distinct
 from mnv4bench.report.tables import arms, errors, latency
 from mnv4bench.report.tables.ablations import Section, section, verdicts
-from mnv4bench.report.tables.cells import Table, printable
+from mnv4bench.report.tables.cells import printable
 from mnv4bench.report.tables.columns import raw
 from mnv4bench.results.comparison import Difference, Verdict
+
+SCORES = (
+    "arm", "read", "AP", "AP50", "APs", "APm", "APl", "difference_seed_sd", "difference_image_se", "seeds_agreeing",
+    "p_holm", "mde", "params_M", "flops_G",
+)  # fmt: skip
+"""Columns of the table of all arms; times follow."""
 
 
 def facts(results: Results) -> dict[str, Any]:
@@ -122,18 +128,17 @@ def _figures(results: Results) -> dict[str, Any]:
 
 def _scores(results: Results, sections: Sequence[Section]) -> dict[str, Any]:
     """Return every arm's scores, noise, cost and times; the differences stand in the table of verdicts."""
+    times = [f"{runtime}_end_to_end_p50_ms" for runtime in results.timed]
     made = [
-        printable(_columns(results, b)) | {"title": b.title, "notes": [list(note) for note in b.notes]}
+        printable(b.table(*SCORES, *times)) | {"title": b.title, "notes": [list(note) for note in b.notes]}
         for b in sections
     ]
-    return {"header": made[0]["header"], "align": made[0]["align"], "blocks": made, "foot": text.columns(results)}
-
-
-def _columns(results: Results, b: Section) -> Table:
-    scores = b.scores.pick("AP50", "APs", "APm", "APl")
-    noise = b.accuracy.pick("± seed", "± image", "agree", "p (Holm)", "MDE")
-    cost = b.cost.pick("params (M)", "FLOPs (G)", *(f"{runtime} (ms)" for runtime in results.timed))
-    return b.accuracy.pick("arm", "read", "AP").beside(scores).beside(noise).beside(cost)
+    return {
+        "header": made[0]["header"],
+        "align": made[0]["align"],
+        "blocks": made,
+        "foot": text.about(results, "columns"),
+    }
 
 
 def _seeds(results: Results) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def _latency(results: Results) -> dict[str, Any]:
         "rounds": record.rounds,
         "blocks": record.blocks,
         "block_ms": record.block_ms,
-        "notes": [*text.not_comparable(results), *text.not_timed(record)],
+        "notes": [*text.about(results, "not_comparable"), *text.not_timed(record)],
     }
 
 
@@ -103,7 +103,7 @@ def _noise(results: Results) -> dict[str, Any]:
             for session in sessions
             if session.contaminated
         ],
-        "resolution": text.resolution(results),
+        "resolution": text.about(results, "resolution"),
     }
 
 

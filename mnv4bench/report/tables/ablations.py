@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -21,23 +21,42 @@ ACCURACY = (
 
 @dataclass(frozen=True)
 class Section:
-    """Three tables with the same arms in the same rows."""
+    """An ablation's arms, and tables of them; every table has the same arms in the same rows."""
 
     name: str
     title: str
     question: str
-    accuracy: Table
-    cost: Table
-    scores: Table
+    columns: arms.Columns
+    """As arms.columns has them, with the notes' letters at the arms' names."""
+    rows: tuple[ArmResult, ...]
+    runtimes: tuple[str, ...]
+    """Shown side by side."""
     notes: tuple[tuple[str, str], ...]
     """Letter and sentence; the letters stand at the arms' names."""
     claims: tuple[str, ...]
     """What the source prints and what was measured beside it; empty where the ablation names no source."""
 
+    def table(self, *names: str) -> Table:
+        """Return the columns of these names, rounded."""
+        return printed(pick(self.columns, *names), self.rows)
+
+    @property
+    def accuracy(self) -> Table:
+        return self.table(*ACCURACY)
+
+    @property
+    def cost(self) -> Table:
+        times = ((f"{name}_end_to_end_p50_ms", f"{name}_ratio_to_baseline") for name in self.runtimes)
+        return self.table("arm", "params_M", "flops_G", *chain(*times))
+
+    @property
+    def scores(self) -> Table:
+        return self.table("arm", *arms.SIZES, "AP_seeds")
+
 
 def section(results: Results, name: str) -> Section:
     """Return one ablation's tables, rounded: AP to the digits that the preset's narrowest interval carries."""
-    spec, rows = results.plan.ablations[name], results.ablations[name]
+    spec, rows, columns = results.plan.ablations[name], results.ablations[name], arms.columns(results)
     planned = len(results.plan.preset.seeds)
     notes = {arm.arm.name: text.arm_notes(arm, planned) for arm in rows}
     letters = {note: _letter(place) for place, note in enumerate(dict.fromkeys(chain(*notes.values())))}
@@ -45,27 +64,16 @@ def section(results: Results, name: str) -> Section:
     def name_and_marks(arm: ArmResult) -> Cell:
         return Cell(arms.label(arm), marks=" ".join(letters[note] for note in notes[arm.arm.name]))
 
-    columns = [
-        replace(column, text=name_and_marks) if column.name == "arm" else column for column in arms.columns(results)
-    ]
     return Section(
         name=name,
         title=spec.title,
         question=spec.question,
-        accuracy=printed(pick(columns, *ACCURACY), rows),
-        cost=printed([*pick(columns, "arm", "params_M", "flops_G"), *_times(columns, results.timed)], rows),
-        scores=printed(pick(columns, "arm", *arms.SIZES, "AP_seeds"), rows),
+        columns=[replace(column, text=name_and_marks) if column.name == "arm" else column for column in columns],
+        rows=rows,
+        runtimes=results.timed,
         notes=tuple((letter, note) for note, letter in letters.items()),
         claims=claims.sentences(spec, rows),
     )
-
-
-def _times(columns: arms.Columns, runtimes: Iterable[str]) -> Iterator[Column[ArmResult]]:
-    """Yield, for each runtime, the end-to-end time and its ratio to the baseline's."""
-    for runtime in runtimes:
-        time, ratio = pick(columns, f"{runtime}_end_to_end_p50_ms", f"{runtime}_ratio_to_baseline")
-        yield replace(time, title=f"{runtime} (ms)")
-        yield ratio
 
 
 def _letter(position: int) -> str:
@@ -74,9 +82,7 @@ def _letter(position: int) -> str:
 
 def verdicts(results: Results) -> Table:
     """Return one row per comparison: the difference in AP, the end-to-end time in each runtime, and both verdicts."""
-    return comparisons(
-        results, results.arms, results.timed, words("ablation", "ablation", lambda arm: arm.arm.ablation)
-    )
+    return comparisons(results, results.arms, results.timed, *pick(arms.identity(), "ablation"))
 
 
 def comparisons(
@@ -114,19 +120,10 @@ def as_markdown(results: Results) -> str:
 def as_latex(results: Results) -> str:
     """Return tables/ablations.tex, three tabulars: accuracy with all notes, cost and time, all scores."""
     sections = [section(results, name) for name in results.ablations]
-
-    def tabular(
-        table: Callable[[Section], Table], notes: Callable[[Section], list[str]], foot: Sequence[str] = ()
-    ) -> str:
-        return latex.tabular([(section.title, table(section), notes(section)) for section in sections], foot)
-
+    accuracy = [(s.title, s.accuracy, [*latex.notes(s.notes), *map(latex.escape, s.claims)]) for s in sections]
     return page(
         "ablations.tex.j2",
-        accuracy=tabular(lambda section: section.accuracy, _notes, text.about(results, "how_to_read")),
-        cost=tabular(lambda section: section.cost, lambda _: []),
-        scores=tabular(lambda section: section.scores, lambda _: []),
+        accuracy=latex.tabular(accuracy, text.about(results, "how_to_read")),
+        cost=latex.tabular([(s.title, s.cost, ()) for s in sections]),
+        scores=latex.tabular([(s.title, s.scores, ()) for s in sections]),
     )
-
-
-def _notes(section: Section) -> list[str]:
-    return [*latex.notes(section.notes), *map(latex.escape, section.claims)]

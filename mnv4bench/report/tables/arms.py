@@ -122,16 +122,16 @@ COST: list[Column[CostRow]] = [
 def _runtime(runtime: str) -> Columns:
     """Return times of every stage; ratio and verdict of the end-to-end time (latency.csv has the other stages)."""
     return [
-        *(column for stage in STAGES for column in times(runtime, stage)),
+        *(column for stage in STAGES for column in times(runtime, stage, f"{runtime} (ms)")),
         *ratios(runtime, "end_to_end", f"{runtime} × base"),
     ]
 
 
-def times(runtime: str, stage: Stage) -> Columns:
+def times(runtime: str, stage: Stage, title: str) -> Columns:
     """Return median, minimum and 90th percentile at the first thread count, in milliseconds."""
     name = f"{runtime}_{stage}"
     columns: list[Column[LatencyRow]] = [
-        Column(f"{name}_p50_ms", lambda row: row.p50_ms, f"{STAGE_TITLES[stage]} (ms)", timing.milliseconds),
+        Column(f"{name}_p50_ms", lambda row: row.p50_ms, title, timing.milliseconds),
         Column(f"{name}_min_ms", lambda row: row.min_ms, "min (ms)", lambda row: fmt.significant(row.min_ms)),
         Column(f"{name}_p90_ms", lambda row: row.p90_ms, "p90 (ms)", lambda row: fmt.significant(row.p90_ms)),
     ]

@@ -25,18 +25,6 @@ class Table:
     """One letter per column: l for names and words, r for numbers."""
     rows: tuple[tuple[Cell, ...], ...]
 
-    def pick(self, *names: str) -> Table:
-        """Return the named columns, in that order."""
-        places = [self.header.index(name) for name in names]
-        return Table(
-            names, "".join(self.align[i] for i in places), tuple(tuple(row[i] for i in places) for row in self.rows)
-        )
-
-    def beside(self, other: Table) -> Table:
-        """Return the columns of both, row by row."""
-        rows = tuple((*ours, *theirs) for ours, theirs in zip(self.rows, other.rows, strict=True))
-        return Table((*self.header, *other.header), self.align + other.align, rows)
-
 
 def table(header: Sequence[str], align: str, rows: Iterable[Sequence[Cell | str]]) -> Table:
     """Return a table, plain strings made into cells; a row of another length than the header is a mistake here."""

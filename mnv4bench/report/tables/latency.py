@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report import text, timing
+from mnv4bench.report import text
 from mnv4bench.report.rendering import page, sentences
-from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.report.tables import arms
 from mnv4bench.report.tables.arms import STAGE_TITLES, STAGES
-from mnv4bench.report.tables.cells import Table
+from mnv4bench.report.tables.cells import Table, stacked
 from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, printed, words
 from mnv4bench.results.latency import LatencyRow, LatencySession, QuantisedAP, Stage
 
 
-class TimedRow(NamedTuple):
-    """One row of latency.json, with its AP where the runtime detects something else than was scored."""
-
-    row: LatencyRow
-    quantised: QuantisedAP | None
+def columns(results: Results) -> list[Column[LatencyRow]]:
+    """Return the columns of latency.csv: every field of a row, and both APs of the int8 runtimes."""
+    quantised = {(record.runtime, record.arm): record for record in results.latency.quantised}
+    both: list[Column[LatencyRow]] = of_part(
+        pick(QUANTISED, "AP", "AP_float"), lambda row: quantised.get((row.runtime, row.arm))
+    )
+    return [*map(_field, LatencyRow.model_fields), *both]
 
 
 def _field(name: str) -> Column[LatencyRow]:
@@ -30,21 +32,18 @@ def _field(name: str) -> Column[LatencyRow]:
     return Column(name, value)
 
 
-AP: list[Column[QuantisedAP]] = [
-    numbers("AP", "AP int8", lambda record: record.AP, 3),
+QUANTISED: list[Column[QuantisedAP]] = [
     numbers("AP_float", "AP float32", lambda record: record.AP_float, 3),
+    numbers("AP", "AP int8", lambda record: record.AP, 3),
+    numbers(
+        "change",
+        "change",
+        lambda record: None if record.AP is None or record.AP_float is None else record.AP - record.AP_float,
+        3,
+        sign=True,
+    ),
 ]
-COLUMNS: list[Column[TimedRow]] = [
-    *of_part([_field(name) for name in LatencyRow.model_fields], lambda timed: timed.row),
-    *of_part(AP, lambda timed: timed.quantised),
-]
-"""Of latency.csv: every field of a row, and both APs of the int8 runtimes."""
-
-
-def rows(results: Results) -> list[TimedRow]:
-    """Return every row of latency.json, at all thread counts."""
-    quantised = {(record.runtime, record.arm): record for record in results.latency.quantised}
-    return [TimedRow(row, quantised.get((row.runtime, row.arm))) for row in results.latency.rows]
+"""What eight-bit integers do to AP."""
 
 
 def stages(results: Results, runtime: str) -> tuple[Stage, ...]:
@@ -58,16 +57,12 @@ def _measured(results: Results, runtime: str) -> list[ArmResult]:
 
 def times(results: Results, runtime: str) -> Table:
     """Return each arm's median times in milliseconds, one column per stage, and the end-to-end minimum and p90."""
-
-    def spread(arm: ArmResult) -> str:
-        row = arm.row(runtime)
-        return fmt.share(row.spread) if row else fmt.NONE
-
+    spread: list[Column[LatencyRow]] = [Column("spread", None, "spread", lambda row: fmt.share(row.spread))]
     shown = [
         *pick(arms.identity(), "ablation", "arm"),
-        *(arms.times(runtime, stage)[0] for stage in stages(results, runtime)),
-        *arms.times(runtime, "end_to_end")[1:],
-        Column("spread", None, "spread", spread),
+        *(arms.times(runtime, stage, f"{STAGE_TITLES[stage]} (ms)")[0] for stage in stages(results, runtime)),
+        *arms.times(runtime, "end_to_end", "")[1:],
+        *of_part(spread, lambda arm: arm.row(runtime)),
     ]
     return printed(shown, _measured(results, runtime))
 
@@ -81,41 +76,20 @@ def ratios(results: Results, runtime: str) -> Table:
     return printed(shown, [arm for arm in _measured(results, runtime) if not arm.is_baseline])
 
 
-class QuantisedArm(NamedTuple):
-    """One arm in one int8 runtime."""
-
-    runtime: str
-    arm: ArmResult
-
-    record: QuantisedAP | None
-    row: LatencyRow | None
-
-    @property
-    def change(self) -> float | None:
-        if self.record is None or self.record.AP is None or self.record.AP_float is None:
-            return None
-        return self.record.AP - self.record.AP_float
-
-
-QUANTISED: list[Column[QuantisedArm]] = [
-    words("runtime", "runtime", lambda pair: pair.runtime),
-    words("ablation", "ablation", lambda pair: pair.arm.arm.ablation),
-    words("arm", "arm", lambda pair: arms.label(pair.arm)),
-    *of_part(pick(AP, "AP_float", "AP"), lambda pair: pair.record),
-    numbers("change", "change", lambda pair: pair.change, 3, sign=True),
-    Column("p50_ms", None, "ms", lambda pair: timing.milliseconds(pair.row)),
-    Column("ratio", None, "× base", lambda pair: timing.ratio_and_verdict(pair.row), "l"),
-]
-
-
 def quantised(results: Results) -> Table:
     """Return what the int8 runtimes do to AP, beside the time that they take: one row per arm and runtime."""
-    pairs = [
-        QuantisedArm(runtime, arm, arm.quantised.get(runtime), arm.row(runtime))
-        for runtime in results.timed_int8
-        for arm in _measured(results, runtime)
+    runtimes = results.timed_int8 or ("none",)  # a table without rows has its titles
+    return stacked([printed(_quantised(runtime), _measured(results, runtime)) for runtime in runtimes])
+
+
+def _quantised(runtime: str) -> arms.Columns:
+    return [
+        words("runtime", "runtime", lambda arm: runtime),
+        *pick(arms.identity(), "ablation", "arm"),
+        *of_part(QUANTISED, lambda arm: arm.quantised.get(runtime)),
+        arms.times(runtime, "end_to_end", "ms")[0],
+        arms.ratios(runtime, "end_to_end", "× base")[0],
     ]
-    return printed(QUANTISED, pairs)
 
 
 SESSIONS: list[Column[LatencySession]] = [
@@ -125,14 +99,13 @@ SESSIONS: list[Column[LatencySession]] = [
     numbers("busy_before", "busy before", lambda session: session.busy_before, 2),
     numbers("busy_during", "busy during", lambda session: session.busy_during, 2),
     numbers("involuntary_switches", "switches", lambda session: session.involuntary_switches, 0),
-    Column(
-        "canary_drift",
-        None,
-        "canary",
-        lambda session: fmt.NONE if session.canary_drift is None else fmt.share(session.canary_drift),
-    ),
+    Column("canary_drift", None, "canary", lambda session: _share(session.canary_drift)),
     words("contaminated", "contaminated", lambda session: "; ".join(session.contaminated) or "no"),
 ]
+
+
+def _share(value: float | None) -> str:
+    return fmt.NONE if value is None else fmt.share(value)
 
 
 def sessions(results: Results) -> Table:
@@ -140,42 +113,32 @@ def sessions(results: Results) -> Table:
     return printed(SESSIONS, results.latency.sessions)
 
 
-class Probe(NamedTuple):
-    """What the copies of one network showed in one runtime and stage."""
-
-    runtime: str
-    stage: Stage
-    resolution: float | None
+Probe = tuple[str, Stage]
+"""Runtime and stage in which a second copy of one network was timed."""
 
 
 def noise(results: Results) -> Table:
     """Return by how much two copies of one network differed in each session, and the MDE that follows."""
+
+    def resolution(probe: Probe) -> str:
+        known = [row.resolution for arm in results.arms if (row := arm.row(*probe)) and row.resolution]
+        return fmt.share(max(known)) if known else fmt.NONE
+
     shown: list[Column[Probe]] = [
-        words("runtime", "runtime", lambda probe: probe.runtime),
-        words("stage", "stage", lambda probe: STAGE_TITLES[probe.stage]),
+        words("runtime", "runtime", lambda probe: probe[0]),
+        words("stage", "stage", lambda probe: STAGE_TITLES[probe[1]]),
         *(_copies(session) for session in results.latency.sessions if session.threads == results.latency.threads),
-        Column("mde", None, "MDE", lambda probe: fmt.share(probe.resolution) if probe.resolution else fmt.NONE),
+        Column("mde", None, "MDE", resolution),
     ]
-    return printed(
-        shown,
-        [
-            Probe(runtime, stage, _resolution(results, runtime, stage))
-            for runtime in (*results.timed, *results.timed_int8)
-            for stage in stages(results, runtime)
-        ],
-    )
+    runtimes = (*results.timed, *results.timed_int8)
+    return printed(shown, [(runtime, stage) for runtime in runtimes for stage in stages(results, runtime)])
 
 
 def _copies(session: LatencySession) -> Column[Probe]:
     def text(probe: Probe) -> str:
-        return fmt.change(session.copies.get(f"{probe.runtime} {probe.stage}"))
+        return fmt.change(session.copies.get(" ".join(probe)))
 
     return Column(f"session_{session.number}", None, f"session {session.number}", text)
-
-
-def _resolution(results: Results, runtime: str, stage: Stage) -> float | None:
-    known = [row.resolution for arm in results.arms if (row := arm.row(runtime, stage)) and row.resolution]
-    return max(known, default=None)
 
 
 def as_markdown(results: Results) -> str:
@@ -183,12 +146,12 @@ def as_markdown(results: Results) -> str:
     return page(
         "latency.md.j2",
         title=results.plan.title,
-        restrictions=[*text.not_comparable(results), *text.not_timed(results.latency)],
+        restrictions=[*text.about(results, "not_comparable"), *text.not_timed(results.latency)],
         runtimes=[_runtime(results, runtime) for runtime in results.timed],
         runtimes_int8=[_runtime(results, runtime) for runtime in results.timed_int8],
         quantised=quantised(results),
         noise=noise(results),
-        resolution=text.resolution(results),
+        resolution=text.about(results, "resolution"),
         sessions=sessions(results),
         notes=results.latency.notes,
         how_to_read=legend(results),
@@ -212,7 +175,7 @@ def reasons(results: Results, runtime: str) -> list[str]:
         for stage, row in arm.latency[runtime].items()
         if row.verdict in ("unstable", "suppressed")
     ]
-    without = text.grouped(rows, lambda pair: (pair[1].verdict, pair[1].reason))
+    without = grouped(rows, lambda pair: (pair[1].verdict, pair[1].reason))
     return sentences("text/no_verdict.j2", without={key: [name for name, _ in rows] for key, rows in without.items()})
 
 

@@ -28,7 +28,7 @@ def tables(results: Results) -> dict[str, str]:
     return {
         "ablations.csv": _csv(arms.columns(results), results.arms),
         "slices.csv": _csv(slices.COLUMNS, slices.rows(results)),
-        "latency.csv": _csv(latency.COLUMNS, latency.rows(results)),
+        "latency.csv": _csv(latency.columns(results), results.latency.rows),
         "errors.csv": _csv(errors.COLUMNS, errors.rows(results)),
         "ablations.md": ablations.as_markdown(results),
         "latency.md": latency.as_markdown(results),
