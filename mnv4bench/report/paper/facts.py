@@ -13,7 +13,7 @@ from mnv4bench.report.findings import findings, outcomes, scope
 from mnv4bench.report.ledger_in_short import ledger_in_short
 from mnv4bench.report.paper import method
 from mnv4bench.report.replication import replication
-from mnv4bench.report.results import Results, distinct
+from mnv4bench.report.results import Results, distinct, grouped
 from mnv4bench.report.tables import arms, errors, latency
 from mnv4bench.report.tables.ablations import Section, section, verdicts
 from mnv4bench.report.tables.cells import printable
@@ -63,7 +63,7 @@ def facts(results: Results) -> dict[str, Any]:
 
 def _verdicts(differences: Sequence[Difference]) -> list[dict[str, Any]]:
     """Return the arms under each verdict on AP; None stands for those without a difference."""
-    by_verdict = text.grouped(differences, lambda d: d.verdict)
+    by_verdict = grouped(differences, lambda d: d.verdict)
     return [
         {"verdict": word, "arms": [f"{d.ablation}/{d.arm}" for d in by_verdict[word]]}
         for word in (*get_args(Verdict), None)
@@ -81,7 +81,7 @@ def _times(results: Results) -> list[dict[str, Any]]:
             for word in ("faster", "slower")
         )
 
-    runtimes = text.grouped(results.timed, shown)
+    runtimes = grouped(results.timed, shown)
     return [{"runtimes": names, "faster": faster, "slower": slower} for (faster, slower), names in runtimes.items()]
 
 

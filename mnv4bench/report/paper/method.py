@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mnv4bench.report import text
-from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.spec.run import RunSpec
 
 YOLOV10 = {"epochs": 500, "images": 118_287, "imgsz": 640}
@@ -70,7 +70,7 @@ def _recipes(results: Results) -> list[dict[str, Any]]:
         train = results.plan.runs[next(iter(arm.arm.runs.values()))].train
         return tuple(train.model_dump(include=RECIPE).items())
 
-    ranked = sorted(text.grouped(results.arms, recipe).items(), key=lambda item: -len(item[1]))
+    ranked = sorted(grouped(results.arms, recipe).items(), key=lambda item: -len(item[1]))
     return [
         dict(fields) | {"ablations": list(dict.fromkeys(arm.arm.ablation for arm in arms))} for fields, arms in ranked
     ]
