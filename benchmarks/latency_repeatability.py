@@ -40,6 +40,7 @@ from mnv4bench.latency.measure.session import in_new_process
 from mnv4bench.latency.measure.task import Task
 from mnv4bench.machine.environment import environment
 from mnv4bench.machine.load import BUSY, busy_cores
+from mnv4bench.results.latency import LatencyRow
 from mnv4bench.spec.latency import LatencySpec
 
 MODEL = "mnv4-yolov10n"
@@ -87,27 +88,30 @@ def by_protocol(images: tuple[tuple[int, Path], ...], schedule: Schedule, sessio
     arms = [Judged("base", "base", "nms_free", None)]
     # Under another name each copy is a network of its own: nobody tells the analysis that they are the same.
     arms += [Judged(f"copy {k}", f"copy {k}", "nms_free", "base") for k in range(1, copies + 1)]
-    found = analysis.analyse(blocks, arms, "base")
+    result = analysis.analyse(blocks, arms, "base")
     return {
-        "comparisons": [comparison(row) for row in found.rows if row.verdict],
+        "comparisons": [comparison(row) for row in result.rows if row.verdict],
         "sessions": {
-            number: {"canary_drift": noise.canary_drift, "contaminated": noise.contaminated}
-            for number, noise in found.sessions.items()
+            number: {
+                "canary_drift": noise.canary_drift,
+                "contaminated": [disturbance.model_dump(mode="json") for disturbance in noise.contaminated],
+            }
+            for number, noise in result.sessions.items()
         },
         "busy_during": [session.facts.busy_during for session in done],
     }
 
 
-def comparison(row: Any) -> dict[str, Any]:
-    names = ("runtime", "arm", "stage", "p50_ms", "ratio", "ratio_low", "ratio_high", "resolution", "verdict", "reason")
-    return {name: getattr(row, name) for name in names}
+def comparison(row: LatencyRow) -> dict[str, Any]:
+    names = {"runtime", "arm", "stage", "p50_ms", "ratio", "ratio_low", "ratio_high", "resolution", "verdict", "reason"}
+    return row.model_dump(mode="json", include=names)
 
 
 def sequential(images: tuple[tuple[int, Path], ...]) -> dict[str, float]:
     """Return runtime → largest relative difference between copies timed one after the other."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         times = pool.apply(_one_after_the_other, (images,))
-    return {runtime: max(found) / min(found) - 1 for runtime, found in times.items()}
+    return {runtime: max(seconds) / min(seconds) - 1 for runtime, seconds in times.items()}
 
 
 def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list[float]]:
@@ -121,7 +125,7 @@ def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list
 
     torch.set_num_threads(1)
     pixels = [letterbox(path, SIDE).pixels for _, path in images]
-    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
     for name in RUNTIMES:
         for _ in range(COPIES["busy"] + 1):
             runtime = REGISTRY[name]()
@@ -131,8 +135,8 @@ def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list
             start = time.perf_counter()
             for k in range(100):
                 runtime(pixels[k % len(pixels)])
-            found.setdefault(name, []).append((time.perf_counter() - start) / 100)
-    return found
+            seconds.setdefault(name, []).append((time.perf_counter() - start) / 100)
+    return seconds
 
 
 def main() -> None:

@@ -212,7 +212,8 @@ def _latency(options: argparse.Namespace) -> None:
         "block_ms": options.block_ms,
     }
     spec = latency_spec({name: value for name, value in given.items() if value is not None})
-    from mnv4bench.latency.direct import describe, time_models
+    from mnv4bench.latency.direct import time_models
+    from mnv4bench.report.timed_models import describe
 
     record = time_models(
         options.models, options.images, options.out, spec, options.imgsz, options.allow_busy, options.trust

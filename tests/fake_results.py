@@ -16,7 +16,16 @@ from mnv4bench.results.comparison import Comparison, Difference, SliceDifference
 from mnv4bench.results.cost import Cost, CostRow, PartCost
 from mnv4bench.results.dataset import Dataset, Split
 from mnv4bench.results.environment import Environment
-from mnv4bench.results.latency import Latency, LatencyRow, LatencySession, QuantisedAP
+from mnv4bench.results.latency import (
+    Absence,
+    Disturbance,
+    Latency,
+    LatencyRow,
+    LatencySession,
+    QuantisedAP,
+    Reason,
+    WideSpread,
+)
 from mnv4bench.results.metrics import Errors, Metrics, Reading, Scores
 from mnv4bench.results.run import Status
 from mnv4bench.spec import plan as planning
@@ -274,7 +283,7 @@ def latency(plan: Plan, environment: Environment) -> Latency:
             involuntary_switches=12,
             canary_drift=0.013 * (-1) ** number,
             copies=copies,
-            contaminated=("the canary drifted by 7.1 % <between> thirds",) if number == 2 else (),
+            contaminated=(Disturbance(code="canary_drift", value=0.071),) if number == 2 else (),
         )
         for number in range(6)
     ]
@@ -294,8 +303,8 @@ def latency(plan: Plan, environment: Environment) -> Latency:
         sessions=tuple(sessions),
         rows=tuple(rows),
         quantised=tuple(int8),
-        absent={"torch_cuda": "no GPU"},
-        notes=("torch: the rounds of psa/psa spread by 12 %; close other programs and time again.",),
+        absent=(Absence(runtime="torch_cuda", error="no GPU <here>"),),
+        notes=(WideSpread(runtime="torch", threads=1, value=0.12, arm="psa/psa", stage="forward", rows=1),),
         fingerprint="a" * 12,
         environment=environment,
     )
@@ -314,7 +323,7 @@ def latency_rows(plan: Plan, runtime: str, threads: int, arm: Arm) -> list[Laten
         "ratio_sessions": (ratio * 0.99, ratio),
         "resolution": RESOLUTION,
         "verdict": "identical" if ratio == 1 else verdict,
-        "reason": "the rounds spread by 31 %." if verdict == "unstable" else None,
+        "reason": Reason(code="arm_spread", value=0.31) if verdict == "unstable" else None,
     }
     return [
         LatencyRow(

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -193,8 +194,9 @@ def test_runs_that_did_not_end_well_are_absent_with_their_reason(tmp_path: Path)
     plan = make_plan(tmp_path)
     make_run(tmp_path, plan, "nms_free/many", "diverged")
     absent = latency.unfinished(plan, tmp_path)
-    assert absent["nms_free/many"].endswith("ended diverged: loss")
-    assert absent["nms_free/free"].endswith("is unfinished")
+    assert (absent["nms_free/many"].state, absent["nms_free/many"].error) == ("diverged", "loss")
+    assert (absent["nms_free/free"].state, absent["nms_free/free"].error) == (None, None)
+    assert all(absence.run and absence.name == label for label, absence in absent.items())
 
 
 def test_thread_limits_hold_inside_and_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,8 +346,9 @@ def test_arms_that_share_a_failed_network_are_all_reported() -> None:
     arms = [
         Judged(label, measured, "nms", None) for label, measured in (("x/a", "x/a"), ("x/b", "x/b"), ("y/c", "x/a"))
     ]
-    absent = campaign.failures({("x/a", "onnxruntime"): "why"}, arms)
-    assert absent == {"x/a in onnxruntime": "why", "y/c in onnxruntime": "why"}
+    session: Any = SimpleNamespace(absent={"openvino": "missing"}, failed={("x/a", "onnxruntime"): "why"})
+    absent = {absence.name: absence.error for absence in campaign.absences([session, session], arms)}
+    assert absent == {"openvino": "missing", "x/a in onnxruntime": "why", "y/c in onnxruntime": "why"}
 
 
 def test_unknown_runtime_is_refused_with_the_file_and_what_is_allowed(tmp_path: Path) -> None:
@@ -371,8 +374,9 @@ def test_measure_times_every_arm_in_processes_of_their_own(tmp_path: Path) -> No
     assert (record.reference, record.images, record.rounds) == ("nms_free/free", 3, 2)
     assert [(one.number, one.threads) for one in record.sessions] == [(0, 1), (1, 1)]
     assert record.environment.threads == 1
-    assert {"nms_free/many"} <= set(record.absent) <= {"nms_free/many", *GPU_RUNTIMES}
-    labels = [arm.label for arm in plan.arms if arm.label not in record.absent]
+    absent = {absence.name for absence in record.absent}
+    assert {"nms_free/many"} <= absent <= {"nms_free/many", *GPU_RUNTIMES}
+    labels = [arm.label for arm in plan.arms if arm.label not in absent]
     timed = {(row.runtime, row.arm) for row in record.rows if row.stage == "end_to_end"}
     assert timed >= set(itertools.product(("torch", "onnxruntime_int8"), labels))
     same = next(row for row in record.rows if row.arm == "distillation/distilled" and row.stage == "forward")

@@ -34,7 +34,7 @@ from mnv4bench.latency.analyse.estimates import (
 from mnv4bench.latency.analyse.turns import gather, log_ratios
 from mnv4bench.latency.analyse.verdict import direction
 from mnv4bench.results.blocks import COLUMNS, STAGES, Block, read_blocks, write_blocks
-from mnv4bench.results.latency import LatencyRow, Stage
+from mnv4bench.results.latency import FewBlocks, FewRounds, LatencyRow, Reason, Stage
 
 
 def turns(
@@ -345,16 +345,14 @@ def test_few_rounds_and_many_arms_are_no_verdict(ms: float, verdict: str) -> Non
     assert row(analyse(trace, ARMS, BASE), ARM).verdict == verdict
     both = analyse(trace, (*ARMS, second), BASE)
     assert [row(both, label).verdict for label in (ARM, "x/other")] == ["unresolved"] * 2
-    assert any("6 rounds are too few for a verdict on 2 arms" in note for note in both.notes)
+    (note,) = (note for note in both.notes if note.code == "few_rounds")
+    assert (note.rounds, note.comparisons, note.p) == (6, 2, 2 * 2 / 2**6)
 
 
 def test_no_verdict_without_a_95_percent_interval() -> None:
     five = analysed(pair(rounds=5) + still(ARM, rounds=5, ms=12))
     assert row(five, ARM).verdict == "unresolved"
-    assert (
-        "5 rounds are too few for a verdict on 1 arm: were all of them to agree, p would still be 0.062"
-        in five.notes[0]
-    )
+    assert five.notes[0] == FewRounds(runtime="torch", threads=1, rounds=5, comparisons=1, p=2 / 2**5)
 
 
 def test_a_comparison_that_several_ablations_make_is_tested_once() -> None:
@@ -377,7 +375,7 @@ def test_arms_of_one_network_share_its_times_and_are_identical() -> None:
     found = analyse(pair() + still(ARM, ms=11), (*ARMS, sharing), BASE)
     same = row(found, "x/same")
     assert (same.verdict, same.ratio, same.ratio_low, same.ratio_high) == ("identical", 1, 1, 1)
-    assert same.reason is not None
+    assert same.reason is None
     base = row(found, BASE)
     assert (same.p50_ms, same.min_ms, same.blocks, same.spread) == (base.p50_ms, base.min_ms, base.blocks, base.spread)
 
@@ -469,8 +467,9 @@ def test_session_whose_canary_moved_keeps_its_times_and_takes_no_part_in_the_rat
     assert moved.blocks == 36
     assert [found.sessions[number].canary_drift for number in range(3)] == pytest.approx([0, 0.06, 0])
     assert [len(found.sessions[number].contaminated) for number in range(3)] == [0, 1, 0]
-    assert "moved by 6.0%" in found.sessions[1].contaminated[0]
-    assert any(note.startswith("1 of 3 sessions were disturbed") and "session 1: " in note for note in found.notes)
+    (disturbance,) = found.sessions[1].contaminated
+    assert (disturbance.code, disturbance.value) == ("canary_drift", pytest.approx(0.06))
+    assert (disturbance.runtime, disturbance.stage) == (None, None)
 
 
 def test_drift_just_within_the_limit_is_no_disturbance() -> None:
@@ -483,7 +482,7 @@ def test_when_no_session_was_quiet_numbers_are_kept_and_the_verdict_is_suppresse
     suppressed = row(found, ARM)
     assert (suppressed.ratio, suppressed.verdict) == (pytest.approx(1.2), "suppressed")
     assert suppressed.ratio_sessions == pytest.approx((1.2, 1.2))
-    assert suppressed.reason == f"no session was quiet: {found.sessions[0].contaminated[0]}"
+    assert suppressed.reason == Reason(code="no_quiet_session", disturbances=found.sessions[0].contaminated)
 
 
 def test_reason_for_a_thread_count_names_nothing_of_the_other_ones_sessions() -> None:
@@ -491,7 +490,10 @@ def test_reason_for_a_thread_count_names_nothing_of_the_other_ones_sessions() ->
     drifting = turns(CANARY, [1.0] * 4 + [1.3] * 8, runtime=CANARY, threads=4, first=1)
     found = analysed(one + pair(threads=4, first=1) + still(ARM, ms=12, threads=4, first=1) + drifting)
     reasons = [row(found, ARM, threads=threads).reason for threads in (1, 4)]
-    assert reasons == [f"no session was quiet: {found.sessions[number].contaminated[0]}" for number in (0, 1)]
+    assert [reason.disturbances for reason in reasons if reason] == [
+        found.sessions[number].contaminated for number in (0, 1)
+    ]
+    assert found.sessions[0].contaminated != found.sessions[1].contaminated
 
 
 def test_copies_that_differ_disturb_their_own_runtime_and_stage_and_stay_in_its_noise_floor() -> None:
@@ -500,7 +502,9 @@ def test_copies_that_differ_disturb_their_own_runtime_and_stage_and_stay_in_its_
     post = pair(3, stage="post") + turns(ARM, [20.0] * 12, [12.0] * 12, [12.0] * 12, stage="post")
     found = analysed(still(BASE, 3) + copies + arm + post)
     assert found.sessions[0].copies == pytest.approx({"torch forward": 0.04, "torch post": 0.0})
-    assert found.sessions[0].contaminated == ("in torch forward alone, where two copies of one network differ by 4.0%",)
+    (disturbance,) = found.sessions[0].contaminated
+    assert (disturbance.code, disturbance.runtime, disturbance.stage) == ("copies_differ", "torch", "forward")
+    assert disturbance.value == pytest.approx(0.04)
     assert (found.sessions[1].contaminated, found.sessions[2].contaminated) == ((), ())
     assert row(found, ARM).ratio_sessions == pytest.approx((1.2, 1.2))
     assert row(found, ARM).resolution == pytest.approx(math.expm1(noise.floor([math.log(1.04), 0, 0], 2)))
@@ -524,8 +528,7 @@ def test_lasting_half_percent_between_the_copies_suppresses_nothing() -> None:
 def test_without_a_copy_the_noise_is_unknown_and_the_verdict_suppressed() -> None:
     found = row(analysed(still(BASE) + still(ARM, ms=12)), ARM)
     assert (found.verdict, found.resolution, found.ratio) == ("suppressed", None, pytest.approx(1.2))
-    assert found.reason is not None
-    assert "no second copy" in found.reason
+    assert found.reason == Reason(code="no_copy")
 
 
 def test_session_without_a_canary_has_no_drift() -> None:
@@ -540,10 +543,11 @@ def test_times_that_spread_by_more_than_a_quarter_are_unstable_whichever_arm_the
     wilder = [7.0] * 4 + [10.0] * 4 + [13.0] * 4
     its = judged(pair() + turns(ARM, [3 * ms for ms in wilder]))
     assert (its.verdict, its.spread) == ("unstable", pytest.approx(0.6))
-    assert its.reason == "its times spread by 60% of their median between the quartiles"
+    assert its.reason is not None
+    assert (its.reason.code, its.reason.value) == ("arm_spread", pytest.approx(0.6))
     of_baseline = judged(turns(BASE, wilder) + turns(COPY, wilder) + still(ARM, ms=30))
     assert of_baseline.reason is not None
-    assert of_baseline.reason.startswith("its baseline's times")
+    assert (of_baseline.reason.code, of_baseline.reason.value) == ("baseline_spread", pytest.approx(0.6))
     assert judged(pair() + turns(ARM, [3 * ms for ms in wild])).verdict == "slower"
 
 
@@ -552,7 +556,7 @@ def test_ratio_that_scatters_more_than_it_differs_from_one_is_unstable() -> None
     near = judged(pair() + turns(ARM, 10.5 * scattered))
     assert near.verdict == "unstable"
     assert near.reason is not None
-    assert near.reason.startswith("the ratio scatters by 13%")
+    assert (near.reason.code, near.reason.value) == ("ratio_scatter", pytest.approx(1.06 / 0.94 - 1))
     assert judged(pair() + turns(ARM, 15 * scattered)).verdict == "slower"
 
 
@@ -560,20 +564,21 @@ def test_spread_that_both_arms_share_is_told_and_does_not_spoil_the_ratio() -> N
     shared = np.array([0.9, 1.1] * 6)
     found = analysed(turns(BASE, 10 * shared) + turns(COPY, 10 * shared) + turns(ARM, 11 * shared))
     assert (row(found, ARM).verdict, row(found, ARM).ratio) == ("slower", pytest.approx(1.1))
-    note = next(note for note in found.notes if "spread by up to" in note)
-    assert note.startswith("Times of torch with 1 thread spread by up to 20%")
-    assert "2 rows exceed 10%" in note
+    (note,) = (note for note in found.notes if note.code == "wide_spread")
+    assert (note.runtime, note.threads, note.value, note.rows) == ("torch", 1, pytest.approx(0.2), 2)
 
 
-def test_quiet_and_complete_times_need_no_remark() -> None:
+def test_quiet_and_complete_times_need_no_note() -> None:
     assert analysed(simulate(traces.exponential(0.05))).notes == ()
 
 
 def test_coarse_resolution_and_missing_percentiles_are_told_with_what_to_do() -> None:
     copies = turns(COPY, [10.19] * 12, [9.82] * 12, [10.1] * 12)
     notes = analysed(still(BASE, 3) + copies + still(ARM, 3)).notes
-    assert any("changes below 3." in note and note.endswith("raise latency.sessions.") for note in notes)
-    assert any(note.startswith("2 rows have no 90th percentile: 36 timed blocks") for note in notes)
+    (coarse,) = (note for note in notes if note.code == "coarse_resolution")
+    assert (coarse.runtime, coarse.stage) == ("torch", "forward")
+    assert 0.03 < coarse.value < 0.04
+    assert FewBlocks(rows=2, blocks=36) in notes
 
 
 # Error rates on simulated machines

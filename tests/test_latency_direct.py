@@ -13,7 +13,7 @@ from mnv4bench import cli
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_text
 from mnv4bench.latency import direct
-from mnv4bench.latency.forward import most_common_baseline, time_forward
+from mnv4bench.latency.forward import most_common_baseline, recomputed, time_forward
 from mnv4bench.models import detector, weights
 from mnv4bench.results.latency import Latency
 from mnv4bench.spec.latency import LatencySpec
@@ -92,7 +92,7 @@ def test_the_command_times_runs_and_prints_the_verdict(
     settings = ["--runtimes", "torch", "--sessions", "1", "--rounds", "2", "--block-ms", "1", "--allow-busy"]
     cli.main(["latency", first, same, other, f"{first}:nms", "--images", str(images), "--out", str(out), *settings])
     printed = capsys.readouterr().out
-    assert f"torch: {same} has the same weights as {first}" in printed
+    assert f"torch: {same} is the same network as {first}" in printed
     assert "1 (baseline)" in printed
     record = Latency.model_validate(read_json(out / "latency.json"))
     assert (out / "blocks.csv").is_file()
@@ -121,6 +121,7 @@ def test_forward_passes_are_each_set_against_their_own_baseline(images: Path, tm
     assert {row.stage for row in record.rows} == {"forward"}
     assert {row.arm for row in record.rows if row.ratio} == {"yolov10n", "yolov10s+downs"}
     assert Latency.model_validate(read_json(tmp_path / "claims.json")) == record
+    assert recomputed(tmp_path / "claims.json") == record
     assert (tmp_path / "claims.csv").is_file()
 
 

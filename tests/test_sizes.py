@@ -17,7 +17,7 @@ from mnv4bench.report import results as results_module
 from mnv4bench.report.figures import pareto
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import collect
-from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.results.latency import Absence, Latency, LatencyRow
 from mnv4bench.spec.extensions import load_module
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.plan import Plan
@@ -56,7 +56,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Path]:
 
     def timed(baselines: dict[str, str | None], *_: object) -> Latency:
         rows = [row(name, k, runtime) for runtime in ("torch", "openvino") for k, name in enumerate(baselines)]
-        record = whole.model_copy(update={"rows": tuple(rows), "absent": {"onnxruntime": "not installed"}})
+        absent = (Absence(runtime="onnxruntime", error="not installed"),)
+        record = whole.model_copy(update={"rows": tuple(rows), "absent": absent})
         write_json(results / peers.RECORD, record)
         return record
 

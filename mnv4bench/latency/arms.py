@@ -19,7 +19,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mnv4bench.io.errors import DataError
-from mnv4bench.io.files import read_json
 from mnv4bench.latency.analyse.analysis import Judged
 from mnv4bench.latency.campaign import Campaign, analysed, check_runtimes, first_images, measure, schedule
 from mnv4bench.latency.measure.accuracy import Split
@@ -29,8 +28,9 @@ from mnv4bench.latency.measure.task import Task
 from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES
 from mnv4bench.results.blocks import read_blocks
 from mnv4bench.results.dataset import Dataset
-from mnv4bench.results.latency import Latency
+from mnv4bench.results.latency import Absence, Latency
 from mnv4bench.results.metrics import Metrics
+from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import default_read
@@ -60,7 +60,7 @@ def recomputed(plan: Plan, results: Path) -> Latency:
     Raises:
         Mnv4benchError: blocks.csv is missing or not readable.
     """
-    record = Latency.model_validate(read_json(results / "latency" / "latency.json"))
+    record = read_record(results / "latency" / "latency.json", Latency)
     arms = judged(plan, share(plan, unfinished(plan, results / "runs")))
     return analysed(record, read_blocks(results / "latency" / "blocks.csv"), arms)
 
@@ -79,14 +79,14 @@ def campaign(plan: Plan, runs: Path, data: Path) -> Campaign:
         task=_task(plan, shared, runs, data),
         arms=tuple(judged(plan, shared)),
         spec=plan.preset.latency,
-        absent=absent,
+        absent=tuple(absent.values()),
         float_ap={label: _scored_ap(plan, arms[measured], runs) for label, measured in shared.items()},
     )
 
 
 def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task:
     spec, imgsz = plan.preset.latency, plan.preset.data.imgsz
-    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    dataset = read_record(data / "dataset.json", Dataset)
     annotations, folder = (dataset.path(data, part) for part in (dataset.val.annotations, dataset.val.images))
     images = first_images(dataset, data, "val", spec.images)
     if not images:
@@ -131,7 +131,7 @@ def _timed_run(plan: Plan, arm: Arm) -> str:
 
 
 def _scored_ap(plan: Plan, arm: Arm, runs: Path) -> float | None:
-    metrics = Metrics.model_validate(read_json(runs / _timed_run(plan, arm) / "metrics.json"))
+    metrics = read_record(runs / _timed_run(plan, arm) / "metrics.json", Metrics)
     return metrics.readings[arm.read].scores.AP
 
 
@@ -149,18 +149,17 @@ def _baseline(plan: Plan, arm: Arm) -> str | None:
     return None if baseline.label == arm.label else baseline.label
 
 
-def unfinished(plan: Plan, runs: Path) -> dict[str, str]:
+def unfinished(plan: Plan, runs: Path) -> dict[str, Absence]:
     """Return the label of every arm whose run of the first seed has no weights, and why."""
     absent = {}
     for arm in plan.arms:
         run = _timed_run(plan, arm)
         path = runs / run / "status.json"
-        if not path.exists():
-            absent[arm.label] = f"run {run} is unfinished"
-            continue
-        status = Status.model_validate(read_json(path))
-        if status.state != "done":
-            absent[arm.label] = f"run {run} ended {status.state}" + (f": {status.reason}" if status.reason else "")
+        status = read_record(path, Status) if path.exists() else None
+        if status is None:
+            absent[arm.label] = Absence(arm=arm.label, run=run)
+        elif status.state != "done":
+            absent[arm.label] = Absence(arm=arm.label, run=run, state=status.state, error=status.reason)
     return absent
 
 

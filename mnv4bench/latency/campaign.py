@@ -23,7 +23,7 @@ from mnv4bench.machine.cores import usable_cores
 from mnv4bench.machine.load import BUSY, fingerprint
 from mnv4bench.results.blocks import Block, read_blocks, write_blocks
 from mnv4bench.results.dataset import Dataset
-from mnv4bench.results.latency import Latency, LatencySession, QuantisedAP
+from mnv4bench.results.latency import Absence, Latency, LatencySession, QuantisedAP
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.run import derive_seed
@@ -39,8 +39,8 @@ class Campaign:
     """What every session does; number, threads and seed are each session's own."""
     arms: tuple[Judged, ...]
     spec: LatencySpec
-    absent: Mapping[str, str] = field(default_factory=dict)
-    """What cannot be timed, known beforehand, and why."""
+    absent: tuple[Absence, ...] = ()
+    """What cannot be timed, known beforehand."""
     float_ap: Mapping[str, float | None] = field(default_factory=dict)
     """Label of an arm → AP of its weights in float32."""
 
@@ -109,7 +109,7 @@ def summarise(campaign: Campaign, blocks: Sequence[Block], sessions: Sequence[Se
         sessions=tuple(session.facts for session in sessions),
         rows=(),
         quantised=_quantised(sessions, campaign),
-        absent={**campaign.absent, **_absent(sessions, campaign.arms)},
+        absent=(*campaign.absent, *absences(sessions, campaign.arms)),
         fingerprint=fingerprint(environment),
         environment=environment,
     )
@@ -139,22 +139,19 @@ def _quantised(sessions: Iterable[Session], campaign: Campaign) -> tuple[Quantis
     )
 
 
-def _absent(sessions: Iterable[Session], arms: Sequence[Judged]) -> dict[str, str]:
-    absent: dict[str, str] = {}
-    for session in sessions:
-        absent.update(session.absent)
-        absent.update(failures(session.failed, arms))
-    return absent
-
-
-def failures(failed: Mapping[tuple[str, str], str], arms: Sequence[Judged]) -> dict[str, str]:
-    """Return "<arm> in <runtime>" → reason for every arm whose network failed there, those that share it included."""
-    return {
-        f"{arm.label} in {runtime}": reason
-        for (measured, runtime), reason in failed.items()
-        for arm in arms
-        if arm.measured == measured
-    }
+def absences(sessions: Iterable[Session], arms: Sequence[Judged]) -> tuple[Absence, ...]:
+    """Return every missing runtime, and every arm whose network failed in one, those that share it included."""
+    missing = {runtime: error for session in sessions for runtime, error in session.absent.items()}
+    failed = {key: error for session in sessions for key, error in session.failed.items()}
+    return (
+        *(Absence(runtime=runtime, error=error) for runtime, error in missing.items()),
+        *(
+            Absence(arm=arm.label, runtime=runtime, error=error)
+            for (measured, runtime), error in failed.items()
+            for arm in arms
+            if arm.measured == measured
+        ),
+    )
 
 
 def check_runtimes(names: Sequence[str], where: str) -> None:

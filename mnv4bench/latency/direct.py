@@ -18,7 +18,7 @@ from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.models import weights
 from mnv4bench.models.published import networks
 from mnv4bench.models.yolo import load_checkpoint
-from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.results.latency import Latency
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import Read, default_read, readings
 from mnv4bench.spec.run import RunSpec
@@ -153,57 +153,3 @@ def _side(named: Sequence[Named], wanted: int | None) -> int:
     if wanted is None and len(trained) > 1:
         raise SpecError(f"these runs were trained at {sorted(trained)} pixels: choose one side with --imgsz")
     return wanted or next(iter(trained), SIDE)
-
-
-def describe(record: Latency) -> str:
-    """Return the result as a table for the terminal, with the verdicts in words below it."""
-    header = ("runtime", "model", "stage", "ms/image", "ratio", "95 % interval", "verdict")
-    lines = [header] + [
-        (
-            row.runtime + (f" ({row.threads} threads)" if row.threads > 1 else ""),
-            row.arm,
-            row.stage,
-            f"{row.p50_ms:.3g}",
-            "1 (baseline)" if row.ratio is None else f"{row.ratio:.3f}",
-            "" if row.ratio_low is None or row.ratio_high is None else f"{row.ratio_low:.3f}–{row.ratio_high:.3f}",
-            row.verdict or "",
-        )
-        for row in record.rows
-    ]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*table, "", *_sentences(record)])
-
-
-def _sentences(record: Latency) -> list[str]:
-    said = [_verdict(row) for row in record.rows if row.stage == "end_to_end" and row.verdict]
-    said = said or [_verdict(row) for row in record.rows if row.stage == "forward" and row.verdict]
-    if not record.comparable:
-        said.append("The machine was at work for others: do not compare these times.")
-    said += [
-        f"Session {one.number} takes no part in the verdicts: {reason}."
-        for one in record.sessions
-        for reason in one.contaminated
-    ]
-    said += [f"Not timed: {name} ({why})." for name, why in sorted(record.absent.items())]
-    return [*said, *record.notes]
-
-
-def _verdict(row: LatencyRow) -> str:
-    words = {
-        "faster": "is faster than",
-        "slower": "is slower than",
-        "same": "cannot be told apart from",
-        "unresolved": "may differ from",
-        "identical": "has the same weights as",
-        "unstable": "could not be compared with",
-        "suppressed": "could not be compared with",
-    }
-    assert row.verdict is not None
-    how = ""
-    if row.verdict in ("faster", "slower") and row.ratio is not None:
-        how = f" by {abs(row.ratio - 1):.1%}"
-    elif row.verdict in ("same", "unresolved") and row.resolution is not None:
-        how = f" (differences under {row.resolution:.1%} are not resolved)"
-    why = f": {row.reason}" if row.reason else ""
-    return f"{row.runtime}: {row.arm} {words[row.verdict]} {row.baseline}{how}{why}."

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mnv4bench.latency.analyse.analysis import Judged
-from mnv4bench.latency.campaign import Campaign, check_runtimes, measure, schedule
+from mnv4bench.latency.campaign import Campaign, analysed, check_runtimes, measure, schedule
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued
 from mnv4bench.latency.measure.task import Task
 from mnv4bench.models.published import networks
+from mnv4bench.results.blocks import read_blocks
 from mnv4bench.results.latency import Latency
+from mnv4bench.results.record import read_record
 from mnv4bench.spec.latency import LatencySpec
 
 
@@ -45,6 +47,18 @@ def time_forward(
     )
     arms = tuple(Judged(name, name, reads[name], baseline) for name, baseline in baselines.items())
     return measure(Campaign("forward", task, arms, spec), out, out.with_suffix(".csv"))
+
+
+def recomputed(record: Path) -> Latency:
+    """Return what `time_forward` wrote with all that follows from the blocks beside it computed anew.
+
+    Raises:
+        Mnv4benchError: the record or its blocks are missing or not readable.
+    """
+    written = read_record(record, Latency)
+    baselines = {row.arm: row.baseline for row in written.rows}
+    arms = [Judged(name, name, networks.read_of(name), baseline) for name, baseline in baselines.items()]
+    return analysed(written, read_blocks(record.with_suffix(".csv")), arms)
 
 
 def most_common_baseline(baselines: Mapping[str, str | None]) -> str:

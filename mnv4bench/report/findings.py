@@ -88,5 +88,5 @@ def _time(runtime: str, row: LatencyRow) -> dict[str, str]:
         "runtime": runtime,
         "ratio": "" if row.verdict == "identical" else timing.ratio(row),
         "verdict": timing.verdict(row),
-        "reason": (row.reason or "").rstrip(".") if unjudged else "",
+        "reason": text.time_reason(row) if unjudged else "",
     }

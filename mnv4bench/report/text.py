@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mnv4bench.latency.analyse.noise import SMALLEST
+from mnv4bench.latency.analyse.noise import DRIFT, SMALLEST
+from mnv4bench.latency.analyse.notes import WIDE
 from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import render, sentences
 from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.results.comparison import Comparison, Difference
-from mnv4bench.results.latency import Latency
+from mnv4bench.results.latency import Latency, LatencyRow, LatencySession
 from mnv4bench.spec.plan import Plan
 
 
@@ -34,7 +35,7 @@ def values(results: Results) -> dict[str, Any]:
         "effects": list(dict.fromkeys(fmt.plain(spec.smallest_effect) for spec in plan.ablations.values())),
         "imgsz": results.cost.imgsz,
         "latency": latency,
-        "absent": dict(sorted(latency.absent.items())),
+        "absent": absences(latency),
         "busiest": max((session.busy_before for session in latency.sessions), default=None),
         "int8": results.timed_int8,
         "resolutions": grouped(resolutions, lambda runtime: fmt.share(resolutions[runtime])),
@@ -75,7 +76,35 @@ def _terms(lines: Iterable[str]) -> dict[str, str]:
 
 def not_timed(times: Latency) -> list[str]:
     """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
-    return sentences("text/not_timed.j2", absent=dict(sorted(times.absent.items())))
+    return sentences("text/not_timed.j2", absent=absences(times))
+
+
+def absences(times: Latency) -> dict[str, str]:
+    """Return arm, runtime or both → why it was not timed, as a clause."""
+    reasons = {absence.name: render("text/absence.j2", absence=absence) for absence in times.absent}
+    return dict(sorted(reasons.items()))
+
+
+def disturbances(session: LatencySession) -> list[str]:
+    """Return why times of a session take no part in ratios, a clause each."""
+    return sentences("text/disturbances.j2", disturbances=session.contaminated, drift=DRIFT)
+
+
+def time_reason(row: LatencyRow) -> str:
+    """Return why a ratio of times has no verdict, as a clause."""
+    return render("text/time_reason.j2", reason=row.reason, drift=DRIFT)
+
+
+def timing_notes(times: Latency) -> list[str]:
+    """Return what a reader should know before trusting the times."""
+    return sentences(
+        "text/timing_notes.j2",
+        sessions=times.sessions,
+        notes=times.notes,
+        drift=DRIFT,
+        smallest=SMALLEST,
+        wide=WIDE,
+    )
 
 
 def reason(d: Difference, comparison: Comparison, decimals: int) -> str:

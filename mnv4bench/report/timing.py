@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import Results
-from mnv4bench.results.latency import LatencyRow
+from mnv4bench.results.latency import LatencyRow, LatencySession
 
 UNDECIDED = ("same", "unresolved")
 """Verdicts that mean little without the smallest change that could have been told."""
@@ -51,6 +51,12 @@ def verdict(row: LatencyRow | None) -> str:
     if row.verdict in UNDECIDED and row.resolution is not None:
         return f"{row.verdict} (MDE {fmt.share(row.resolution)})"
     return row.verdict
+
+
+def contaminated(session: LatencySession) -> str:
+    """Return which of a session's times take no part in ratios: "all", "torch post" or "no"."""
+    places = (f"{d.runtime} {d.stage}" if d.runtime else "all" for d in session.contaminated)
+    return ", ".join(places) or "no"
 
 
 def resolutions(results: Results, runtimes: Iterable[str]) -> dict[str, float]:

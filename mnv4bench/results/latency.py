@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.record import Record
+from mnv4bench.results.run import State
 from mnv4bench.spec.model import Read
 
 Stage = Literal["forward", "post", "end_to_end", "in_graph"]
 LatencyVerdict = Literal["faster", "slower", "unresolved", "same", "identical", "unstable", "suppressed"]
+
+
+class Disturbance(Record):
+    """Why times of a session are kept and take no part in ratios."""
+
+    code: Literal["canary_drift", "copies_differ"]
+    value: float
+    """By how much: relative, of the canary between thirds of the session, or of copy and original."""
+    runtime: str | None = None
+    stage: Stage | None = None
+    """The times that this concerns; None where it is all of the session's."""
+
+
+class Reason(Record):
+    """Why a ratio has no verdict."""
+
+    code: Literal["no_copy", "no_quiet_session", "arm_spread", "baseline_spread", "ratio_scatter"]
+    value: float | None = None
+    """Interquartile range: of the arm's or its baseline's times over their median, or of the ratio, relative."""
+    disturbances: tuple[Disturbance, ...] = ()
+    """What kept the sessions from being quiet."""
 
 
 class LatencyRow(Record):
@@ -36,14 +60,15 @@ class LatencyRow(Record):
     """Median over rounds of this arm's time over the baseline's in the same round of the same session."""
     ratio_low: float | None = None
     ratio_high: float | None = None
-    """Distribution-free 95 % interval of that median (or the widest available)."""
+    """95 % interval of that ratio: Student's t over session medians from five sessions on; below, by order statistics
+    over rounds, of which fewer than six give the smallest and the largest."""
     ratio_sessions: tuple[float, ...] = ()
     """The median of each session, contaminated ones left out."""
     resolution: float | None = None
     """Smallest relative change that can get a verdict here: what two copies of one network differ by, at least 2 %."""
     verdict: LatencyVerdict | None = None
-    reason: str | None = None
-    """Why the verdict is unstable, suppressed or identical."""
+    reason: Reason | None = None
+    """Why the verdict is unstable or suppressed."""
 
 
 class LatencySession(Record):
@@ -62,9 +87,7 @@ class LatencySession(Record):
     """Relative move of a fixed piece of work between the thirds of the session."""
     copies: dict[str, float] = {}
     """"<runtime> <stage>" → time of the reference's second copy over the first, minus 1; medians over rounds."""
-    contaminated: tuple[str, ...] = ()
-    """Why the session's times are kept and take no part in verdicts; a reason that begins "in <runtime> <stage> alone"
-    concerns only these."""
+    contaminated: tuple[Disturbance, ...] = ()
 
 
 class QuantisedAP(Record):
@@ -76,6 +99,75 @@ class QuantisedAP(Record):
     AP: float | None
     AP_float: float | None
     """Of the same weights in float32, as evaluated."""
+
+
+class Absence(Record):
+    """What was not timed: an arm whose run has no weights, a runtime, or an arm in one runtime."""
+
+    arm: str | None = None
+    runtime: str | None = None
+    run: str | None = None
+    """The arm's run, where it has no weights."""
+    state: State | None = None
+    """How that run ended; None where it has not."""
+    error: str | None = None
+    """The message of what failed, in one line."""
+
+    @property
+    def name(self) -> str:
+        """Return "<arm>", "<runtime>" or "<arm> in <runtime>"."""
+        return " in ".join(name for name in (self.arm, self.runtime) if name)
+
+
+class FewRounds(Record):
+    """No result whatever could get a verdict: were all rounds to agree, p would still be too large."""
+
+    code: Literal["few_rounds"] = "few_rounds"
+    runtime: str
+    threads: int
+    rounds: int
+    comparisons: int
+    """Tested together."""
+    p: float
+    """The smallest that could come out, after Holm's adjustment."""
+
+
+class WideSpread(Record):
+    """Times of a runtime fluctuate."""
+
+    code: Literal["wide_spread"] = "wide_spread"
+    runtime: str
+    threads: int
+    value: float
+    """The widest: interquartile range over median."""
+    arm: str
+    stage: Stage
+    rows: int
+    """How many spread widely."""
+
+
+class CoarseResolution(Record):
+    """Two copies of one network differ by more than the smallest change of interest."""
+
+    code: Literal["coarse_resolution"] = "coarse_resolution"
+    runtime: str
+    threads: int
+    value: float
+    """The coarsest resolution."""
+    stage: Stage
+
+
+class FewBlocks(Record):
+    """Rows have no 90th percentile."""
+
+    code: Literal["few_blocks"] = "few_blocks"
+    rows: int
+    blocks: int
+    """The fewest behind one of them."""
+
+
+Note = Annotated[FewRounds | WideSpread | CoarseResolution | FewBlocks, Field(discriminator="code")]
+"""What a reader should know before trusting the times."""
 
 
 class Latency(Record):
@@ -93,10 +185,9 @@ class Latency(Record):
     sessions: tuple[LatencySession, ...]
     rows: tuple[LatencyRow, ...]
     quantised: tuple[QuantisedAP, ...] = ()
-    absent: dict[str, str] = {}
-    """Arms or runtimes that were not measured, and why."""
-    notes: tuple[str, ...] = ()
-    """Warnings, a sentence each."""
+    absent: tuple[Absence, ...] = ()
+    """Arms or runtimes that were not measured."""
+    notes: tuple[Note, ...] = ()
     fingerprint: str
     """SHA-256 over everything of the machine and software that times depend on, first 12 digits."""
     environment: Environment
@@ -105,3 +196,31 @@ class Latency(Record):
     def threads(self) -> int:
         """The thread count that tables and figures show: the first one."""
         return self.sessions[0].threads
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_sentences(cls, data: Any) -> Any:
+        """Take a file in which reasons, disturbances, absences and notes are still sentences.
+
+        Disturbances follow from the session's own numbers; what only blocks can tell is missing until recomputed.
+        """
+        if not isinstance(data, dict) or not isinstance(data.get("absent"), dict):
+            return data
+        return {
+            **data,
+            "absent": [{"runtime": runtime, "error": error} for runtime, error in data["absent"].items()],
+            "notes": (),
+            "rows": [{**row, "reason": None} for row in data["rows"]],
+            "sessions": [
+                {**session, "contaminated": [_disturbance(session, text) for text in session["contaminated"]]}
+                for session in data["sessions"]
+            ],
+        }
+
+
+def _disturbance(session: dict[str, Any], text: str) -> dict[str, Any]:
+    if not text.startswith("in "):
+        return {"code": "canary_drift", "value": session["canary_drift"]}
+    _, runtime, stage, *_ = text.split()
+    value = session["copies"][f"{runtime} {stage}"]
+    return {"code": "copies_differ", "value": value, "runtime": runtime, "stage": stage}

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnv4bench.latency.analyse import noise, remarks
-from mnv4bench.latency.analyse.condition import Condition, Pair, differ
+from mnv4bench.latency.analyse import noise
+from mnv4bench.latency.analyse.condition import Condition, Pair, relative_difference
 from mnv4bench.latency.analyse.estimates import Estimate, percentile
+from mnv4bench.latency.analyse.notes import notes_on
 from mnv4bench.latency.analyse.turns import Key, Timed, gather, log_ratios
 from mnv4bench.latency.analyse.verdict import judge
 from mnv4bench.results.blocks import STAGES, Block
-from mnv4bench.results.latency import LatencyRow, Stage
+from mnv4bench.results.latency import Disturbance, LatencyRow, Note, Stage
 from mnv4bench.spec.model import Read
 from mnv4bench.statistics.small_samples import holm
 
@@ -43,18 +44,18 @@ class Judged:
 
 @dataclass(frozen=True)
 class SessionNoise:
-    """What canary and copies say about one session; fields of records.LatencySession."""
+    """What canary and copies say about one session; fields of LatencySession."""
 
     canary_drift: float | None
     copies: dict[str, float]
-    contaminated: tuple[str, ...]
+    contaminated: tuple[Disturbance, ...]
 
 
 @dataclass(frozen=True)
 class Analysis:
     rows: tuple[LatencyRow, ...]
     sessions: dict[int, SessionNoise]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def analyse(blocks: Sequence[Block], arms: Sequence[Judged], reference: str) -> Analysis:
@@ -79,12 +80,8 @@ def analyse(blocks: Sequence[Block], arms: Sequence[Judged], reference: str) -> 
         number: _session(number, drifts.get(number), conditions)
         for number in sorted({block.session for block in blocks})
     }
-    notes = remarks.on(
-        rows,
-        {number: session.contaminated for number, session in sessions.items()},
-        [(condition, len(hypotheses(family))) for condition, family in zip(conditions, families, strict=True)],
-    )
-    return Analysis(tuple(rows), sessions, tuple(notes))
+    tested = [(condition, len(hypotheses(family))) for condition, family in zip(conditions, families, strict=True)]
+    return Analysis(tuple(rows), sessions, notes_on(rows, tested))
 
 
 def _canary_drifts(timed: Mapping[Key, Timed]) -> dict[int, float | None]:
@@ -107,14 +104,14 @@ def _conditions(
     conditions = []
     for threads, runtime, stage in dict.fromkeys((key[0], key[1], key[3]) for key in timed if key[1] != CANARY):
         read_copy = reads | ({COPY: reads[original]} if original in reads else {})
-        found = {
-            label: one
+        here = {
+            label: times
             for label, read in read_copy.items()
-            if (one := timed.get((threads, runtime, label, _timed_stage(stage, read)))) is not None
+            if (times := timed.get((threads, runtime, label, _timed_stage(stage, read)))) is not None
         }
-        copy = found.pop(COPY, None)
-        copies = log_ratios(copy, found[original]) if copy is not None and original in found else {}
-        conditions.append(Condition(threads, runtime, stage, found, copies, moved))
+        copy = here.pop(COPY, None)
+        copies = log_ratios(copy, here[original]) if copy is not None and original in here else {}
+        conditions.append(Condition(threads, runtime, stage, here, copies, moved))
     return conditions
 
 
@@ -127,22 +124,22 @@ def _comparisons(condition: Condition, arms: Sequence[Judged]) -> dict[Pair, Est
     """Return every arm's comparison with its baseline, where both were timed."""
     measured = {arm.label: arm.measured for arm in arms}
     pairs = dict.fromkeys((arm.measured, measured[arm.baseline]) for arm in arms if arm.baseline in measured)
-    return {pair: found for pair in pairs if (found := condition.compare(pair)) is not None}
+    return {pair: estimate for pair in pairs if (estimate := condition.compare(pair)) is not None}
 
 
-def hypotheses(found: Mapping[Pair, Estimate]) -> dict[frozenset[str], float]:
+def hypotheses(estimates: Mapping[Pair, Estimate]) -> dict[frozenset[str], float]:
     """Return the p of each difference that is tested.
 
     Two networks that several ablations compare, either way round, make one hypothesis; a network is not tested against
     itself.
     """
-    return {frozenset(pair): one.p for pair, one in found.items() if pair[0] != pair[1]}
+    return {frozenset(pair): estimate.p for pair, estimate in estimates.items() if pair[0] != pair[1]}
 
 
-def _rows(condition: Condition, arms: Sequence[Judged], found: Mapping[Pair, Estimate]) -> list[LatencyRow]:
+def _rows(condition: Condition, arms: Sequence[Judged], estimates: Mapping[Pair, Estimate]) -> list[LatencyRow]:
     """Return the rows of all arms that were timed in a condition."""
     measured = {arm.label: arm.measured for arm in arms}
-    tested = hypotheses(found)
+    tested = hypotheses(estimates)
     adjusted = dict(zip(tested, holm(list(tested.values()), len(tested)), strict=True))
     rows = []
     for arm in arms:
@@ -150,7 +147,7 @@ def _rows(condition: Condition, arms: Sequence[Judged], found: Mapping[Pair, Est
             continue
         pair = (arm.measured, measured.get(arm.baseline or "", ""))
         row = _times(condition, arm)
-        rows.append(_with_ratio(row, condition, pair, found[pair], adjusted) if pair in found else row)
+        rows.append(_with_ratio(row, condition, pair, estimates[pair], adjusted) if pair in estimates else row)
     return rows
 
 
@@ -171,15 +168,15 @@ def _times(condition: Condition, arm: Judged) -> LatencyRow:
 
 
 def _with_ratio(
-    row: LatencyRow, condition: Condition, pair: Pair, found: Estimate, adjusted: Mapping[frozenset[str], float]
+    row: LatencyRow, condition: Condition, pair: Pair, estimate: Estimate, adjusted: Mapping[frozenset[str], float]
 ) -> LatencyRow:
-    verdict, reason = judge(condition, pair, found, adjusted.get(frozenset(pair), 1.0))
+    verdict, reason = judge(condition, pair, estimate, adjusted.get(frozenset(pair), 1.0))
     return row.model_copy(
         update={
-            "ratio": math.exp(found.value),
-            "ratio_low": math.exp(found.low),
-            "ratio_high": math.exp(found.high),
-            "ratio_sessions": tuple(math.exp(median) for median in found.sessions),
+            "ratio": math.exp(estimate.value),
+            "ratio_low": math.exp(estimate.low),
+            "ratio_high": math.exp(estimate.high),
+            "ratio_sessions": tuple(math.exp(median) for median in estimate.sessions),
             "resolution": condition.resolution,
             "verdict": verdict,
             "reason": reason,
@@ -189,7 +186,9 @@ def _with_ratio(
 
 def _session(number: int, drift: float | None, conditions: Sequence[Condition]) -> SessionNoise:
     copies = {
-        condition.name: differ(condition.copies[number]) for condition in conditions if number in condition.copies
+        condition.name: relative_difference(condition.copies[number])
+        for condition in conditions
+        if number in condition.copies
     }
     reasons = dict.fromkeys(condition.disturbed[number] for condition in conditions if number in condition.disturbed)
     return SessionNoise(drift, copies, tuple(reasons))

@@ -12,7 +12,7 @@ import numpy as np
 from mnv4bench.latency.analyse import noise
 from mnv4bench.latency.analyse.estimates import Estimate, Floats, estimate
 from mnv4bench.latency.analyse.turns import Timed, log_ratios
-from mnv4bench.results.latency import Stage
+from mnv4bench.results.latency import Disturbance, Stage
 
 Pair = tuple[str, str]
 """The labels under which an arm and its baseline were measured."""
@@ -39,19 +39,21 @@ class Condition:
         return sorted({session for timed in self.timed.values() for session in timed.turns})
 
     @cached_property
-    def disturbed(self) -> dict[int, str]:
+    def disturbed(self) -> dict[int, Disturbance]:
         """Session → why its times take no part in this condition's ratios.
 
         A canary that moved tells of the whole machine. Copies that differ tell of one runtime's memory in one stage;
         the session's other times have copies of their own.
         """
         differing = {
-            session: f"in {self.name} alone, where two copies of one network differ by {differ(logs):.1%}"
+            session: Disturbance(
+                code="copies_differ", value=relative_difference(logs), runtime=self.runtime, stage=self.stage
+            )
             for session, logs in self.copies.items()
             if noise.copies_differ(logs)
         }
         drifting = {
-            session: f"a fixed piece of work moved by {drift:.1%} between its thirds, and {noise.DRIFT:.0%} is allowed"
+            session: Disturbance(code="canary_drift", value=drift)
             for session, drift in self.moved.items()
             if session in self.sessions
         }
@@ -74,7 +76,7 @@ class Condition:
     @cached_property
     def rounds(self) -> int:
         """Rounds behind a ratio."""
-        return max((sum(len(one.turns.get(n, ())) for n in self.used) for one in self.timed.values()), default=0)
+        return max((sum(len(arm.turns.get(n, ())) for n in self.used) for arm in self.timed.values()), default=0)
 
     def compare(self, pair: Pair) -> Estimate | None:
         """Return what the rounds say about an arm and its baseline; None where they never had a round in common."""
@@ -89,6 +91,6 @@ class Condition:
         return self.timed[label].spread(self.used)
 
 
-def differ(logs: Floats) -> float:
+def relative_difference(logs: Floats) -> float:
     """Return the relative difference of copy and original, a median over rounds."""
     return math.expm1(float(np.median(logs)))

@@ -22,7 +22,7 @@ import math
 from mnv4bench.latency.analyse.condition import Condition, Pair
 from mnv4bench.latency.analyse.estimates import Estimate
 from mnv4bench.latency.analyse.noise import SMALLEST
-from mnv4bench.results.latency import LatencyVerdict
+from mnv4bench.results.latency import LatencyVerdict, Reason
 
 ALPHA = 0.05
 SPREAD = 0.25
@@ -32,46 +32,48 @@ SCATTER = 0.10
 """Of the ratio, above which there is no verdict unless the effect is larger still."""
 
 
-def judge(condition: Condition, pair: Pair, found: Estimate, p: float) -> tuple[LatencyVerdict, str | None]:
-    """Return the verdict on an arm, and the reason where it is not about the ratio.
+def judge(condition: Condition, pair: Pair, estimate: Estimate, p: float) -> tuple[LatencyVerdict, Reason | None]:
+    """Return the verdict on an arm, and the reason where there is none on the ratio.
 
     Args:
         p: of no difference, by Holm.
     """
     if pair[0] == pair[1]:
-        return "identical", "the same network as its baseline, timed once"
+        return "identical", None
     if condition.resolution is None:
-        return "suppressed", "no second copy of the reference was timed here, so the noise is unknown"
+        return "suppressed", Reason(code="no_copy")
     if all(session in condition.disturbed for session in condition.used):
-        return "suppressed", f"no session was quiet: {'; '.join(dict.fromkeys(condition.disturbed.values()))}"
-    if reason := unstable(found, condition.spread(pair[0]), condition.spread(pair[1])):
+        disturbances = tuple(dict.fromkeys(condition.disturbed.values()))
+        return "suppressed", Reason(code="no_quiet_session", disturbances=disturbances)
+    if reason := unstable(estimate, condition.spread(pair[0]), condition.spread(pair[1])):
         return "unstable", reason
-    return direction(found, p, condition.resolution), None
+    return direction(estimate, p, condition.resolution), None
 
 
-def unstable(found: Estimate, spread: float, of_baseline: float) -> str | None:
+def unstable(estimate: Estimate, arm_spread: float, baseline_spread: float) -> Reason | None:
     """Return why a ratio cannot be summed up, if so.
 
     Args:
-        spread: interquartile range over median of the arm's times.
-        of_baseline: the same of its baseline.
+        arm_spread: interquartile range over median of the arm's times.
+        baseline_spread: the same of its baseline.
     """
-    for whose, value in (("its", spread), ("its baseline's", of_baseline)):
-        if value > SPREAD:
-            return f"{whose} times spread by {value:.0%} of their median between the quartiles"
-    if found.scatter > max(SCATTER, abs(found.value)):
-        return f"the ratio scatters by {math.expm1(found.scatter):.0%} over the rounds, more than it differs from 1"
+    if arm_spread > SPREAD:
+        return Reason(code="arm_spread", value=arm_spread)
+    if baseline_spread > SPREAD:
+        return Reason(code="baseline_spread", value=baseline_spread)
+    if estimate.scatter > max(SCATTER, abs(estimate.value)):
+        return Reason(code="ratio_scatter", value=math.expm1(estimate.scatter))
     return None
 
 
-def direction(found: Estimate, p: float, resolution: float) -> LatencyVerdict:
+def direction(estimate: Estimate, p: float, resolution: float) -> LatencyVerdict:
     """Return what an interval shows. Its logarithm is compared, so that arm and baseline exchanged give the mirror."""
     limit = math.log1p(resolution)
-    if p <= ALPHA and found.low > limit and min(found.sessions) > 0:
+    if p <= ALPHA and estimate.low > limit and min(estimate.sessions) > 0:
         return "slower"
-    if p <= ALPHA and found.high < -limit and max(found.sessions) < 0:
+    if p <= ALPHA and estimate.high < -limit and max(estimate.sessions) < 0:
         return "faster"
     smallest = math.log1p(SMALLEST)
-    if (found.low > 0 and found.high > smallest) or (found.high < 0 and found.low < -smallest):
+    if (estimate.low > 0 and estimate.high > smallest) or (estimate.high < 0 and estimate.low < -smallest):
         return "unresolved"
     return "same"

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnv4bench.report import formatting as fmt
+from mnv4bench.report import text
 from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
 from mnv4bench.report.rendering import render
 from mnv4bench.report.results import QUANTISED, ArmResult, Results, distinct
@@ -60,7 +61,7 @@ def pareto(results: Results) -> Figure:
             _panel(axis, drawn[runtime])
             _sizes(axis, untrained(results, runtime))
         else:
-            why = results.latency.absent.get(runtime, "no arm was both scored and timed")
+            why = text.absences(results.latency).get(runtime, "no arm was both scored and timed")
             axis.text(0.5, 0.5, fmt.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
     _key(made.add_subplot(grid[:, 1]), [key[number] for number in sorted(key)], height * len(runtimes))
     return made

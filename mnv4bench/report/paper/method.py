@@ -99,7 +99,7 @@ def _noise(results: Results) -> dict[str, Any]:
         "copies": max(copies, default=None),
         "canary": max(drifts, default=None),
         "contaminated": [
-            {"session": session.number, "reasons": [reason.rstrip(".") for reason in session.contaminated]}
+            {"session": session.number, "reasons": text.disturbances(session)}
             for session in sessions
             if session.contaminated
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report import text
+from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import page, sentences
 from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.report.tables import arms
@@ -100,7 +100,7 @@ SESSIONS: list[Column[LatencySession]] = [
     numbers("busy_during", "busy during", lambda session: session.busy_during, 2),
     numbers("involuntary_switches", "switches", lambda session: session.involuntary_switches, 0),
     Column("canary_drift", None, "canary", lambda session: _share(session.canary_drift)),
-    words("contaminated", "contaminated", lambda session: "; ".join(session.contaminated) or "no"),
+    words("contaminated", "contaminated", timing.contaminated),
 ]
 
 
@@ -153,7 +153,7 @@ def as_markdown(results: Results) -> str:
         noise=noise(results),
         resolution=text.about(results, "resolution"),
         sessions=sessions(results),
-        notes=results.latency.notes,
+        notes=text.timing_notes(results.latency),
         how_to_read=legend(results),
     )
 
@@ -175,7 +175,7 @@ def reasons(results: Results, runtime: str) -> list[str]:
         for stage, row in arm.latency[runtime].items()
         if row.verdict in ("unstable", "suppressed")
     ]
-    without = grouped(rows, lambda pair: (pair[1].verdict, pair[1].reason))
+    without = grouped(rows, lambda pair: (pair[1].verdict, text.time_reason(pair[1])))
     return sentences("text/no_verdict.j2", without={key: [name for name, _ in rows] for key, rows in without.items()})
 
 

@@ -1,0 +1,154 @@
+"""What is said of times: every code of a record has its words, with the record's numbers and names in them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import fake_results as fake
+import pytest
+
+from mnv4bench.io.files import read_json
+from mnv4bench.report import text
+from mnv4bench.report.timed_models import describe
+from mnv4bench.results.latency import (
+    Absence,
+    CoarseResolution,
+    Disturbance,
+    FewBlocks,
+    FewRounds,
+    Latency,
+    LatencyRow,
+    LatencyVerdict,
+    Note,
+    Reason,
+    WideSpread,
+)
+
+DRIFTED = Disturbance(code="canary_drift", value=0.071)
+DIFFERING = Disturbance(code="copies_differ", value=-0.034, runtime="openvino", stage="post")
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Latency:
+    root = tmp_path_factory.mktemp("record")
+    plan = fake.make_plan(root)
+    fake.write_results(plan, root)
+    return Latency.model_validate(read_json(root / "latency/latency.json"))
+
+
+def spaced(lines: str | list[str]) -> str:
+    return "\n".join([lines] if isinstance(lines, str) else lines).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def judged(record: Latency, **fields: object) -> LatencyRow:
+    row = next(row for row in record.rows if row.baseline and row.stage == "end_to_end")
+    return row.model_copy(update=fields)
+
+
+@pytest.mark.parametrize(
+    ("reason", "facts"),
+    [
+        (Reason(code="no_copy"), ["second copy"]),
+        (Reason(code="no_quiet_session", disturbances=(DRIFTED, DIFFERING)), ["7.1 %", "−3.4 %", "openvino post"]),
+        (Reason(code="arm_spread", value=0.31), ["its times", "31 %"]),
+        (Reason(code="baseline_spread", value=0.28), ["its baseline's times", "28 %"]),
+        (Reason(code="ratio_scatter", value=0.128), ["ratio", "13 %"]),
+    ],
+)
+def test_a_reason_has_its_numbers(record: Latency, reason: Reason, facts: list[str]) -> None:
+    said = spaced(text.time_reason(judged(record, verdict="unstable", reason=reason)))
+    assert [fact for fact in facts if fact not in said] == []
+    assert "\n" not in said
+    assert not said.endswith(".")
+
+
+def test_every_code_of_a_reason_has_words_of_its_own(record: Latency) -> None:
+    codes = get_args(Reason.model_fields["code"].annotation)
+    said = {text.time_reason(judged(record, reason=Reason(code=code, value=0.3))) for code in codes}
+    assert len(said) == len(codes)
+    assert "" not in said
+
+
+@pytest.mark.parametrize(
+    ("note", "facts"),
+    [
+        (FewRounds(runtime="torch", threads=2, rounds=6, comparisons=3, p=0.094), ["6 rounds", "3 arms", "0.094"]),
+        (
+            WideSpread(runtime="torch", threads=2, value=0.21, arm="a/b", stage="post", rows=4),
+            ["21 %", "a/b", "4 rows"],
+        ),
+        (CoarseResolution(runtime="torch", threads=2, value=0.033, stage="post"), ["3.3 %", "post", "2 %"]),
+        (FewBlocks(rows=1, blocks=36), ["1 row ", "36 timed blocks"]),
+    ],
+    ids=lambda value: getattr(value, "code", ""),
+)
+def test_a_note_has_its_numbers_and_says_where(record: Latency, note: Note, facts: list[str]) -> None:
+    quiet = tuple(session.model_copy(update={"contaminated": ()}) for session in record.sessions)
+    (said,) = map(spaced, text.timing_notes(record.model_copy(update={"sessions": quiet, "notes": (note,)})))
+    assert [fact for fact in facts if fact not in said] == []
+    assert hasattr(note, "runtime") == ("torch with 2 threads" in said)
+    assert said.endswith(".")
+
+
+def test_disturbed_sessions_are_counted_and_named(record: Latency) -> None:
+    both = [session.number for session in record.sessions[:2]]
+    sessions = [
+        session.model_copy(update={"contaminated": (DRIFTED, DIFFERING) if session.number in both else ()})
+        for session in record.sessions
+    ]
+    (said,) = map(spaced, text.timing_notes(record.model_copy(update={"sessions": tuple(sessions), "notes": ()})))
+    assert said.startswith("2 of 6 sessions")
+    assert all(f"session {number}: " in said for number in both)
+    assert said.count("7.1 %") == said.count("−3.4 %") == 2
+
+
+@pytest.mark.parametrize(
+    ("absence", "name", "facts"),
+    [
+        (Absence(arm="a/b", run="r1"), "a/b", ["r1", "unfinished"]),
+        (
+            Absence(arm="a/b", run="r1", state="diverged", error="loss is nan."),
+            "a/b",
+            ["r1", "diverged", "loss is nan"],
+        ),
+        (Absence(arm="a/b", run="r1", state="failed"), "a/b", ["r1", "failed"]),
+        (Absence(runtime="openvino", error="not installed"), "openvino", ["not installed"]),
+        (Absence(arm="a/b", runtime="openvino", error="unknown operator"), "a/b in openvino", ["unknown operator"]),
+    ],
+)
+def test_an_absence_is_named_with_what_is_known(record: Latency, absence: Absence, name: str, facts: list[str]) -> None:
+    (said,) = text.absences(record.model_copy(update={"absent": (absence,)})).items()
+    assert said[0] == name
+    assert [fact for fact in facts if fact not in said[1]] == []
+
+
+@pytest.mark.parametrize("verdict", get_args(LatencyVerdict))
+def test_the_command_says_every_verdict(record: Latency, verdict: LatencyVerdict) -> None:
+    reason = Reason(code="arm_spread", value=0.31) if verdict in ("unstable", "suppressed") else None
+    row = judged(record, verdict=verdict, reason=reason)
+    printed = spaced(describe(record.model_copy(update={"rows": (row,), "comparable": False})))
+    table, _, *sentences = printed.splitlines()[1:]
+    assert f"  {verdict}" in table
+    assert sentences[0].startswith(f"{row.runtime}: {row.arm} ")
+    assert str(row.baseline) in sentences[0]
+    assert ("31 %" in sentences[0]) == (reason is not None)
+    assert "do not compare" in sentences[1]
+
+
+def test_a_file_with_sentences_is_read(record: Latency) -> None:
+    old = record.model_dump(mode="json")
+    old["absent"] = {"openvino": "not installed"}
+    old["notes"] = ["Something was said."]
+    old["rows"][0]["reason"] = "so it was said"
+    for session in old["sessions"]:
+        session["contaminated"] = []
+    old["sessions"][0]["contaminated"] = ["a fixed piece of work moved by 7.7% between its thirds, and 5% is allowed"]
+    old["sessions"][0]["canary_drift"] = 0.077
+    old["sessions"][1]["contaminated"] = ["in torch forward alone, where two copies of one network differ by 4.0%"]
+    old["sessions"][1]["copies"]["torch forward"] = 0.04
+    read = Latency.model_validate(old)
+    assert read.absent == (Absence(runtime="openvino", error="not installed"),)
+    assert (read.notes, read.rows[0].reason) == ((), None)
+    assert read.sessions[0].contaminated == (Disturbance(code="canary_drift", value=0.077),)
+    (differing,) = read.sessions[1].contaminated
+    assert (differing.value, differing.runtime, differing.stage) == (0.04, "torch", "forward")
