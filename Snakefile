@@ -2,11 +2,14 @@
 #   snakemake --cores all [--config preset=NAME only=ABLATION seeds=N]
 #   snakemake --cores all --config reference=NAME    tables, figures and paper of results/reference/NAME, nothing trained
 
+import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from mnv4bench.data.prepared import key
 from mnv4bench.data.sources import source_digest
+from mnv4bench.io.locks import exclusive
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.reference import names
 
@@ -20,10 +23,15 @@ if unknown:
 REFERENCE = config.get("reference")
 PLAN, OUT = chosen(config)
 PRESET, SPEC = PLAN.preset_name, PLAN.preset
+CONFIG = config if REFERENCE else {"preset": PRESET} | config
+
+# Every value is quoted: the shell sees paths with blanks, and names that it could take for commands.
+PYTHON = shlex.quote(sys.executable)
+OPTIONS = shlex.join(f"--{option}={value}" for option, value in CONFIG.items())
+STEP = f"{PYTHON} -m mnv4bench step {OPTIONS}"
 
 DATA = f"{OUT}/data/{key(SPEC.data)}"
-RUNS = [f"{OUT}/runs/{run}" for run in PLAN.runs]
-SCORED = [f"{run}/metrics.json" for run in RUNS]
+SCORED = [f"{OUT}/runs/{run}/metrics.json" for run in PLAN.runs]
 FIGURES = ["effects", "cost", "pareto", "curves", "slices", "detections"]
 PICTURE = FIGURES[-1]  # shows images of the data set, which a reference does not hold
 DRAWN = FIGURES[:-1] if REFERENCE else FIGURES
@@ -32,16 +40,27 @@ LEDGER = [] if PRESET == "smoke" else f"{OUT}/tables/ledger.md"
 CLAIMED_TIMES = f"{OUT}/latency/claims.json" if SPEC.latency.claims else []
 REFERENCES = [f"results/reference/{name}/reference.json" for name in names()]
 OTHERS = [f"results/reference/{name}/compare.json" for name in names()]
-GIVEN = config if REFERENCE else {"preset": PRESET} | config
-STEP = f"{sys.executable} -m mnv4bench step " + " ".join(
-    f"--{key} {value}" for key, value in GIVEN.items()
-)
+ALL_CORES = workflow.cores or 1  # nothing else may run while a rule measures
+LOCK = ExitStack()
 
 
-def in_report(name):
+def table(name, label):
+    """A table that stands in report.html."""
+    return report(
+        f"{OUT}/tables/{name}.csv", category="Tables", labels={"table": label}
+    )
+
+
+def figure(name):
+    """A figure that stands in report.html."""
     return report(
         f"{OUT}/figures/{name}.png", category="Figures", labels={"figure": name}
     )
+
+
+onstart:
+    # Held until this process ends, however it ends; other presets have folders of their own.
+    LOCK.enter_context(exclusive(Path(OUT) / ".lock", wait=False))
 
 
 wildcard_constraints:
@@ -85,11 +104,11 @@ if REFERENCE:
             SCORED,
             f"{OUT}/latency/latency.json",
             CLAIMED_TIMES,
-            in_report(PICTURE),
+            figure(PICTURE),
         log:
             f"{OUT}/logs/restore.log",
         shell:
-            "{STEP} restore > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+            "{STEP} restore > {log} 2>&1"
 
 
 rule data:
@@ -103,7 +122,7 @@ rule data:
         spec=SPEC.data.model_dump_json(),
         source=lambda _: source_digest(SPEC.data),
     shell:
-        "{STEP} data > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} data > {log} 2>&1"
 
 
 def before_training(wildcards):
@@ -132,7 +151,7 @@ rule train:
     priority: 10
     threads: lambda wildcards: PLAN.run(wildcards.run).train.threads
     shell:
-        "{STEP} train --run {wildcards.run} 2>&1 | tee {log} >&2"
+        "{STEP} train --run {wildcards.run:q} 2>&1 | tee {log} >&2"
 
 
 rule cost:
@@ -147,7 +166,7 @@ rule cost:
     params:
         arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
     shell:
-        "{STEP} cost > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} cost > {log} 2>&1"
 
 
 rule latency:
@@ -159,12 +178,12 @@ rule latency:
         f"{OUT}/logs/latency.log",
     benchmark:
         f"{OUT}/benchmarks/latency.tsv"
-    threads: workflow.cores or 1  # nothing else may run while this measures
+    threads: ALL_CORES
     params:
         arms=[arm.label for arm in PLAN.arms],
         protocol=SPEC.latency.model_dump_json(),
     shell:
-        "{STEP} latency > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} latency > {log} 2>&1"
 
 
 rule claims:
@@ -177,9 +196,9 @@ rule claims:
         f"{OUT}/logs/claims.log",
     benchmark:
         f"{OUT}/benchmarks/claims.tsv"
-    threads: workflow.cores or 1  # nothing else may run while this measures
+    threads: ALL_CORES
     shell:
-        "{STEP} claims > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} claims > {log} 2>&1"
 
 
 rule compare:
@@ -192,12 +211,12 @@ rule compare:
         f"{OUT}/logs/compare.log",
     benchmark:
         f"{OUT}/benchmarks/compare.tsv"
-    threads: workflow.cores or 1
+    threads: ALL_CORES
     params:
         resamples=SPEC.bootstrap,
         arms=[arm.label for arm in PLAN.arms],
     shell:
-        "{STEP} compare > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} compare > {log} 2>&1"
 
 
 rule ledger:
@@ -206,11 +225,7 @@ rule ledger:
         f"{OUT}/latency/latency.json",
         CLAIMED_TIMES,
     output:
-        report(
-            f"{OUT}/tables/ledger.csv",
-            category="Tables",
-            labels={"table": "published figures, checked"},
-        ),
+        table("ledger", "published figures, checked"),
         f"{OUT}/tables/ledger.md",
         f"{OUT}/tables/ledger.tex",
         f"{OUT}/tables/ledger.json",
@@ -219,7 +234,7 @@ rule ledger:
     benchmark:
         f"{OUT}/benchmarks/ledger.tsv"
     shell:
-        "{STEP} ledger > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} ledger > {log} 2>&1"
 
 
 rule tables:
@@ -229,26 +244,10 @@ rule tables:
         f"{OUT}/cost.json",
         f"{OUT}/latency/latency.json",
     output:
-        report(
-            f"{OUT}/tables/ablations.csv",
-            category="Tables",
-            labels={"table": "ablations"},
-        ),
-        report(
-            f"{OUT}/tables/slices.csv",
-            category="Tables",
-            labels={"table": "slices (exploratory)"},
-        ),
-        report(
-            f"{OUT}/tables/latency.csv",
-            category="Tables",
-            labels={"table": "latency"},
-        ),
-        report(
-            f"{OUT}/tables/errors.csv",
-            category="Tables",
-            labels={"table": "error types (exploratory)"},
-        ),
+        table("ablations", "ablations"),
+        table("slices", "slices (exploratory)"),
+        table("latency", "latency"),
+        table("errors", "error types (exploratory)"),
         f"{OUT}/tables/ablations.md",
         f"{OUT}/tables/ablations.tex",
         f"{OUT}/tables/latency.md",
@@ -258,7 +257,7 @@ rule tables:
     benchmark:
         f"{OUT}/benchmarks/tables.tsv"
     shell:
-        "{STEP} tables > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} tables > {log} 2>&1"
 
 
 rule figures:
@@ -269,14 +268,14 @@ rule figures:
         f"{OUT}/latency/latency.json",
         EXTRA,
     output:
-        [in_report(name) for name in DRAWN],
+        [figure(name) for name in DRAWN],
         [f"{OUT}/figures/{name}.pdf" for name in DRAWN],
     log:
         f"{OUT}/logs/figures.log",
     benchmark:
         f"{OUT}/benchmarks/figures.tsv"
     shell:
-        "{STEP} figures > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} figures > {log} 2>&1"
 
 
 rule paper:
@@ -297,7 +296,7 @@ rule paper:
     benchmark:
         f"{OUT}/benchmarks/paper.tsv"
     shell:
-        "{STEP} paper > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} paper > {log} 2>&1"
 
 
 rule report:
@@ -313,10 +312,10 @@ rule report:
     benchmark:
         f"{OUT}/benchmarks/report.tsv"
     params:
-        config=" ".join(f"{key}={value}" for key, value in GIVEN.items()),
+        config=[f"{option}={value}" for option, value in CONFIG.items()],
     shell:
-        "{sys.executable} -m snakemake --cores 1 --nolock --config {params.config}"
-        " --report {output} -- {input} > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{PYTHON} -m snakemake --cores 1 --nolock --config {params.config:q}"
+        " --report {output:q} -- {input:q} > {log} 2>&1"
 
 
 rule verify:
@@ -326,16 +325,12 @@ rule verify:
         rules.tables.output,
         REFERENCES,
     output:
-        report(
-            f"{OUT}/tables/verify.csv",
-            category="Tables",
-            labels={"table": "compared with the reference"},
-        ),
+        table("verify", "compared with the reference"),
         f"{OUT}/tables/verify.md",
     log:
         f"{OUT}/logs/verify.log",
     shell:
-        "{STEP} verify > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"
+        "{STEP} verify > {log} 2>&1"
 
 
 rule complete:

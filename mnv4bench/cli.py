@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnv4bench.eta import expected, in_words
+from mnv4bench.eta import expected, lines
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.reference.plans import chosen, plan_of
@@ -149,7 +149,7 @@ def _plan(options: argparse.Namespace) -> None:
         print(f"{name:44} {state:9} {', '.join(users)}")
     finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
     print(f"{len(plan.runs)} runs for {len(plan.arms)} arms of {len(plan.ablations)} ablations; {finished} finished")
-    print(in_words(expected(plan, results, usable_cores()), usable_cores()))
+    print(*lines(expected(plan, results, usable_cores()), usable_cores()), sep="\n")
 
 
 def _new(options: argparse.Namespace) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from mnv4bench.data import scenes
 from mnv4bench.data.prepared import RECORD, key
-from mnv4bench.io.errors import FileError
+from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status
@@ -23,8 +22,8 @@ GUESSED_RATE, GUESSED_SIDE = 30.0, 160
 detector on one core of a server of 2023. Taken to fall with the number of pixels. Of GPUs there is no guess."""
 GUESSED_MB = 20.0
 """Disk of a finished run."""
-LATER = ("latency", "claims", "compare", "ledger", "ranks", "sizes", "tables", "figures", "paper", "report")
-"""The rules after training that take time."""
+BEFORE = ("data", "cost")
+"""The rules that are done by the time that training is; all others come after it."""
 
 
 @dataclass(frozen=True)
@@ -56,42 +55,34 @@ class Finished:
 
 
 def expected(plan: Plan, results: Path, cores: int) -> Expected:
-    """Return what finishing a preset takes: each run's images over the rate of runs like it, as many runs at a time as
-    have threads on `cores`."""
-    left = {name: spec for name, spec in plan.runs.items() if not (results / "runs" / name / "metrics.json").exists()}
-    known = _finished(plan, results)
-    besides = [run.besides for run in known if run.besides is not None]
-    images = _train_images(plan, results)
-    seconds: dict[str, float] = {}
-    for name, spec in left.items():
-        rate = _rate(spec, known, cores)
-        if rate is not None and images is not None:
-            seconds[name] = images * spec.train.epochs / rate + (median(besides) if besides else 0.0)
+    """Return what finishing a preset takes at least: the core-seconds of the runs that are left over all cores, and no
+    less than the longest of them takes."""
+    left = [spec for name, spec in plan.runs.items() if not (results / "runs" / name / "metrics.json").exists()]
+    finished = _finished(plan, results)
+    besides = [run.besides for run in finished if run.besides is not None]
     return Expected(
         runs=len(left),
-        seconds=makespan(left, seconds, cores) if len(seconds) == len(left) else None,
+        seconds=_seconds(left, finished, _train_images(plan, results), median(besides or [0.0]), cores),
         scoring=bool(besides),
-        megabytes=median([run.megabytes for run in known] or [GUESSED_MB]) * len(left),
-        measured_on=len(known),
+        megabytes=median([run.megabytes for run in finished] or [GUESSED_MB]) * len(left),
+        measured_on=len(finished),
         later_seconds=_later(results / "benchmarks"),
     )
 
 
-def makespan(runs: Mapping[str, RunSpec], seconds: Mapping[str, float], cores: int) -> float:
-    """Return when the last of `runs` ends, each starting once its threads are free and what it needs has ended."""
-    waiting, running, ended = list(runs), list[tuple[float, str]](), set[str]()
-    free, now = cores, 0.0
-    while waiting or running:
-        for name in list(waiting):
-            ready = all(other not in runs or other in ended for other in (runs[name].start, runs[name].teacher))
-            if ready and _threads(runs[name], cores) <= free:
-                heapq.heappush(running, (now + seconds[name], name))
-                waiting.remove(name)
-                free -= _threads(runs[name], cores)
-        now, name = heapq.heappop(running)
-        ended.add(name)
-        free += _threads(runs[name], cores)
-    return now
+def _seconds(
+    left: Sequence[RunSpec], finished: Sequence[Finished], images: int | None, besides: float, cores: int
+) -> float | None:
+    """Return the wall time of the runs that are left; None where one of them cannot be told."""
+    core_seconds = longest = 0.0
+    for spec in left:
+        rate = _rate(spec, finished, cores)
+        if rate is None or images is None:
+            return None
+        seconds = images * spec.train.epochs / rate + besides
+        core_seconds += seconds * _threads(spec, cores)
+        longest = max(longest, seconds)
+    return max(core_seconds / cores, longest)
 
 
 def _threads(spec: RunSpec, cores: int) -> int:
@@ -99,32 +90,32 @@ def _threads(spec: RunSpec, cores: int) -> int:
 
 
 def _finished(plan: Plan, results: Path) -> list[Finished]:
-    found = []
+    finished = []
     for name, spec in plan.runs.items():
         status = _status(results / "runs" / name / "status.json")
         if status and status.state == "done" and status.images_per_second:
             benchmark = results / "benchmarks" / "train" / f"{name}.tsv"
             # The file is about the last start alone, so it can hold less than all of a resumed run's training.
-            besides = max(0.0, _seconds(benchmark) - status.seconds) if benchmark.exists() else None
-            found.append(Finished(spec, status.images_per_second, besides, _megabytes(results / "runs" / name)))
-    return found
+            besides = max(0.0, _wall_time(benchmark) - status.seconds) if benchmark.exists() else None
+            finished.append(Finished(spec, status.images_per_second, besides, _megabytes(results / "runs" / name)))
+    return finished
 
 
 def _status(path: Path) -> Status | None:
     try:
         return read_record(path, Status)
-    except FileError:  # not there, or of another version: it tells nothing
+    except Mnv4benchError:  # not there, or of another version: it tells nothing
         return None
 
 
-def _rate(spec: RunSpec, known: Sequence[Finished], cores: int) -> float | None:
+def _rate(spec: RunSpec, finished: Sequence[Finished], cores: int) -> float | None:
     """Return the median rate of finished runs, the most similar ones alone, else a guess; None where there is none."""
-    alike = [run for run in known if run.spec.train.threads == spec.train.threads]
+    alike = [run for run in finished if run.spec.train.threads == spec.train.threads]
     same = [run for run in alike if (run.spec.model, run.spec.distill.wanted) == (spec.model, spec.distill.wanted)]
     if alike:
         return median(run.rate for run in same or alike)
-    if known:
-        return median(run.rate / run.spec.train.threads for run in known) * _threads(spec, cores)
+    if finished:
+        return median(run.rate / run.spec.train.threads for run in finished) * _threads(spec, cores)
     if spec.train.device != "cpu":
         return None
     return GUESSED_RATE * _threads(spec, cores) * (GUESSED_SIDE / spec.data.imgsz) ** 2
@@ -143,38 +134,45 @@ def _megabytes(folder: Path) -> float:
 
 
 def _later(benchmarks: Path) -> float | None:
-    times = [_seconds(benchmarks / f"{rule}.tsv") for rule in LATER if (benchmarks / f"{rule}.tsv").exists()]
+    times = [_wall_time(path) for path in benchmarks.glob("*.tsv") if path.stem not in BEFORE]
     return sum(times) if times else None
 
 
-def _seconds(path: Path) -> float:
-    """Return the wall time in one of Snakemake's benchmark files."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+def _wall_time(path: Path) -> float:
+    """Return the seconds in one of Snakemake's benchmark files.
+
+    Raises:
+        Mnv4benchError: the file is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Mnv4benchError(f"{path}: is not a benchmark file of Snakemake ({error}); delete it") from error
 
 
-def in_words(found: Expected, cores: int) -> str:
-    """Return a sentence or two."""
-    if not found.runs:
-        return "All runs are finished."
-    what = "training and scoring" if found.scoring else "training"
-    time = (
-        f"about {_clock(found.seconds)} of {what} on {_count(cores, 'core')}"
-        if found.seconds is not None
-        else "for a time that the first finished run or the prepared data will tell"
-    )
-    guess = f"{GUESSED_RATE:g} images/s and thread at {GUESSED_SIDE} pixels"
-    basis = (
-        f"measured on {_count(found.measured_on, 'finished run')} here"
-        if found.measured_on
-        else f"a guess{f' from {guess}' if found.seconds is not None else ''}, as no run has finished here"
-    )
-    later = (
-        f"; latency, tables, figures and paper took {_clock(found.later_seconds)} the last time"
-        if found.later_seconds is not None
-        else "; latency, tables, figures and paper come on top"
-    )
-    return f"To do: {_count(found.runs, 'run')}, {time}, and {found.megabytes:.0f} MB ({basis}){later}."
+def lines(left: Expected, cores: int) -> list[str]:
+    """Return what is left, a line for each thing."""
+    if not left.runs:
+        return ["to do      nothing: all runs are finished"]
+    what = "training and scoring" if left.scoring else "training"
+    if left.seconds is None:
+        time = "unknown until a run has finished or the data is prepared"
+    else:
+        time = f"at least {_clock(left.seconds)} of {what} on {_count(cores, 'core')}"
+    basis = f"measured on {_count(left.measured_on, 'finished run')} here" if left.measured_on else _guess(left)
+    later = f"{_clock(left.later_seconds)} the last time" if left.later_seconds is not None else "not run yet"
+    return [
+        f"to do      {_count(left.runs, 'run')}",
+        f"time       {time} ({basis})",
+        f"afterwards {later} (latency, tables, figures, paper)",
+        f"disk       {left.megabytes:.0f} MB",
+    ]
+
+
+def _guess(left: Expected) -> str:
+    rate = f" from {GUESSED_RATE:g} images/s and thread at {GUESSED_SIDE} pixels" if left.seconds is not None else ""
+    return f"a guess{rate}, as no run has finished here"
 
 
 def _count(n: int, noun: str) -> str:

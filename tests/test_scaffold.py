@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from mnv4bench import cli
-from mnv4bench.eta import GUESSED_RATE, expected, in_words, makespan
+from mnv4bench.eta import GUESSED_RATE, expected, lines
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.results.dataset import Dataset, Split
 from mnv4bench.spec import plan
-from mnv4bench.spec.run import RunSpec, TrainSpec
 from mnv4bench.spec.scaffold import new_ablation
 
 ROOT = Path(__file__).parent.parent
@@ -92,14 +91,15 @@ def test_without_a_finished_run_the_time_is_a_guess_and_says_so(project: Path, t
     trunk, arm = 600 * 14 / GUESSED_RATE / 2, 600 * 5 / GUESSED_RATE  # on two threads, and on one
     assert left.runs == 7
     assert left.seconds == pytest.approx(trunk + 3 * arm)  # two arms of three seeds, two at a time
-    assert "of training on 2 cores" in in_words(left, 2)
-    assert "a guess from 30 images/s and thread at 160 pixels" in in_words(left, 2)
+    text = "\n".join(lines(left, 2))
+    assert "7 min of training on 2 cores" in text
+    assert "a guess from 30 images/s and thread at 160 pixels" in text
 
 
 def test_what_cannot_be_guessed_is_not(project: Path, tmp_path: Path) -> None:
     on_gpu = expected(plan.load("coco", "scdown"), tmp_path / "results", cores=2)
     assert (on_gpu.seconds, on_gpu.measured_on) == (None, 0)
-    assert "for a time that the first finished run or the prepared data will tell" in in_words(on_gpu, 2)
+    assert any(line.split()[:2] == ["time", "unknown"] for line in lines(on_gpu, 2))
     found, results = plan.load("bccd", "scdown"), tmp_path / "bccd"
     assert expected(found, results, cores=2).seconds is None  # nobody has counted the photographs
     split = Split(annotations="", images="", count=160, objects=300)
@@ -119,21 +119,23 @@ def test_finished_runs_give_the_rate_and_the_disk(project: Path, tmp_path: Path)
     assert left.megabytes == pytest.approx(5 * 3.0, rel=0.01)
     trunk = 600 * 14 / (2 * 25)  # nothing has run on two threads yet: twice the median of what one thread does
     assert left.seconds == pytest.approx(trunk + 3000 / 10 + 3000 / 40)
-    assert "measured on 2 finished runs here" in in_words(left, 2)
+    assert any("measured on 2 finished runs here" in line for line in lines(left, 2))
     write_text(results / "benchmarks" / "train" / f"{conv[0]}.tsv", "s\th:m:s\n21.0\t0:00:21\n")  # 1 s was training
     scored = expected(found, results, cores=2)
     assert scored.seconds == pytest.approx(left.seconds + 3 * 20)  # the trunk, two at a time, two at a time
-    assert "of training and scoring" in in_words(scored, 2)
+    assert any("of training and scoring" in line for line in lines(scored, 2))
     write_text(results / "benchmarks" / "latency.tsv", "s\th:m:s\n90.5\t0:01:30\n")
-    assert "took 2 min the last time" in in_words(expected(found, results, cores=2), 2)
+    assert expected(found, results, cores=2).later_seconds == 90.5
+    assert any("2 min the last time" in line for line in lines(expected(found, results, cores=2), 2))
     for run in list(found.runs)[:-1]:
         finish(results, run, 10.0)
     last = expected(found, results, cores=2)
     assert last.seconds == pytest.approx(3000 / 10 + 20)  # one thread of one run, whatever the cores
-    assert in_words(last, 2).startswith("To do: 1 run, about 5 min")
+    assert lines(last, 2)[0].split() == ["to", "do", "1", "run"]
+    assert "5 min" in lines(last, 2)[1]
     for run in found.runs:
         finish(results, run, 10.0)
-    assert in_words(expected(found, results, cores=2), 2) == "All runs are finished."
+    assert lines(expected(found, results, cores=2), 2) == ["to do      nothing: all runs are finished"]
 
 
 def test_a_distilled_run_has_a_rate_of_its_own(project: Path, tmp_path: Path) -> None:
@@ -150,21 +152,11 @@ def test_a_damaged_status_tells_nothing(project: Path, tmp_path: Path) -> None:
     assert expected(found, results, cores=2).measured_on == 0
 
 
-def test_runs_wait_for_what_they_start_from_and_for_their_threads() -> None:
-    one, two = TrainSpec(epochs=1), TrainSpec(epochs=1, threads=2)
-    runs = {
-        "trunk": RunSpec(train=two),
-        "teacher": RunSpec(train=one, start="trunk"),
-        "student": RunSpec(train=one, start="trunk", teacher="teacher"),
-        "plain": RunSpec(train=one, start="trunk"),
-        "other": RunSpec(train=one, start="elsewhere"),  # ended before
-    }
-    seconds = {"trunk": 10.0, "teacher": 5.0, "student": 4.0, "plain": 2.0, "other": 1.0}
-    # trunk until 10 on both cores; teacher until 15, beside plain until 12 and other until 13; student until 19.
-    assert makespan(runs, seconds, cores=2) == 19.0
-    assert makespan(runs, seconds, cores=1) == 22.0
-    # Three cores: other runs beside the trunk.
-    assert makespan(runs | {"other": RunSpec(train=one)}, seconds | {"other": 30.0}, cores=3) == 30.0
+def test_a_run_takes_no_less_time_on_more_cores_than_it_has_threads(project: Path, tmp_path: Path) -> None:
+    found, results = plan.load("quick", "scdown"), tmp_path / "results"
+    for run in list(found.runs)[:-1]:
+        finish(results, run, 10.0)
+    assert [expected(found, results, cores).seconds for cores in (1, 2, 64)] == [300, 300, 300]
 
 
 def test_a_reader_that_stops_early_causes_no_traceback() -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mnv4bench.io.locks import exclusive
+
 ROOT = Path(__file__).parent.parent
 SOURCES = ("Snakefile", "ablations", "config", "profiles", "paper")
 SAME_BYTES = ("weights.safetensors", "curve.csv", "metrics.json", "matches.npz", "detections.json", "pairing.json")
@@ -54,9 +56,12 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which the whole smoke preset has run."""
-    project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
-    result = snakemake(project, "preset=smoke")
+    """A project in which the whole smoke preset has run; blanks in its path and in the interpreter's."""
+    project = copy_project(tmp_path_factory.mktemp("smoke") / "a project")
+    (project / "an env").symlink_to(sys.prefix)
+    python = project / "an env" / "bin" / Path(sys.executable).name
+    whole = [str(python), *command("preset=smoke")[1:]]
+    result = subprocess.run(whole, cwd=project, text=True, capture_output=True, env=environment())
     assert result.returncode == 0, result.stderr[-6000:]
     return project
 
@@ -179,6 +184,42 @@ def test_a_diverged_arm_is_a_cell_and_fails_the_last_rule_only(tmp_path: Path) -
     assert "diverged" in (out / "tables" / "ablations.md").read_text()
     states = {json.loads(path.read_text())["state"] for path in out.glob("runs/*/status.json")}
     assert states == {"done", "diverged"}
+
+
+@pytest.mark.parametrize("option", ["preset", "only", "seeds", "reference"])
+def test_a_name_is_never_a_command_of_the_shell(option: str, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    for name in ("config/$(touch x).yaml", "ablations/$(touch x).yaml"):
+        shutil.copy(project / "config" / "smoke.yaml", project / name)
+    reference = project / "results" / "reference" / "$(touch x)"
+    reference.mkdir(parents=True)
+    (reference / "reference.json").write_text("{}")
+    result = snakemake(project, f"{option}=$(touch x)")
+    assert result.returncode != 0
+    assert "$(touch x)" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(project.rglob("x"))
+
+
+def test_the_log_of_a_failed_rule_is_shown(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    config = (project / "config" / "coco.yaml").read_text().replace("folder: coco", "folder: nowhere")
+    (project / "config" / "coco.yaml").write_text(config)
+    result = snakemake(project, "preset=coco", flags=("--until", "data"))
+    assert result.returncode != 0
+    assert "nowhere" in result.stderr
+
+
+def test_a_second_workflow_in_the_same_folder_is_told_who_works_there(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    with exclusive(project / "results" / "smoke" / ".lock"):
+        refused = snakemake(project, "preset=smoke", flags=("--until", "data"))
+        assert refused.returncode != 0
+        assert f"results/smoke: process {os.getpid()} on " in refused.stderr
+        assert not (project / "results" / "smoke" / "data").exists()
+        assert snakemake(project, "preset=smoke", flags=("-n",)).returncode == 0  # looks, and touches nothing
+    done = snakemake(project, "preset=smoke", flags=("--until", "data"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_bad_yaml_is_one_error_before_anything_runs(tmp_path: Path) -> None:
