@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -13,12 +14,15 @@ from typing import get_args
 
 import pytest
 
+from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.ledger.cited import check_cited
 from mnv4bench.models import alternatives, stages
 from mnv4bench.spec.ablation import AblationSpec
+from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.plan import load
 from mnv4bench.spec.yamlfile import YamlFile
+from mnv4bench.steps import Context, run_step
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -48,16 +52,25 @@ for arm in plan.arms:
 
 def block(language: str) -> str:
     """Return the guide's one block of code in a language."""
-    found = re.findall(rf"( *)```{language}\n(.*?)```", GUIDE, re.DOTALL)
-    assert len(found) == 1
-    return textwrap.dedent(found[0][1])
+    blocks = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+    assert len(blocks) == 1
+    return textwrap.dedent(blocks[0])
+
+
+BROKEN = {
+    "syntax": ("def f(:\n", r"ablations/separable\.py:1: cannot be loaded \(SyntaxError"),
+    "import": ("x = 1\nimport nowhere_at_all\n", r"separable\.py:2: cannot be loaded \(ModuleNotFoundError"),
+    "nothing declared": ("x = 1\n", r"separable\.py: declares no EXTENSION"),
+    "something else declared": ("EXTENSION = {'steps': {}}\n", r"separable\.py: declares no EXTENSION"),
+}
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of what the guide changes and what reads it."""
-    for name in ("mnv4bench", "ablations", "config"):
+    for name in ("mnv4bench", "ablations", "config", "profiles"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", tmp_path)
     return tmp_path
 
 
@@ -105,3 +118,38 @@ def test_the_worked_example_makes_an_arm_that_trains(project: Path) -> None:
     trained = python(project, "-c", TRAIN)
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.splitlines() == ["c2f ['Bottleneck']", "separable ['Sequential']"]
+
+    (project / "ablations" / "separable.py").write_text(block("py"), encoding="utf-8")
+    (project / "ablations" / "separable.smk").write_text(block("snakemake"), encoding="utf-8")
+    target = "results/smoke/tables/weights.csv"
+    flags = ("--cores", "2", "--config", "preset=smoke", "only=separable", "--", target)
+    made = python(project, "-m", "snakemake", *flags)
+    assert made.returncode == 0, made.stderr
+    with (project / target).open(newline="") as stream:
+        weights = {row["arm"]: int(row["weights"]) for row in csv.DictReader(stream)}
+    assert weights["c2f"] > weights["separable"] > 0
+    planned = python(project, "-m", "mnv4bench", "plan", "--preset", "smoke", "--only", "separable")
+    assert "the last time" in planned.stdout
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_extension_is_one_error(kind: str, tmp_path: Path) -> None:
+    source, message = BROKEN[kind]
+    (tmp_path / "ablations").mkdir()
+    (tmp_path / "ablations" / "separable.py").write_text(source)
+    with pytest.raises(SpecError, match=message):
+        extensions(["plain", "separable"], tmp_path)
+
+
+def test_two_extensions_may_not_name_one_step(tmp_path: Path) -> None:
+    (tmp_path / "ablations").mkdir()
+    for name in ("one", "other"):
+        (tmp_path / "ablations" / f"{name}.py").write_text(block("py"))
+    with pytest.raises(SpecError, match=r"other\.py: step 'weights' is a step of .*one\.py, too"):
+        extensions(["one", "other"], tmp_path)
+
+
+def test_an_unknown_step_is_named_with_those_that_there_are() -> None:
+    context = Context(load("full", "peers,rank_guided", root=ROOT), ROOT / "results" / "full")
+    with pytest.raises(Mnv4benchError, match=r"no step 'size'; did you mean 'sizes'\? allowed: data, .*, sizes, ranks"):
+        run_step("size", context)
