@@ -100,11 +100,11 @@ def pairs_of(results: Path, preset: str) -> tuple[list[Pair], dict[Key, MatchRec
 
 def truths(pair: Pair, records: Mapping[Key, MatchRecords]) -> Floats:
     """Return (seeds,) differences in AP on all images."""
-    found = [
+    differences = [
         average_precision(records[a]) - average_precision(records[b])
         for a, b in zip(pair.ours, pair.theirs, strict=True)
     ]
-    return np.array(found)
+    return np.array(differences)
 
 
 def sampled_aps(
@@ -112,13 +112,13 @@ def sampled_aps(
 ) -> dict[Key, Floats]:
     """Return each reading's (trials, 1 + replicates) AP: on a trial's images, then on resamples of those images."""
     images = len(next(iter(records.values())).image_ids)
-    found: dict[Key, list[Floats]] = {key: [] for key in records}
+    by_reading: dict[Key, list[Floats]] = {key: [] for key in records}
     for _ in range(trials):
         drawn = generator.multinomial(images, np.full(images, 1 / images))
         weights = np.vstack([drawn, generator.multinomial(images, drawn / images, size=replicates)])
-        for key, one in records.items():
-            found[key].append(bootstrap_ap(one, weights))
-    return {key: np.array(rows) for key, rows in found.items()}
+        for key, record in records.items():
+            by_reading[key].append(bootstrap_ap(record, weights))
+    return {key: np.array(rows) for key, rows in by_reading.items()}
 
 
 def drawn_seeds(sample: Floats, truth: Floats, seeds: int, mode: str, generator: np.random.Generator) -> Floats:
@@ -173,8 +173,8 @@ def simulate(
     widths = np.zeros_like(held)
     for trial, sample in enumerate(samples):
         for _ in range(draws):
-            found = intervals(drawn_seeds(sample, truth, seeds, mode, generator), images, generator)
-            bounds = np.array([found[name] for name in INTERVALS])
+            by_interval = intervals(drawn_seeds(sample, truth, seeds, mode, generator), images, generator)
+            bounds = np.array([by_interval[name] for name in INTERVALS])
             held[trial] += (bounds[:, 0] <= truth.mean()) & (truth.mean() <= bounds[:, 1])
             widths[trial] += (bounds[:, 1] - bounds[:, 0]) / 2
     return held / draws, widths / draws
@@ -207,15 +207,17 @@ def study(
     rows = []
     for mode in MODES:
         for n in seeds:
-            found = {name: simulate(samples[name], truth[name], images, n, mode, draws, generator) for name in samples}
-            rows += _rows(mode, n, found)
+            by_comparison = {
+                name: simulate(samples[name], truth[name], images, n, mode, draws, generator) for name in samples
+            }
+            rows += _rows(mode, n, by_comparison)
     return {"images": images, "comparisons": about, "rows": rows}
 
 
-def _rows(mode: str, seeds: int, found: Mapping[str, tuple[Floats, Floats]]) -> list[dict[str, Any]]:
+def _rows(mode: str, seeds: int, simulated: Mapping[str, tuple[Floats, Floats]]) -> list[dict[str, Any]]:
     rows = []
     for place, interval in enumerate(INTERVALS):
-        held = {name: shares[:, place] for name, (shares, _) in found.items()}
+        held = {name: shares[:, place] for name, (shares, _) in simulated.items()}
         by_trial = np.mean(list(held.values()), axis=0)
         rows.append(
             {
@@ -224,7 +226,7 @@ def _rows(mode: str, seeds: int, found: Mapping[str, tuple[Floats, Floats]]) -> 
                 "interval": interval,
                 "coverage": by_trial.mean(),
                 "error": by_trial.std(ddof=1) / len(by_trial) ** 0.5,
-                "half_width": np.mean([widths[:, place] for _, widths in found.values()]),
+                "half_width": np.mean([widths[:, place] for _, widths in simulated.values()]),
                 "by_comparison": {name: shares.mean() for name, shares in held.items()},
             }
         )
@@ -261,19 +263,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     pairs, records = pairs_of(options.results, preset)
     settings = {name: getattr(options, name) for name in ("seeds", "trials", "draws", "replicates")}
-    found = study(pairs, records, generator=np.random.Generator(np.random.PCG64(options.seed)), **settings)
-    for name, one in found["comparisons"].items():
+    result = study(pairs, records, generator=np.random.Generator(np.random.PCG64(options.seed)), **settings)
+    for name, comparison in result["comparisons"].items():
         print(
-            f"{name}: {one['difference']:+.4f} AP over {one['seeds']} seeds, SD over seeds {one['seed_sd']:.4f}, "
-            f"SE over images {one['image_se']:.4f}, bias {one['bias']:+.5f}"
+            f"{name}: {comparison['difference']:+.4f} AP over {comparison['seeds']} seeds, "
+            f"SD over seeds {comparison['seed_sd']:.4f}, SE over images {comparison['image_se']:.4f}, "
+            f"bias {comparison['bias']:+.5f}"
         )
     print(f"\nCoverage at nominal {LEVEL:.0%} ± Monte Carlo error (lowest comparison)")
-    print(table(found["rows"], "{coverage:.3f} ± {error:.3f} ({lowest:.3f})"))
+    print(table(result["rows"], "{coverage:.3f} ± {error:.3f} ({lowest:.3f})"))
     print("\nMean half-width, AP on 0–1")
-    print(table(found["rows"], "{half_width:.4f}"))
+    print(table(result["rows"], "{half_width:.4f}"))
     write_json(
         Path("results/benchmarks/coverage.json"),
-        {"preset": preset, "level": LEVEL, **settings, "seed": options.seed, **found},
+        {"preset": preset, "level": LEVEL, **settings, "seed": options.seed, **result},
     )
 
 

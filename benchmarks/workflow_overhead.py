@@ -28,7 +28,7 @@ STAMP = re.compile(r"^\[(\w{3} \w{3} +\d+ [\d:]+ \d{4})\]$")
 def wall_seconds(log: Path) -> tuple[float, int]:
     """Return the seconds between a Snakemake log's first and last time stamp, and how many jobs it finished."""
     lines = log.read_text().splitlines()
-    stamps = [datetime.strptime(found[1], "%a %b %d %H:%M:%S %Y") for line in lines if (found := STAMP.match(line))]
+    stamps = [datetime.strptime(match[1], "%a %b %d %H:%M:%S %Y") for line in lines if (match := STAMP.match(line))]
     if not stamps:  # of a dry run, or of the report's own start
         return 0.0, 0
     return (stamps[-1] - stamps[0]).total_seconds(), sum(line.startswith("Finished job") for line in lines)

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     importer.set_defaults(command=_import)
 
     latency = commands.add_parser(
-        "latency", help="time models on this machine, in turns, and say which is faster and how sure that is"
+        "latency", help="time models on this machine, in turns, and compare them, with a measure of confidence"
     )
     latency.add_argument(
         "models",
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     ledger.set_defaults(command=_ledger, only=None, seeds=None)
 
     verify = commands.add_parser("verify", help="set results beside a reference, cell by cell; exit 1 if any differ")
-    verify.add_argument("results", type=Path, metavar="RESULTS", help="a preset's folder, results/quick say")
+    verify.add_argument("results", type=Path, metavar="RESULTS", help="a preset's folder, for example results/quick")
     verify.add_argument("--reference", metavar="NAME", help="by default the one that shares most trainings")
     verify.set_defaults(command=_verify)
 
@@ -230,10 +230,10 @@ def _ledger(options: argparse.Namespace) -> None:
         if not (context.data / "dataset.json").exists():
             STEPS["data"](context)
         STEPS["claims"](context)
-    found = write_ledger(plan, results)
-    for source in found.sources.values():
+    summary = write_ledger(plan, results)
+    for source in summary.sources.values():
         print(f"{source.name:22} {', '.join(f'{n} {verdict}' for verdict, n in source.verdicts.items() if n)}")
-    print(f"{found.figures} figures in {results / 'tables' / 'ledger.csv'}")
+    print(f"{summary.figures} figures in {results / 'tables' / 'ledger.csv'}")
 
 
 def _docs(options: argparse.Namespace) -> None:

@@ -135,7 +135,7 @@ def suppression(shape: tuple[int, ...]) -> bytes:
 def test_the_graphs_suppression_is_read_nms_to_the_last_digit(case: str) -> None:
     output = CASES[case]
     boxes, scores = outputs.corners(output)
-    expected = read_nms(boxes, scores, outputs.CONFIDENCE, outputs.NMS_IOU, outputs.LIMIT)
+    expected = read_nms(boxes, scores, outputs.DEPLOYED_CONFIDENCE, outputs.NMS_IOU, outputs.LIMIT)
     assert len(expected) == FOUND.get(case, len(expected))
     graph = suppression(output.shape)
     session = imports.onnxruntime().InferenceSession(graph, providers=["CPUExecutionProvider"])

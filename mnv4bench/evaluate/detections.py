@@ -25,7 +25,7 @@ from mnv4bench.results.run import Status, check_data, read_status
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import RunSpec
 
-CONFIDENCE = 0.001
+LOWEST_SCORE = 0.001
 NMS_IOU = 0.7
 """Both as ultralytics' validator has them."""
 MAX_DETECTIONS = 100
@@ -79,7 +79,7 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
         data_digest=dataset.digest,
         weights_digest=status.weights_digest,
         nms_iou=NMS_IOU,
-        confidence=CONFIDENCE,
+        confidence=LOWEST_SCORE,
     )
 
 
@@ -107,8 +107,8 @@ def detect(
 def read_rows(read: Read, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return (k, 6) x1, y1, x2, y2, score, class of one image's (A, 4) corner boxes and (A, classes) scores."""
     if read == "nms":
-        return read_nms(boxes, scores, CONFIDENCE, NMS_IOU, limit=MAX_DETECTIONS)
-    return read_top(boxes, scores, limit=MAX_DETECTIONS, confidence=CONFIDENCE)
+        return read_nms(boxes, scores, LOWEST_SCORE, NMS_IOU, limit=MAX_DETECTIONS)
+    return read_top(boxes, scores, limit=MAX_DETECTIONS, confidence=LOWEST_SCORE)
 
 
 def rows_of(image: int, one: Letterboxed, found: np.ndarray, category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -18,8 +18,7 @@ from mnv4bench.results.matches import AREAS, MatchRecords
 RECALLS = np.linspace(0.0, 1.0, 101)
 """Recall levels at which COCO reads the interpolated precision."""
 _BLOCK = 1 << 22
-"""Replicates × detections of a class at a time: so much that threads seldom wait for the interpreter, and no more
-memory than tens of megabytes for each."""
+"""Replicates × detections of a class at a time. Chunk size: amortises the GIL at tens of MB per thread."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
@@ -61,7 +60,7 @@ def bootstrap_ap(records: MatchRecords, weights: Integers, area: str = "all") ->
         raise DataError(f"weights: shape {weights.shape}, need (replicates, {len(records.image_ids)} images)")
     place = AREAS.index(area)
     events = [_class_events(records, place, k) for k in range(len(records.category_ids))]
-    longest = max((len(group.images) for one in events for group in one.groups), default=1)
+    longest = max((len(group.images) for event in events for group in event.groups), default=1)
     size = max(1, _BLOCK // longest)
     blocks = [weights[start : start + size] for start in range(0, len(weights), size)]
     parts = [_block_ap(events, block.astype(np.int32)) for block in blocks]
@@ -119,13 +118,13 @@ def _block_ap(classes: Sequence[_Class], weights: Integers) -> Floats:
     """Return AP of each row of `weights` (replicates, images); NaN where no class has an object."""
     total = np.zeros(len(weights))
     present = np.zeros(len(weights), np.int64)
-    for one in classes:
-        objects = weights @ one.objects
+    for category in classes:
+        objects = weights @ category.objects
         summed = np.zeros(len(weights))
-        for group in one.groups:
+        for group in category.groups:
             for precision in _group_precisions(group, objects, weights):
                 summed += precision
-        total += np.where(objects > 0, summed / one.thresholds, 0)
+        total += np.where(objects > 0, summed / category.thresholds, 0)
         present += objects > 0
     average: Floats = np.divide(total, present, out=np.full(len(total), np.nan), where=present > 0)
     return average
@@ -135,15 +134,15 @@ def _group_precisions(group: _Events, objects: Integers, weights: Integers) -> I
     """Yield (replicates,) mean interpolated precision of each threshold."""
     # Everything is (replicates, detections) in C order, as `take` returns it: NumPy accumulates along the last axis
     # several times faster. A plain sum, because einsum's last digit depends on the processor.
-    found = np.add.reduceat(weights.take(group.images, axis=1), group.starts, axis=1, dtype=np.int32).cumsum(axis=1)
-    found = found + np.spacing(1)
+    counted = np.add.reduceat(weights.take(group.images, axis=1), group.starts, axis=1, dtype=np.int32).cumsum(axis=1)
+    counted = counted + np.spacing(1)
     rights = weights.take(group.images[np.append(group.starts[1:], len(group.images)) - 1], axis=1)
     levels, first = _levels_reached(objects)
     for right in group.right:
         if not len(right):
             continue
         tp = rights.take(right, axis=1).cumsum(axis=1, dtype=np.int32)
-        precision = tp / found.take(right, axis=1)
+        precision = tp / counted.take(right, axis=1)
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         reached = levels[tp + first[:, None]]
         reached[:, 1:] -= reached[:, :-1].copy()

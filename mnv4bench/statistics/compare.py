@@ -31,7 +31,7 @@ POWER = 0.8
 _Pairs = dict[int, tuple[SeedResult, SeedResult]]
 """Seed → the arm's result and the baseline's."""
 _Hypothesis = frozenset[tuple[object, ...]]
-"""Two things said to be equal: (read, run of each seed) of an arm and of its baseline, in no order."""
+"""Two arms whose equality is tested: (read, run of each seed) of an arm and of its baseline, in no order."""
 
 
 class _Resampler:
@@ -52,8 +52,8 @@ class _Resampler:
             parts = np.array_split(self._weights, usable_cores())
             # NumPy lets go of the interpreter in its long loops, so threads are enough.
             with ThreadPoolExecutor(len(parts)) as pool:
-                found = pool.map(lambda weights: resampling.bootstrap_ap(records, weights), parts)
-                self._known[run, read] = np.concatenate(list(found))
+                parts_ap = pool.map(lambda weights: resampling.bootstrap_ap(records, weights), parts)
+                self._known[run, read] = np.concatenate(list(parts_ap))
         return self._known[run, read]
 
     @cached_property
@@ -105,7 +105,7 @@ def compare(plan: Plan, results: Path) -> None:
 
 def _hypothesis(arm: Arm, baseline: Arm) -> _Hypothesis:
     # The test is two-sided, so a pair and its mirror image are one hypothesis, and charged once.
-    return frozenset((one.read, *sorted(one.runs.items())) for one in (arm, baseline))
+    return frozenset((side.read, *sorted(side.runs.items())) for side in (arm, baseline))
 
 
 def _difference(arm: Arm, plan: Plan, results: Path, resampler: _Resampler) -> Difference:
@@ -185,4 +185,6 @@ def _deltas(pairs: _Pairs, part: str | None = None) -> dict[int, float]:
 def _slices(pairs: _Pairs) -> dict[str, SliceDifference]:
     names = dict.fromkeys(name for ours, _ in pairs.values() if ours.reading for name in ours.reading.slices)
     deltas = {name: _deltas(pairs, name) for name in names}
-    return {name: SliceDifference(mean=fmean(found.values()), seeds=found) for name, found in deltas.items() if found}
+    return {
+        name: SliceDifference(mean=fmean(values.values()), seeds=values) for name, values in deltas.items() if values
+    }

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnv4bench.data.letterbox import letterbox
 from mnv4bench.evaluate import coco as coco_eval
-from mnv4bench.evaluate.detections import CONFIDENCE, MAX_DETECTIONS, read_rows, rows_of
+from mnv4bench.evaluate.detections import LOWEST_SCORE, MAX_DETECTIONS, read_rows, rows_of
 from mnv4bench.latency.runtimes.outputs import Output, corners
 from mnv4bench.latency.runtimes.runtime import Runtime
 from mnv4bench.spec.model import Read
@@ -40,5 +40,5 @@ def average_precision(runtime: Runtime, read: Read, split: Split) -> float | Non
 def _detections(output: Output, read: Read) -> np.ndarray:
     if read == "nms":
         return read_rows(read, *corners(output))
-    best = output[output[:, 4] > CONFIDENCE]
+    best = output[output[:, 4] > LOWEST_SCORE]
     return best[np.argsort(-best[:, 4], kind="stable")][:MAX_DETECTIONS]

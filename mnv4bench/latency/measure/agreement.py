@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json
-from mnv4bench.latency.runtimes.outputs import CONFIDENCE, NMS_IOU, TOLERANCE
+from mnv4bench.latency.runtimes.outputs import DEPLOYED_CONFIDENCE, NMS_IOU, TOLERANCE
 from mnv4bench.spec.model import Read
 
 ROUNDING = 0.011
@@ -55,7 +55,7 @@ def _by_image(
     rows: dict[int, list[list[float]]] = defaultdict(list)
     for detection in detections:
         image = detection["image_id"]
-        if detection["score"] > CONFIDENCE and (images is None or image in images):
+        if detection["score"] > DEPLOYED_CONFIDENCE and (images is None or image in images):
             x, y, width, height = detection["bbox"]
             rows[image].append([x, y, x + width, y + height, detection["score"], index[detection["category_id"]]])
     return {image: np.array(lines) for image, lines in rows.items()}
@@ -84,7 +84,7 @@ def _without_twin(rows: Rows, others: Rows, side: float) -> list[Rows]:
 
 
 def _explained(row: Rows, everything: Rows) -> bool:
-    if abs(row[4] - CONFIDENCE) <= TOLERANCE:
+    if abs(row[4] - DEPLOYED_CONFIDENCE) <= TOLERANCE:
         return True
     same = everything[everything[:, 5] == row[5]]
     corner = np.minimum(row[2:4], same[:, 2:4]) - np.maximum(row[:2], same[:, :2])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from mnv4bench.latency.runtimes.outputs import CONFIDENCE, LIMIT, NMS_IOU
+from mnv4bench.latency.runtimes.outputs import DEPLOYED_CONFIDENCE, LIMIT, NMS_IOU
 
 OPSET = 18
 
@@ -82,7 +82,7 @@ def append_nms(model: onnx.ModelProto) -> None:
         "nms_half": np.array(0.5, np.float32),
         "nms_limit": np.array([LIMIT], np.int64),
         "nms_iou": np.array([NMS_IOU], np.float32),
-        "nms_confidence": np.array([CONFIDENCE], np.float32),
+        "nms_confidence": np.array([DEPLOYED_CONFIDENCE], np.float32),
         "nms_first": np.array(0, np.int64),
         "nms_class": np.array([1], np.int64),
         "nms_anchor": np.array(2, np.int64),

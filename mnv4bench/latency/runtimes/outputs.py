@@ -13,7 +13,7 @@ Image = NDArray[np.float32]
 Output = NDArray[np.float32]
 """Read "nms_free": (300, 6) rows of x1, y1, x2, y2, score, class. Read "nms": (4 + classes, anchors), centre-format."""
 
-CONFIDENCE = 0.25
+DEPLOYED_CONFIDENCE = 0.25
 NMS_IOU = 0.7
 LIMIT = 300
 """A deployed detector's settings, as ultralytics' predictor has them; scoring AP keeps far more."""
@@ -25,8 +25,8 @@ TOLERANCE = 1e-4
 def detections(output: Output, read: Read) -> NDArray[np.floating]:
     """Return (k, 6) rows of x1, y1, x2, y2, score, class above the confidence, in pixels of the square image."""
     if read == "nms_free":
-        return output[output[:, 4] > CONFIDENCE]
-    return read_nms(*corners(output), CONFIDENCE, NMS_IOU, LIMIT)
+        return output[output[:, 4] > DEPLOYED_CONFIDENCE]
+    return read_nms(*corners(output), DEPLOYED_CONFIDENCE, NMS_IOU, LIMIT)
 
 
 def corners(output: Output) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

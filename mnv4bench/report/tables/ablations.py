@@ -51,7 +51,7 @@ class Section:
 
     @property
     def scores(self) -> Table:
-        return self.table("arm", *arms.SIZES, "AP_seeds")
+        return self.table("arm", *arms.FURTHER_SCORES, "AP_seeds")
 
 
 def section(results: Results, name: str) -> Section:

@@ -17,7 +17,7 @@ from mnv4bench.results.latency import LatencyRow, Stage
 
 Columns = list[Column[ArmResult]]
 
-SIZES = ("AP50", "AP75", "APs", "APm", "APl")
+FURTHER_SCORES = ("AP50", "AP75", "APs", "APm", "APl")
 STAGES: tuple[Stage, ...] = get_args(Stage)
 STAGE_TITLES: dict[Stage, str] = {
     "forward": "forward",
@@ -61,7 +61,7 @@ def _scores(seeds: tuple[int, ...], decimals: int) -> Columns:
     """Return means over seeds, and each seed's AP."""
     return [
         Column("AP", lambda arm: arm.mean("AP"), "AP", lambda arm: accuracy.mean(arm, decimals)),
-        *(numbers(name, name, _mean(name), 3) for name in SIZES),
+        *(numbers(name, name, _mean(name), 3) for name in FURTHER_SCORES),
         *(Column(f"AP_seed{seed}", _score(seed)) for seed in seeds),
         Column("AP_seeds", None, "AP per seed", lambda arm: _per_seed(arm, decimals), "l"),
     ]
