@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -544,3 +545,103 @@ def test_two_files_for_one_split_are_refused(tmp_path: Path) -> None:
     coco_set(tmp_path / "src")
     write(tmp_path / "src" / "old" / "instances_train2017.json", coco(["im1.jpg"]))
     assert "hold one split; keep one" in refusal(tmp_path / "src")
+
+
+# --- content that nobody meant well ----------------------------------------------------------------------------------
+
+
+def spoil(src: Path, change: Callable[[Any], Any]) -> None:
+    path = src / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    change(content)
+    write(path, json.dumps(content))
+
+
+SPOILT: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "list as id": (lambda content: content["images"][0].update(id=[1]), "images: number 1 of the list needs"),
+    "no id": (lambda content: content["images"][0].pop("id"), "images: number 1 of the list needs an integer id"),
+    "id twice": (lambda content: content["images"][0].update(id=2), "images: id 2 stands more than once"),
+    "file twice": (lambda content: content["images"][0].update(file_name="im2.jpg"), "im2.jpg stands more than once"),
+    "list as image": (lambda content: content["annotations"][0].update(image_id=[1]), "1: unknown image_id"),
+    "list as category": (lambda content: content["annotations"][0].update(category_id=[1]), "unknown category_id"),
+    "text as box": (lambda content: content["annotations"][0].update(bbox="1234"), "bbox must be four numbers"),
+    "no category": (lambda content: content["categories"].clear(), "unknown category_id 1"),
+    "two of a name": (
+        lambda content: content["categories"].append({"id": 2, "name": "red"}),
+        "two categories are named",
+    ),
+    "number as record": (lambda content: content["annotations"].append(7), "number 5 of the list: unknown image_id"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), SPOILT.values(), ids=SPOILT)
+def test_a_spoilt_json_file_is_one_error(tmp_path: Path, change: Callable[[Any], Any], message: str) -> None:
+    coco_set(tmp_path / "src")
+    spoil(tmp_path / "src", change)
+    assert message in refusal(tmp_path / "src")
+
+
+def test_numbers_written_as_text_or_with_a_point_are_read(tmp_path: Path) -> None:
+    coco_set(tmp_path / "src")
+
+    def change(content: Any) -> None:
+        for record in content["images"]:
+            record.update(id=float(record["id"]), width=str(record["width"]), height=None)
+        content["categories"][0]["id"] = "1"
+
+    spoil(tmp_path / "src", change)
+    assert splits(imported(tmp_path / "src")[1]) == HALVES
+
+
+LETTERS = "abcdefghijklmnopqrstu"
+ALIASES = [f"{new}: &{new} [*{old}, *{old}]" for old, new in pairwise(LETTERS)]
+BOMBS = {
+    "aliases": ("data.yaml", "\n".join(["a: &a [x, x]", *ALIASES, "names: [red]"])),
+    "entities": (
+        "a.xml",
+        '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "ha">'
+        + "".join(f'<!ENTITY a{k} "{f"&a{k - 1};" * 10}">' for k in range(1, 12))
+        + "]><annotation>&a11;</annotation>",
+    ),
+    "depth": ("a.json", '{"images": [], "categories": [], "annotations": ' + "[" * 100_000),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), BOMBS.values(), ids=BOMBS)
+def test_a_bomb_is_one_error_at_once(tmp_path: Path, name: str, content: str) -> None:
+    picture(tmp_path / "src" / "a.jpg")
+    write(tmp_path / "src" / name, content)
+    assert f"{name}:" in refusal(tmp_path / "src")
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "classes.txt", "a.json", "a.xml"])
+def test_a_pipe_in_place_of_annotations_does_not_hang(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "src" / "a.jpg")
+    os.mkfifo(tmp_path / "src" / name)
+    assert name in refusal(tmp_path / "src") or name == "a.json"
+
+
+def test_two_sets_of_classes_are_not_mixed(tmp_path: Path) -> None:
+    yolo(tmp_path / "src" / "one")
+    yolo(tmp_path / "src" / "two")
+    assert "several files say what the classes are (one/data.yaml, two/data.yaml)" in refusal(tmp_path / "src")
+    message = import_dataset(tmp_path / "src" / "one" / "data.yaml", tmp_path / "dst")
+    assert message.startswith("Wrote 4 images to train2017 and 2 images to val2017")
+
+
+def test_a_test_split_that_is_not_there_does_not_matter(tmp_path: Path) -> None:
+    yolo(tmp_path / "src", yaml="train: images/train\nval: images/val\ntest: ../test\nnames: [red, blue]\n")
+    assert splits(imported(tmp_path / "src")[1]) == HALVES
+
+
+def test_a_listed_image_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    yolo(tmp_path / "src", yaml="train: train.txt\nval: images/val\nnames: [red, blue]\n")
+    write(tmp_path / "src" / "train.txt", "images/train/im1.jpg\nimages/train/gone.jpg\nimages/train/gone.raw\n")
+    text = refusal(tmp_path / "src")
+    assert "gone.jpg: missing image file" in text
+    assert "gone.raw: missing image file" in text
+
+
+def test_background_is_asked_of_voc_only(tmp_path: Path) -> None:
+    yolo(tmp_path / "src")
+    assert "--background is for Pascal VOC" in refusal(tmp_path / "src", background=True)

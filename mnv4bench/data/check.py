@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a data set, found before training starts and told in one go."""
+"""Everything that can be wrong with a data set, names_by_id before training starts and told in one go."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def structure(part: Part) -> list[str]:
 
 
 def _categories(part: Part) -> tuple[dict[int, str], list[str]]:
-    problems, ids, names, found = [], Counter[int](), Counter[str](), dict[int, str]()
+    problems, ids, names, names_by_id = [], Counter[int](), Counter[str](), dict[int, str]()
     for position, record in enumerate(part.document["categories"]):
         place = f"{part.origin}: category {_name(record, position)}"
         if not _is_record(record, "id") or not isinstance(record.get("name"), str):
             problems.append(f"{place}: needs an integer id and a name")
             continue
-        found[record["id"]] = record["name"]
+        names_by_id[record["id"]] = record["name"]
         ids[record["id"]] += 1
         names[record["name"]] += 1
         if ids[record["id"]] == 2:
@@ -65,7 +65,7 @@ def _categories(part: Part) -> tuple[dict[int, str], list[str]]:
             problems.append(f"{place}: name {record['name']!r} stands more than once")
     if not part.document["categories"]:
         problems.append(f"{part.origin}: has no categories")
-    return found, problems
+    return names_by_id, problems
 
 
 def readable(part: Part) -> tuple[dict[int, dict[str, Any]], list[str]]:

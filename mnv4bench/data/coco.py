@@ -70,11 +70,13 @@ def load_document(path: Path) -> dict[str, Any]:
     Raises:
         DataError: missing, empty, not JSON, or without one of COCO's three lists.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: annotation file cannot be read (not a regular file)")
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(
-            f"{path}: annotation file cannot be read ({error.strerror}); is the layout COCO 2017's?"
+            f"{path}: annotation file cannot be read ({error.strerror}); `mnv4bench import` makes COCO 2017's layout"
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: annotation file is not UTF-8 text: {error}") from error
@@ -84,6 +86,8 @@ def load_document(path: Path) -> dict[str, Any]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: annotation file is not valid JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: annotation file is not COCO's: lists inside lists without end") from error
     lists = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in lists):
         raise DataError(f"{path}: needs the lists {', '.join(lists)}, as COCO's instances files have")

@@ -68,6 +68,8 @@ class YamlFile:
 
     def _text(self) -> str:
         try:
+            if self.path.exists() and not self.path.is_file():  # a pipe or a device may never end
+                raise SpecError(f"{self.path}: is not a regular file")
             if self.path.stat().st_size > LARGEST:
                 raise SpecError(f"{self.path}: is larger than {LARGEST:,} bytes; write less, or split it")
             return self.path.read_text(encoding="utf-8")
@@ -106,7 +108,7 @@ class YamlFile:
         return result
 
     def _scalar(self, node: yaml.Node, line: int) -> Any:
-        if self._as_text and node.tag != "tag:yaml.org,2002:null":
+        if self._as_text:
             return node.value
         try:
             value = yaml.SafeLoader("").construct_object(node, deep=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from mnv4bench.io.errors import DataError
 
 KIND = "COCO"
 Json = dict[str, Any]
-IDS = {"images": ("id",), "categories": ("id",), "annotations": ("id", "image_id", "category_id")}
+IDS = {"images": ("id", "width", "height"), "categories": ("id",), "annotations": ("id", "image_id", "category_id")}
 LISTS = ('"images"', '"annotations"', '"categories"')
 
 
@@ -76,7 +78,7 @@ def _chosen(folder: Folder, result: ImportedSet) -> list[Path]:
 
 
 def _with_whole_ids(document: Json) -> Json:
-    """Return a document whose ids are whole numbers, also where a tool wrote them as text."""
+    """Return a document whose ids and sides are whole numbers, also where a tool wrote them as text or as 1.0."""
     for key, names in (
         ("images", ("id",)),
         ("categories", ("id",)),
@@ -84,8 +86,10 @@ def _with_whole_ids(document: Json) -> Json:
     ):
         for record in document[key]:
             for name in names if isinstance(record, dict) else ():
-                if isinstance(record.get(name), str) and record[name].strip().lstrip("-").isdigit():
-                    record[name] = int(record[name])
+                value = record.get(name)
+                text = isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,18}\s*", value)
+                if text or (isinstance(value, float) and value.is_integer()):
+                    record[name] = int(value)
     return document
 
 
@@ -93,10 +97,12 @@ def _classes(documents: dict[Path, Json], result: ImportedSet) -> list[str]:
     """Return all class names by id; the files may number them differently, but each name stands once in a file."""
     names: dict[str, None] = {}
     for path, document in documents.items():
-        records = [record for record in document["categories"] if isinstance(record, dict)]
-        annotated = {row.get("category_id") for row in document["annotations"] if isinstance(row, dict)}
-        above = {record.get("supercategory") for record in records}
-        for record in sorted(records, key=lambda record: str(record.get("id")).zfill(12)):
+        records = _by_id(path, document, "categories", result)
+        annotated = [row.get("category_id") for row in document["annotations"] if isinstance(row, dict)]
+        above = [record.get("supercategory") for record in records.values()]
+        repeated = Counter(str(record.get("name")) for record in records.values())
+        result.problems += [f"{path}: two categories are named {name!r}" for name in repeated if repeated[name] > 1]
+        for _, record in sorted(records.items()):
             name = record.get("name")
             if not isinstance(name, str) or not name.strip():
                 result.problems.append(f"{path}: category {record.get('id')}: needs a name")
@@ -108,44 +114,70 @@ def _classes(documents: dict[Path, Json], result: ImportedSet) -> list[str]:
 
 
 def _read(path: Path, document: Json, split: str | None, images: ByName, result: ImportedSet) -> set[Path]:
-    records = [record for record in document["images"] if isinstance(record, dict)]
-    files = {}
-    for record in records:
+    records = _by_id(path, document, "images", result)
+    files: dict[int, Path] = {}
+    taken: set[Path] = set()
+    for number, record in records.items():
         name = str(record.get("file_name", ""))
         file = images.written(name, path)
         if file is None:
-            result.problems.append(f"{path}: image {record.get('id')}: {name}: missing image file, or more than one")
+            result.problems.append(f"{path}: image {number}: {name}: missing image file, or more than one")
+        elif file in taken:
+            result.problems.append(f"{path}: image {number}: {name} stands more than once")
         else:
-            files[record.get("id")] = file
+            files[number] = file
+            taken.add(file)
     pictures, problems = measure(files.values())
     result.problems += problems
     rows = _rows(path, document, result)
-    names = {record.get("id"): record.get("name") for record in document["categories"] if isinstance(record, dict)}
+    categories = _by_id(path, document, "categories", ImportedSet(KIND, []))  # whose problems have been told
+    names = {number: record.get("name") for number, record in categories.items()}
     rotated = []
-    for record in records:
-        file = files.get(record.get("id"))
+    for number, record in records.items():
+        file = files.get(number)
         picture = pictures.get(file) if file else None
         if file is None or picture is None:
             continue
         turn = _is_turned(path, record, file, picture, result)
         rotated += [file.name] if turn else []
-        objects = [_object(path, row, names, record, picture, turn, result) for row in rows.get(record["id"], [])]
+        objects = [_object(path, row, names, record, picture, turn, result) for row in rows.get(number, [])]
         known = [item for item in objects if item is not None]
         result.images.append(ImportedImage(file, picture.width, picture.height, picture.sha256, known, split))
     result.note("Boxes turned with their image, whose size is given as before its EXIF orientation", rotated)
-    return set(files.values())
+    return taken
 
 
 def _rows(path: Path, document: Json, result: ImportedSet) -> dict[Any, list[Json]]:
-    ids = {record.get("id") for record in document["images"] if isinstance(record, dict)}
+    ids = {
+        record.get("id") for record in document["images"] if isinstance(record, dict) and _is_whole(record.get("id"))
+    }
     rows: dict[Any, list[Json]] = {number: [] for number in ids}
-    for row in document["annotations"]:
-        if not isinstance(row, dict) or row.get("image_id") not in rows:
-            number = row.get("id") if isinstance(row, dict) else row
-            result.problems.append(f"{path}: annotation {number}: unknown image_id")
+    for position, row in enumerate(document["annotations"], 1):
+        number = row.get("image_id") if isinstance(row, dict) else None
+        if _is_whole(number) and number in rows:
+            rows[number].append(row)
         else:
-            rows[row["image_id"]].append(row)
+            name = row.get("id") if isinstance(row, dict) else f"number {position} of the list"
+            result.problems.append(f"{path}: annotation {name}: unknown image_id")
     return rows
+
+
+def _by_id(path: Path, document: Json, key: str, result: ImportedSet) -> dict[int, Json]:
+    """Return the images or categories by id; those without one, or with another's, are problems."""
+    records: dict[int, Json] = {}
+    for position, record in enumerate(document[key], 1):
+        number = record.get("id") if isinstance(record, dict) else None
+        if not isinstance(number, int) or not _is_whole(number):
+            result.problems.append(f"{path}: {key}: number {position} of the list needs an integer id")
+        elif number in records:
+            result.problems.append(f"{path}: {key}: id {number} stands more than once")
+        else:
+            records[number] = record
+    return records
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_turned(path: Path, record: Json, file: Path, picture: Picture, result: ImportedSet) -> bool:
@@ -165,7 +197,7 @@ def _object(
     path: Path, row: Json, names: dict[Any, Any], image: Json, picture: Picture, turn: bool, result: ImportedSet
 ) -> ImportedObject | None:
     place = f"{path}: annotation {row.get('id')}"
-    label = names.get(row.get("category_id"))
+    label = names.get(row["category_id"]) if _is_whole(row.get("category_id")) else None
     if not isinstance(label, str):
         result.problems.append(f"{place}: unknown category_id {row.get('category_id')!r}")
         return None

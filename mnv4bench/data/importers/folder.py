@@ -52,7 +52,11 @@ def list_folder(root: Path) -> Folder:
     files: list[Path] = []
     hidden: list[str] = []
     seen: set[str] = set()
-    for place, folders, names in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); make it readable") from error
+
+    for place, folders, names in os.walk(root, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()

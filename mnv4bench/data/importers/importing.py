@@ -83,6 +83,8 @@ def _read(folder: Folder, config: Path | None, layout: Layout | None, background
         raise DataError(f"{folder.root}: no layout that is known; {REMEDY}; there is {there}")
     if len(kinds) > 1:
         raise DataError(f"{folder.root}: {' and '.join(kinds)} lie there; name one with --layout")
+    if background and kinds[0] != "voc":
+        raise DataError(f"--background is for Pascal VOC; in {kinds[0]} an image without labels is background as it is")
     if kinds[0] == "voc":
         return voc.read(folder, background)
     return yolo.read(folder, config) if kinds[0] == "yolo" else coco.read(folder)

@@ -78,9 +78,11 @@ def document(images: Sequence[ImportedImage], classes: Sequence[str], notes: Seq
 def with_file_names(images: Sequence[ImportedImage], root: Path) -> list[ImportedImage]:
     """Return the images with file names of their own: the last part, or where it repeats, all parts below `root`."""
     counts = Counter(image.path.name.lower() for image in images)
+    names = [image.path.name if counts[image.path.name.lower()] == 1 else _long(image.path, root) for image in images]
+    again = Counter(name.lower() for name in names)
     return [
-        replace(image, file_name=image.path.name if counts[image.path.name.lower()] == 1 else _long(image.path, root))
-        for image in images
+        replace(image, file_name=name if again[name.lower()] == 1 else f"{image.sha256[:16]}_{position}_{name}")
+        for position, (image, name) in enumerate(zip(images, names, strict=True))
     ]
 
 

@@ -27,8 +27,8 @@ class Annotation:
 
 
 def recognise(folder: Folder) -> bool:
-    """Return whether the first XML files hold VOC annotations."""
-    return any(read_voc(path) != (None, []) for path in folder.of(".xml")[:3])
+    """Return whether an XML file holds a VOC annotation."""
+    return any(read_voc(path) != (None, []) for path in folder.of(".xml"))
 
 
 def read(folder: Folder, background: bool = False) -> ImportedSet:

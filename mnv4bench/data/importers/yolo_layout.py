@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.data.importers.folder import IMAGES, SPLIT_NAMES, ByName, Folder, lines_of, list_folder, split_in
+from mnv4bench.data.importers.folder import SPLIT_NAMES, ByName, Folder, lines_of, list_folder, split_in
 from mnv4bench.data.importers.yolo_rows import RowFormat
 from mnv4bench.io.errors import DataError
 from mnv4bench.spec.yamlfile import YamlFile
@@ -31,10 +31,21 @@ def configuration(folder: Folder, chosen: Path | None = None) -> Path | None:
     if chosen is not None:
         return chosen
     yamls = sorted(folder.of(".yaml", ".yml"), key=lambda path: (len(path.parts), path.name != "data.yaml"))
-    named = [path for path in yamls if path.name == "data.yaml" or _has_names(path)]
-    darknet = [path for path in folder.of(".data") if path.suffix == ".data"]
+    standard = [path for path in yamls if path.name == "data.yaml"]
     listed = [path for path in folder.files if path.name in NAME_LISTS]
-    return next(iter([*named, *darknet, *sorted(listed, key=lambda path: len(path.parts))]), None)
+    for candidates in (standard, [path for path in yamls if _has_names(path)], folder.of(".data")):
+        if candidates:
+            _refuse_several(folder, [path for path in candidates if len(path.parts) == len(candidates[0].parts)])
+            return candidates[0]
+    if len({tuple(lines_of(path)) for path in listed}) > 1:
+        _refuse_several(folder, listed)
+    return min(listed, key=lambda path: len(path.parts), default=None)
+
+
+def _refuse_several(folder: Folder, paths: list[Path]) -> None:
+    if len(paths) > 1:
+        names = ", ".join(folder.named(path) for path in paths)
+        raise DataError(f"{folder.root}: several files say what the classes are ({names}); import one set, or keep one")
 
 
 def _has_names(path: Path) -> bool:
@@ -68,16 +79,28 @@ def _from_yaml(folder: Folder, config: Path) -> Layout:
     if "nc" in content and str(content["nc"]).strip() != str(len(names)):
         raise DataError(f"{config}: nc is {content['nc']}, but names has {len(names)} entries; mend one of them")
     here = config.parent.absolute()
-    root = here / str(content.get("path") or ".")
+    root = here / (_given(content, "path") or ".")
     root = root if root.is_dir() else here  # a `path` that is not here means a set that was moved
     splits, lists = {}, list[Path]()
     for split, words in SPLIT_NAMES.items():
         for word in words:
-            if content.get(word) and split not in splits:
-                splits[split] = _images(folder, root, content[word], lists)
+            value = _given(content, word)
+            if value and split not in splits and (split != "test" or _exists(root, value)):
+                splits[split] = _images(folder, root, value, lists)
     if not splits.get("train"):
         raise DataError(f"{config}: `train` names no image (looked below {root})")
     return Layout(config, RowFormat(names, _keypoints(config, content)), splits, tuple(lists))
+
+
+def _given(content: dict[str, Any], key: str) -> Any:
+    """Return a value that is not left open."""
+    value = content.get(key)
+    return None if value in ("", "~", "null", "Null", "NULL") else value
+
+
+def _exists(root: Path, value: Any) -> bool:
+    """Return whether a split is there; exports often name a test split that they do not hold."""
+    return all(_place(root, str(entry)).exists() for entry in (value if isinstance(value, list) else [value]))
 
 
 def _names(config: Path, content: dict[str, Any]) -> list[str]:
@@ -105,7 +128,7 @@ def _class_names(config: Path, names: list[str]) -> list[str]:
 
 
 def _keypoints(config: Path, content: dict[str, Any]) -> tuple[int, int] | None:
-    shape = content.get("kpt_shape")
+    shape = _given(content, "kpt_shape")
     if shape is None:
         return None
     if not isinstance(shape, list) or len(shape) != 2 or not all(str(side).isdigit() for side in shape):
@@ -144,8 +167,6 @@ def _listed(folder: Folder, path: Path, root: Path) -> list[Path]:
     result = []
     for line in lines_of(path):
         line = line.replace("\\", "/")
-        if Path(line).suffix.lower() not in IMAGES:
-            continue  # told of by the importer
         # As ultralytics reads them: a leading ./ is relative to the text file.
         exact = Path(os.path.normpath((path.parent if line.startswith("./") else root) / line))
         result.append(exact if exact.is_file() else by_name.written(line) or exact)
