@@ -21,19 +21,33 @@ from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json
 from mnv4bench.ledger import counted
 from mnv4bench.ledger import counts as counting
-from mnv4bench.ledger.checks import Cell, Change, Check, Difference, Flops, Less, Measured, NotHere, OnFront, Ratio
+from mnv4bench.ledger.checks import (
+    Change,
+    Check,
+    Difference,
+    Flops,
+    Less,
+    Measured,
+    NotHere,
+    OnFront,
+    PrintedFigure,
+    Ratio,
+)
+from mnv4bench.ledger.context import FiguresAndCounts
 from mnv4bench.ledger.counts import Counts
 from mnv4bench.ledger.facts import FOLDER, Fact, Needs, OtherDevice, Published, load, printed_decimals
-from mnv4bench.ledger.ledger import OUTCOMES, Beside, Desk, Outcome, judge, ledger, summary
+from mnv4bench.ledger.ledger import summary
 from mnv4bench.ledger.measures import MEASURES, Detector, Downsampling
 from mnv4bench.ledger.schema import Timed
 from mnv4bench.ledger.times import in_words, networks
+from mnv4bench.ledger.verdict import PartResult, check
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import yolo
 from mnv4bench.models.published.networks import names
-from mnv4bench.report.ledger import write_ledger
+from mnv4bench.report.ledger import rows_of, write_ledger
+from mnv4bench.report.ledger_rows import as_row
 from mnv4bench.results.latency import Latency, LatencyRow, LatencySession
-from mnv4bench.results.ledger import LedgerSummary, Row
+from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Outcome, Row
 
 
 class Invented(Counts):
@@ -64,7 +78,7 @@ def published() -> Published:
 
 @pytest.fixture(scope="module")
 def rows(published: Published) -> tuple[Row, ...]:
-    return ledger(published, Invented())
+    return rows_of(published, Invented())
 
 
 def printed_figures() -> Counter[str]:
@@ -103,9 +117,9 @@ def test_what_was_measured_has_a_basis_and_what_was_not_has_none(rows: tuple[Row
 
 
 def test_no_measurement_is_given_the_published_figure() -> None:
-    for check in MEASURES.values():
-        assert list(inspect.signature(check.take).parameters) == ["self", "bench"]
-        assert not {"published", "claim", "fact"} & set(check.model_fields)
+    for kind in MEASURES.values():
+        assert list(inspect.signature(kind.measure).parameters) == ["self", "context"]
+        assert not {"published", "claim", "fact"} & set(kind.model_fields)
 
 
 def leaves(check: Check) -> list[Check]:
@@ -136,8 +150,8 @@ def test_another_published_figure_changes_the_verdict_and_never_the_measurement(
         if not isinstance(fact.test, Check) or fact.quotes is not None or before[fact.id].verdict != "reproduced":
             continue
         other = perturbed(fact)
-        desk = Desk(Published(published.sources, {**published.facts, fact.id: other}), Invented())
-        row = judge(other, desk, {})
+        context = FiguresAndCounts(Published(published.sources, {**published.facts, fact.id: other}), Invented())
+        row = as_row(check(other, context, {}))
         assert (row.verdict, row.measured) == ("differs", before[fact.id].measured), fact.id
         checked += 1
     assert checked > 300
@@ -158,10 +172,10 @@ def test_half_a_unit_of_the_last_printed_digit_is_allowed(
     figure: float, decimals: int, measured: float, same: bool
 ) -> None:
     class Given(Check):
-        def take(self, bench: object) -> Measured:
+        def measure(self, context: object) -> Measured:
             return Measured.exact(measured, "counted here")
 
-    row = judge(one_fact(Given(), figure, decimals), one_desk(Given(), figure, decimals), {})
+    row = as_row(check(one_fact(Given(), figure, decimals), one_context(Given(), figure, decimals), {}))
     assert row.verdict == ("reproduced" if same else "differs")
     assert row.tolerance == 0.5 * 10.0**-decimals
 
@@ -170,23 +184,23 @@ def one_fact(test: Check | Needs | OtherDevice, published: float, decimals: int,
     return Fact("f/one", "s", "", "a claim", published, "ms", decimals, test, **more)  # type: ignore[arg-type]
 
 
-def one_desk(test: Check | Needs | OtherDevice, published: float, decimals: int) -> Desk:
+def one_context(test: Check | Needs | OtherDevice, published: float, decimals: int) -> FiguresAndCounts:
     known = load().sources["yolov10"]
-    return Desk(Published({"s": known}, {"f/one": one_fact(test, published, decimals)}), Invented())
+    return FiguresAndCounts(Published({"s": known}, {"f/one": one_fact(test, published, decimals)}), Invented())
 
 
 def test_a_figure_with_no_tolerance_has_to_be_hit() -> None:
     class Given(Check):
-        def take(self, bench: object) -> Measured:
+        def measure(self, context: object) -> Measured:
             return Measured.exact(9.4, "counted here")
 
     fact = one_fact(Given(), 9, 0, exact=True)
-    desk = Desk(Published(one_desk(Given(), 9, 0).published.sources, {"f/one": fact}), Invented())
-    assert (fact.tolerance, judge(fact, desk, {}).verdict) == (0.0, "differs")
+    context = FiguresAndCounts(Published(one_context(Given(), 9, 0).published.sources, {"f/one": fact}), Invented())
+    assert (fact.tolerance, as_row(check(fact, context, {})).verdict) == (0.0, "differs")
 
 
 class Fixed:
-    """A bench of three printed figures, each known to half a unit of its last digit."""
+    """A context of three printed figures, each known to half a unit of its last digit."""
 
     FIGURES = {"a": (10.0, 0.5), "b": (8.0, 0.5), "c": (2.0, 0.05)}
 
@@ -214,18 +228,18 @@ class Fixed:
 def test_arithmetic_on_printed_figures_carries_their_rounding(
     kind: type[Check], value: float, low: float, high: float
 ) -> None:
-    found = kind.model_validate({"of": Cell(id="a"), "to": Cell(id="b")}).take(Fixed())
+    found = kind.model_validate({"of": PrintedFigure(id="a"), "to": PrintedFigure(id="b")}).measure(Fixed())
     assert (found.value, found.low, found.high) == pytest.approx((value, low, high))
     assert found.basis == "recomputed from a and b"
 
 
 def test_flops_are_two_for_each_multiply_accumulate() -> None:
-    found = Flops(of=Cell(id="c")).take(Fixed())
+    found = Flops(of=PrintedFigure(id="c")).measure(Fixed())
     assert (found.value, found.low, found.high) == pytest.approx((4.0, 3.9, 4.1))
 
 
 def test_a_row_is_on_the_front_unless_another_is_no_worse_in_both_and_better_in_one() -> None:
-    share = OnFront(table="t", family="X", accuracy="accuracy", cost="cost").take(Fixed())
+    share = OnFront(table="t", family="X", accuracy="accuracy", cost="cost").measure(Fixed())
     assert share.value == pytest.approx(2 / 3)  # X-2 is beaten by "other": 76 > 75 at 2 < 3; "slow" has no cost
 
 
@@ -233,7 +247,7 @@ def test_the_down_sampling_formulas_are_those_of_real_layers() -> None:
     """YOLOv10, section 3.2, at C = 64 and H = W = 16."""
     side, c = 16, 64
     found = {
-        (layer, of): Downsampling.model_validate({"layer": layer, "of": of}).take(Fixed()).value
+        (layer, of): Downsampling.model_validate({"layer": layer, "of": of}).measure(Fixed()).value
         for layer in ("strided", "pointwise", "depthwise")
         for of in ("macs", "weights")
     }
@@ -293,9 +307,9 @@ def test_the_papers_prose_follows_from_their_tables_but_for_the_known_slips(rows
 
 
 def test_a_time_of_another_device_is_never_a_difference(published: Published) -> None:
-    part = {("psa", "psa", "latency"): Beside(50.0, "Here: 50 times slower.")}
+    part = {("psa", "psa", "latency"): PartResult(50.0, "Here: 50 times slower.")}
     timed = [
-        row for row in ledger(published, Invented(), part) if isinstance(published.facts[row.id].test, OtherDevice)
+        row for row in rows_of(published, Invented(), part) if isinstance(published.facts[row.id].test, OtherDevice)
     ]
     assert {row.verdict for row in timed} == {"not comparable"}
     psa = next(row for row in timed if row.id == "yolov10/effect-psa-latency")
@@ -310,7 +324,7 @@ def test_a_model_that_cannot_be_built_is_not_testable_here(published: Published)
             raise NotHere("needs transformers: pip install 'mnv4bench[peers]'")
 
     fact = published.facts["yolov10/table1/RT-DETR-R18/params_M"]
-    row = judge(fact, Desk(published, Absent()), {})
+    row = as_row(check(fact, FiguresAndCounts(published, Absent()), {}))
     assert (row.verdict, row.measured) == ("not testable here", None)
     assert "mnv4bench[peers]" in row.reason
 
@@ -323,8 +337,8 @@ def test_counts_come_out_at_the_printed_digits_and_are_made_once(
         "yolov10/table1/YOLOv10-N/flops_G",
         "timm/counts/MNv4-Conv-S/timm_params",
     )
-    first = Desk(published, Counts(tmp_path / "counts.json"))
-    found = [judge(published.facts[name], first, {}) for name in names]
+    first = FiguresAndCounts(published, Counts(tmp_path / "counts.json"))
+    found = [as_row(check(published.facts[name], first, {})) for name in names]
     assert [row.verdict for row in found] == ["reproduced"] * 3
     assert found[2].measured == 3774024
 
@@ -333,10 +347,10 @@ def test_counts_come_out_at_the_printed_digits_and_are_made_once(
 
     monkeypatch.setattr(counted, "counted", refuse)
     monkeypatch.setattr(counting, "count_classifier", refuse)
-    again = Desk(published, Counts(tmp_path / "counts.json"))
-    assert [judge(published.facts[name], again, {}) for name in names] == found
+    again = FiguresAndCounts(published, Counts(tmp_path / "counts.json"))
+    assert [as_row(check(published.facts[name], again, {})) for name in names] == found
     with pytest.raises(AssertionError, match="counted twice"):
-        Detector(model="yolov10n", of="params", imgsz=64).take(again)
+        Detector(model="yolov10n", of="params", imgsz=64).measure(again)
 
 
 def broken(folder: Path, file: str, old: str, new: str) -> Path:
@@ -508,7 +522,7 @@ def test_what_was_not_timed_is_not_made_up(published: Published) -> None:
     value, sentence = in_words(Timed(model="a", over="b"), timed_here(c=1.0))
     assert value is None
     assert "could not be timed" in sentence
-    untimed = [row for row in ledger(published, Invented()) if "were not timed here yet" in row.reason]
+    untimed = [row for row in rows_of(published, Invented()) if "were not timed here yet" in row.reason]
     assert {row.verdict for row in untimed} == {"not comparable"}
     assert all(row.measured is None for row in untimed)
     assert {row.id for row in untimed} == {fact.id for fact in published.facts.values() if fact.timed}
@@ -516,7 +530,7 @@ def test_what_was_not_timed_is_not_made_up(published: Published) -> None:
 
 def test_claims_on_time_get_a_measured_ratio_and_no_verdict(published: Published) -> None:
     times = timed_here(**{name: 0.5 for name, over in networks(published).items() if over})
-    rows = {row.id: row for row in ledger(published, Invented(), times=times)}
+    rows = {row.id: row for row in rows_of(published, Invented(), times=times)}
     speed = rows["article/article-1-speed-here"]
     assert (speed.verdict, speed.measured, speed.basis) == ("not comparable", 2.0, "forward passes timed here")
     assert "NVIDIA T4" in speed.reason

@@ -1,6 +1,6 @@
 """Ways to obtain a figure again: what a check is, and arithmetic on figures.
 
-A check knows its arguments and the bench, never the figure that it is held against.
+A check knows its arguments and its context, never the figure that it is compared with.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Attention = Literal["mqa", "mhsa", "none"]
 """What stands in a hybrid's attention blocks."""
 
 
-class Counter(Protocol):
+class ModelCounts(Protocol):
     """Counts of models, cached (counts.py)."""
 
     def detector(self, name: str, imgsz: int) -> dict[str, int]: ...
@@ -63,11 +63,11 @@ class Counter(Protocol):
     def head(self, name: str, imgsz: int) -> dict[str, int]: ...
 
 
-class Bench(Protocol):
+class Context(Protocol):
     """What a check may look at."""
 
     @property
-    def counts(self) -> Counter: ...
+    def counts(self) -> ModelCounts: ...
 
     def figure(self, id: str) -> Measured:
         """Return another published figure, with half a unit of its last digit to either side."""
@@ -80,7 +80,7 @@ class Check(Record):
     """A measurement with its arguments."""
 
     @abstractmethod
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         """Measure.
 
         Raises:
@@ -97,13 +97,13 @@ class Check(Record):
             yield from operand.figures()
 
 
-class Cell(Check):
+class PrintedFigure(Check):
     """Another published figure, as printed: to be the same, two figures must look the same."""
 
     id: str
 
-    def take(self, bench: Bench) -> Measured:
-        return bench.figure(self.id)
+    def measure(self, context: Context) -> Measured:
+        return context.figure(self.id)
 
     def figures(self) -> Iterator[str]:
         yield self.id
@@ -118,8 +118,8 @@ class Arithmetic(Check):
     def operands(self) -> Iterator[Check]:
         yield from (self.of, self.to)
 
-    def take(self, bench: Bench) -> Measured:
-        a, b = self.of.take(bench), self.to.take(bench)
+    def measure(self, context: Context) -> Measured:
+        a, b = self.of.measure(context), self.to.measure(context)
         if isinstance(a.value, str) or isinstance(b.value, str):
             raise NotHere(f"“{a.value}” and “{b.value}” are not both numbers")
         corners = [self.result(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
@@ -166,8 +166,8 @@ class Flops(Check):
     def operands(self) -> Iterator[Check]:
         yield self.of
 
-    def take(self, bench: Bench) -> Measured:
-        macs = self.of.take(bench)
+    def measure(self, context: Context) -> Measured:
+        macs = self.of.measure(context)
         if isinstance(macs.value, str):
             raise NotHere(f"“{macs.value}” is not a number")
         return Measured(2 * macs.value, 2 * macs.low, 2 * macs.high, macs.origins)
@@ -185,17 +185,17 @@ class OnFront(Check):
     accuracy: str
     cost: str
 
-    def take(self, bench: Bench) -> Measured:
-        accuracy, cost = _numbers(bench, self.table, self.accuracy), _numbers(bench, self.table, self.cost)
+    def measure(self, context: Context) -> Measured:
+        accuracy, cost = _numbers(context, self.table, self.accuracy), _numbers(context, self.table, self.cost)
         points = {row: (accuracy[row], cost[row]) for row in accuracy.keys() & cost.keys()}
         ours = [point for row, point in points.items() if row.startswith(self.family)]
         free = sum(not any(_beats(other, point) for other in points.values()) for point in ours)
-        (origin,) = next(iter(bench.column(self.table, self.cost).values())).origins
+        (origin,) = next(iter(context.column(self.table, self.cost).values())).origins
         return Measured.exact(free / len(ours), origin)
 
 
-def _numbers(bench: Bench, table: str, column: str) -> dict[str, float]:
-    return {row: cell.value for row, cell in bench.column(table, column).items() if isinstance(cell.value, float)}
+def _numbers(context: Context, table: str, column: str) -> dict[str, float]:
+    return {row: cell.value for row, cell in context.column(table, column).items() if isinstance(cell.value, float)}
 
 
 def _beats(a: tuple[float, float], b: tuple[float, float]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from mnv4bench.ledger.checks import ARITHMETIC, COUNTED, INSPECTED, Attention, Bench, Cell, Check, Measured
+from mnv4bench.ledger.checks import ARITHMETIC, COUNTED, INSPECTED, Attention, Check, Context, Measured, PrintedFigure
 from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.yamlfile import YamlFile
 
@@ -21,8 +21,8 @@ class Detector(Check):
     unit: float = 1.0
     """What one unit of the figure stands for: 1e6 where it is printed in millions."""
 
-    def take(self, bench: Bench) -> Measured:
-        return Measured.exact(bench.counts.detector(self.model, self.imgsz)[self.of] / self.unit, COUNTED)
+    def measure(self, context: Context) -> Measured:
+        return Measured.exact(context.counts.detector(self.model, self.imgsz)[self.of] / self.unit, COUNTED)
 
 
 class Branch(Check):
@@ -34,8 +34,8 @@ class Branch(Check):
     imgsz: int = 640
     unit: float = 1.0
 
-    def take(self, bench: Bench) -> Measured:
-        counted = bench.counts.head(self.model, self.imgsz)
+    def measure(self, context: Context) -> Measured:
+        counted = context.counts.head(self.model, self.imgsz)
         return Measured.exact(counted[f"{self.branch} {self.of}"] / self.unit, COUNTED)
 
 
@@ -49,8 +49,8 @@ class Classifier(Check):
     kv_downsampling: bool = True
     unit: float = 1.0
 
-    def take(self, bench: Bench) -> Measured:
-        counted = bench.counts.classifier(self.model, self.imgsz, self.attention, self.kv_downsampling)
+    def measure(self, context: Context) -> Measured:
+        counted = context.counts.classifier(self.model, self.imgsz, self.attention, self.kv_downsampling)
         return Measured.exact(counted[self.of] / self.unit, COUNTED)
 
 
@@ -64,7 +64,7 @@ class Downsampling(Check):
     """The standard 3×3 convolution, or one of SCDown's two."""
     of: Literal["macs", "weights"]
 
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import downsampling
 
         return Measured.exact(downsampling(self.layer, self.of), COUNTED)
@@ -77,7 +77,7 @@ class TableRow(Check):
     index: int
     """From 0; the average pooling, the 1280-channel convolution and the linear layer follow the trunk."""
 
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import blocks
 
         rows = blocks(self.variant)
@@ -90,7 +90,7 @@ class Stage(Check):
     variant: str
     channels: int
 
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import stage
 
         return Measured.words(stage(self.variant, self.channels), INSPECTED)
@@ -102,7 +102,7 @@ class Trunk(Check):
     variant: str
     of: Literal["channels", "p5_channels", "uib", "attention", "uib_with_residual", "activation", "layer_scale"]
 
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import trunk
 
         found = trunk(self.variant, self.of)
@@ -115,7 +115,7 @@ class Stages(Check):
     model: str
     block: str
 
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import stages
 
         return Measured.words(stages(self.model, self.block), INSPECTED)
@@ -126,7 +126,7 @@ class Psa(Check):
 
     of: Literal["ffn_expansion", "key_over_value", "blocks", "split"]
 
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import psa
 
         return Measured.exact(psa(self.of), INSPECTED)
@@ -135,7 +135,7 @@ class Psa(Check):
 class InnerBlock(Check):
     """The class of the block inside C2fCIB."""
 
-    def take(self, bench: Bench) -> Measured:
+    def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import inner_block
 
         return Measured.words(inner_block(), INSPECTED)
@@ -165,7 +165,7 @@ def parse(file: YamlFile, content: Mapping[str, Any] | str, place: Sequence[str]
         SpecError: an unknown measure or argument; names file, line and field.
     """
     if isinstance(content, str):
-        return Cell(id=content)
+        return PrintedFigure(id=content)
     name = str(content.get("measure"))
     if name not in MEASURES:
         raise file.error((*place, "measure"), f"unknown measure {name!r}; {nearest(name, sorted(MEASURES))}")

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mnv4bench.io.files import write_json, write_text
+from mnv4bench.ledger.checks import ModelCounts
 from mnv4bench.ledger.counts import Counts
-from mnv4bench.ledger.facts import load
-from mnv4bench.ledger.ledger import Beside, ledger, shown, summary
+from mnv4bench.ledger.facts import Published, load
+from mnv4bench.ledger.ledger import ledger, summary
+from mnv4bench.ledger.verdict import PartResult, Parts
 from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
+from mnv4bench.report.ledger_rows import as_row, shown
 from mnv4bench.report.rendering import page, render
 from mnv4bench.report.tables import latex
 from mnv4bench.report.tables.cells import Table, table
@@ -38,7 +41,7 @@ def write_ledger(plan: Plan, results: Path) -> LedgerSummary:
     published = load()
     claims = results / CLAIMED_TIMES
     times = read_record(claims, Latency) if claims.exists() else None
-    rows = ledger(published, Counts(results / "counts.json"), parts(plan, results), times)
+    rows = rows_of(published, Counts(results / "counts.json"), parts(plan, results), times)
     record = summary(rows, published.sources)
     folder = results / "tables"
     write_text(folder / "ledger.csv", to_csv([row.model_dump() for row in rows], tuple(Row.model_fields)))
@@ -48,19 +51,26 @@ def write_ledger(plan: Plan, results: Path) -> LedgerSummary:
     return record
 
 
-def parts(plan: Plan, results: Path) -> dict[tuple[str, str, str], Beside]:
+def rows_of(
+    published: Published, counts: ModelCounts, parts: Parts | None = None, times: Latency | None = None
+) -> tuple[Row, ...]:
+    """Return the row of each published figure, in the order of the files (see `ledger`)."""
+    return tuple(as_row(checked) for checked in ledger(published, counts, parts, times))
+
+
+def parts(plan: Plan, results: Path) -> dict[tuple[str, str, str], PartResult]:
     """Return what the preset's ablations measured so far."""
-    measured: dict[tuple[str, str, str], Beside] = {}
+    measured: dict[tuple[str, str, str], PartResult] = {}
     if (path := results / "compare.json").exists():
         for d in read_record(path, Comparison).differences:
             sentence = render("text/ledger_accuracy.j2", d=d, plan=plan, verdict=accuracy.verdict(d))
-            measured[d.ablation, d.arm, "AP"] = Beside(None if d.mean is None else 100 * d.mean, sentence)
+            measured[d.ablation, d.arm, "AP"] = PartResult(None if d.mean is None else 100 * d.mean, sentence)
     if (path := results / "latency/latency.json").exists():
         latency = read_record(path, Latency)
         for arm in plan.arms:
             if rows := [row for row in _timed(latency) if row.arm == arm.label]:
                 sentence = render("text/ledger_times.j2", rows=rows, latency=latency)
-                measured[arm.ablation, arm.name, "latency"] = Beside(rows[0].ratio, sentence)
+                measured[arm.ablation, arm.name, "latency"] = PartResult(rows[0].ratio, sentence)
     return measured
 
 
