@@ -560,8 +560,8 @@ def spoil(src: Path, change: Callable[[Any], Any]) -> None:
 SPOILT: dict[str, tuple[Callable[[Any], Any], str]] = {
     "list as id": (lambda content: content["images"][0].update(id=[1]), "images: number 1 of the list needs"),
     "no id": (lambda content: content["images"][0].pop("id"), "images: number 1 of the list needs an integer id"),
-    "id twice": (lambda content: content["images"][0].update(id=2), "images: id 2 stands more than once"),
-    "file twice": (lambda content: content["images"][0].update(file_name="im2.jpg"), "im2.jpg stands more than once"),
+    "id twice": (lambda content: content["images"][0].update(id=2), "images: id 2 appears more than once"),
+    "file twice": (lambda content: content["images"][0].update(file_name="im2.jpg"), "im2.jpg appears more than once"),
     "list as image": (lambda content: content["annotations"][0].update(image_id=[1]), "1: unknown image_id"),
     "list as category": (lambda content: content["annotations"][0].update(category_id=[1]), "unknown category_id"),
     "text as box": (lambda content: content["annotations"][0].update(bbox="1234"), "bbox must be four numbers"),

@@ -169,14 +169,14 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
         lambda content: content["annotations"][0].pop("id"),
         "annotation number 1 of the list: needs an integer id",
     ),
-    "annotation twice": (repeat("annotations"), "annotation 70: id stands more than once"),
-    "image twice": (repeat("images"), "image 105: id stands more than once"),
-    "file twice": (image(file_name="105.jpg"), "image 100: file_name '105.jpg' stands more than once"),
+    "annotation twice": (repeat("annotations"), "annotation 70: id appears more than once"),
+    "image twice": (repeat("images"), "image 105: id appears more than once"),
+    "file twice": (image(file_name="105.jpg"), "image 100: file_name '105.jpg' appears more than once"),
     "no width": (lambda content: content["images"][1].pop("width"), "image 100: needs integer id, width and height"),
-    "category twice": (repeat("categories"), "category 18: id stands more than once"),
+    "category twice": (repeat("categories"), "category 18: id appears more than once"),
     "category name": (
         lambda content: content["categories"].append({"id": 4, "name": "dog"}),
-        "category 4: name 'dog' stands more than once",
+        "category 4: name 'dog' appears more than once",
     ),
     "other categories": (
         lambda content: content["categories"].append({"id": 4, "name": "cat"}),
@@ -251,7 +251,7 @@ def test_a_long_list_is_cut_and_the_rest_counted() -> None:
         refuse([f"fault {number}" for number in range(53)], "data x")
     lines = str(caught.value).splitlines()
     assert (lines[0], lines[1], lines[50], lines[51]) == (
-        "data x: 53 problems; mend or remove these and start again",
+        "data x: 53 problems; fix or remove them and start again",
         "  fault 0",
         "  fault 49",
         "  … and 3 more",

@@ -220,7 +220,7 @@ def test_yolo_drops_a_repeated_row_and_says_so(tmp_path: Path) -> None:
         ("train: images/train\n", "needs `names`"),
         ("train: images/train\nnames: {0: cat, 2: dog}\n", r"indices must run from 0 without gaps, not \[0, 2\]"),
         ("train: images/train\nnames: {a: cat}\n", "indices must be whole numbers"),
-        ("train: images/train\nnames: [cat, cat]\n", "each class name may stand once"),
+        ("train: images/train\nnames: [cat, cat]\n", "each class name may appear only once"),
         ("train: images/none\nnames: [cat, dog]\n", "images/none: neither a folder of images nor a .txt list"),
         ("names: [cat, dog]\n", "`train` names no image"),
     ],
@@ -240,7 +240,7 @@ def test_the_kind_of_folder_is_recognised(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no layout that is known; .*data\.yaml.* there is 1 \.csv"):
         import_dataset(tmp_path / "neither", tmp_path / "three")
     yolo_set(tmp_path / "voc", YAMLS["list of names"])
-    with pytest.raises(DataError, match="voc and yolo lie there; name one with --layout"):
+    with pytest.raises(DataError, match="voc and yolo are both possible; choose one with --layout"):
         import_dataset(tmp_path / "voc", tmp_path / "three")
     assert "10 objects" not in import_dataset(tmp_path / "voc", tmp_path / "three", layout="yolo")
 

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a data set, names_by_id before training starts and told in one go."""
+"""Every fault of a data set that would spoil a run, found before training starts and reported together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def structure(part: Part) -> list[str]:
             continue
         seen[record["id"]] += 1
         if seen[record["id"]] == 2:
-            problems.append(f"{place}: id stands more than once")
+            problems.append(f"{place}: id appears more than once")
         if _lookup(categories, record.get("category_id")) is None:
             problems.append(f"{place}: unknown category_id {record.get('category_id')!r}")
         if record.get("iscrowd", 0) not in (0, 1):
@@ -60,9 +60,9 @@ def _categories(part: Part) -> tuple[dict[int, str], list[str]]:
         ids[record["id"]] += 1
         names[record["name"]] += 1
         if ids[record["id"]] == 2:
-            problems.append(f"{place}: id stands more than once")
+            problems.append(f"{place}: id appears more than once")
         if names[record["name"]] == 2:
-            problems.append(f"{place}: name {record['name']!r} stands more than once")
+            problems.append(f"{place}: name {record['name']!r} appears more than once")
     if not part.document["categories"]:
         problems.append(f"{part.origin}: has no categories")
     return names_by_id, problems
@@ -77,10 +77,10 @@ def readable(part: Part) -> tuple[dict[int, dict[str, Any]], list[str]]:
             problems.append(f"{place}: needs integer id, width and height, and a file_name")
             continue
         if record["id"] in images:
-            problems.append(f"{place}: id stands more than once")
+            problems.append(f"{place}: id appears more than once")
         files[record["file_name"]] += 1
         if files[record["file_name"]] == 2:
-            problems.append(f"{place}: file_name {record['file_name']!r} stands more than once")
+            problems.append(f"{place}: file_name {record['file_name']!r} appears more than once")
         images[record["id"]] = record
     return images, problems
 
@@ -149,10 +149,10 @@ def _image(part: Part, record: dict[str, Any], side: int) -> tuple[str, str | No
 
 
 def _other_size(content: bytes, width: int, height: int, record: dict[str, Any]) -> str:
-    told = f"is {width}×{height} pixels, its record says {record['width']}×{record['height']}"
+    sizes = f"is {width}×{height} pixels, its record says {record['width']}×{record['height']}"
     if (height, width) == (record["width"], record["height"]) and orientation(content) >= 5:
-        return f"{told}, as before its EXIF orientation is applied; `mnv4bench import` turns its boxes too"
-    return told
+        return f"{sizes}, as before its EXIF orientation is applied; `mnv4bench import` rotates its boxes too"
+    return sizes
 
 
 def outside(path: Path, root: Path, file_name: str) -> bool:

@@ -1,6 +1,6 @@
 """Data sets in COCO 2017's layout (https://cocodataset.org/#format-data).
 
-Annotations lie in annotations/instances_{train,val}2017.json, images in {train,val}2017/, images/{train,val}2017/ or
+Annotations are in annotations/instances_{train,val}2017.json, images in {train,val}2017/, images/{train,val}2017/ or
 images/{train,val}/.
 """
 
@@ -25,7 +25,7 @@ EMPTY_BOXES = frozenset({200365, 550395})
 
 
 def source(spec: DataSpec) -> Source:
-    """Return both splits as they lie in `spec.folder`.
+    """Return both splits of `spec.folder`, unchanged.
 
     Raises:
         DataError: no folder named or found, or an annotation file that is missing, empty or not JSON.

@@ -23,7 +23,7 @@ class Part:
     origin: str
     """Where the annotations came from, for messages."""
     root: Path | None = None
-    """Folder that no image may lie outside of; `images` where None."""
+    """No image may be outside this folder; `images` where None."""
 
 
 @dataclass(frozen=True)

@@ -18,4 +18,4 @@ def refuse(problems: Sequence[str], what: str) -> None:
     if len(problems) > SHOWN:
         shown.append(f"  … and {len(problems) - SHOWN} more")
     noun = "problem" if len(problems) == 1 else "problems"
-    raise DataError("\n".join([f"{what}: {len(problems)} {noun}; mend or remove these and start again", *shown]))
+    raise DataError("\n".join([f"{what}: {len(problems)} {noun}; fix or remove them and start again", *shown]))

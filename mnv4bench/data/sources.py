@@ -1,4 +1,4 @@
-"""Where the images of a spec come from, and a digest of what lies there."""
+"""Where the images of a spec come from, and a digest of its content."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def source_digest(spec: DataSpec) -> str:
     """Return a SHA-256 that changes when what `prepare` would read changes.
 
     It takes seconds for a hundred thousand images: annotation files count by their bytes, images by name, size and time
-    of modification. What is drawn or pinned to a commit cannot change; ABSENT where a folder is not there, about which
-    `prepare` says more.
+    of modification. What is drawn or pinned to a commit cannot change; ABSENT where a folder is not there, which
+    `prepare` reports.
     """
     if spec.name == "scenes":
         return "drawn"

@@ -70,7 +70,7 @@ def read_voc(path: Path) -> tuple[VocImage | None, list[str]]:
 
 
 def sound_objects(path: Path, objects: list[VocObject], width: int, height: int) -> tuple[list[VocObject], list[str]]:
-    """Return the objects that lie in an image of that size, and what is wrong with the others, a line each."""
+    """Return the objects inside an image of that size, and the faults of the others, a line each."""
     faults = [(item, fault_of(item, width, height)) for item in objects]
     return [item for item, fault in faults if not fault], [
         f"{path}:{item.line}: {fault}" for item, fault in faults if fault

@@ -65,7 +65,7 @@ def _chosen(folder: Folder, result: ImportedSet) -> list[Path]:
         raise DataError(f"{folder.root}: no JSON file with images, annotations and categories")
     instances = [path for path in paths if path.stem.startswith("instances")]
     result.note(
-        "Left out, JSON files beside instances",
+        "Left out, JSON files other than instances",
         [folder.named(path) for path in paths if instances and path not in instances],
     )
     chosen: dict[tuple[str | None, Path], Path] = {}
@@ -94,7 +94,7 @@ def _with_whole_ids(document: Json) -> Json:
 
 
 def _classes(documents: dict[Path, Json], result: ImportedSet) -> list[str]:
-    """Return all class names by id; the files may number them differently, but each name stands once in a file."""
+    """Return all class names by id; the files may number them differently, but each name appears once in a file."""
     names: dict[str, None] = {}
     for path, document in documents.items():
         records = _by_id(path, document, "categories", result)
@@ -123,14 +123,14 @@ def _read(path: Path, document: Json, split: str | None, images: ByName, result:
         if file is None:
             result.problems.append(f"{path}: image {number}: {name}: missing image file, or more than one")
         elif file in taken:
-            result.problems.append(f"{path}: image {number}: {name} stands more than once")
+            result.problems.append(f"{path}: image {number}: {name} appears more than once")
         else:
             files[number] = file
             taken.add(file)
     pictures, problems = measure(files.values())
     result.problems += problems
     rows = _rows(path, document, result)
-    categories = _by_id(path, document, "categories", ImportedSet(KIND, []))  # whose problems have been told
+    categories = _by_id(path, document, "categories", ImportedSet(KIND, []))  # reported before
     names = {number: record.get("name") for number, record in categories.items()}
     rotated = []
     for number, record in records.items():
@@ -143,7 +143,7 @@ def _read(path: Path, document: Json, split: str | None, images: ByName, result:
         objects = [_object(path, row, names, record, picture, turn, result) for row in rows.get(number, [])]
         known = [item for item in objects if item is not None]
         result.images.append(ImportedImage(file, picture.width, picture.height, picture.sha256, known, split))
-    result.note("Boxes turned with their image, whose size is given as before its EXIF orientation", rotated)
+    result.note("Boxes rotated, since the size is given as before the image's EXIF orientation", rotated)
     return taken
 
 
@@ -170,7 +170,7 @@ def _by_id(path: Path, document: Json, key: str, result: ImportedSet) -> dict[in
         if not isinstance(number, int) or not _is_whole(number):
             result.problems.append(f"{path}: {key}: number {position} of the list needs an integer id")
         elif number in records:
-            result.problems.append(f"{path}: {key}: id {number} stands more than once")
+            result.problems.append(f"{path}: {key}: id {number} appears more than once")
         else:
             records[number] = record
     return records

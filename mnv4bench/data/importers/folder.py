@@ -1,4 +1,4 @@
-"""The files of a folder that someone else filled."""
+"""The files of a source folder, as some other tool or person left them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def _words(text: str) -> frozenset[str]:
 
 IMAGES = _words(".avif .bmp .dib .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .mpo .pgm .png .pnm .ppm .tif .tiff .webp")
 OTHERS = _words(".cache .csv .data .html .ipynb .json .jsonl .labels .md .names .pdf .py .txt .xml .yaml .yml")
-"""Files that may lie beside images without anybody wondering."""
+"""Suffixes of files that are expected among images and need no report."""
 ROLES = _words("annotation annotations annots image images img imgs jpegimages label labels obj_train_data xml xmls")
-"""Folders that say what kind of file they hold, and nothing about which image one belongs to."""
+"""Folder names that tell the kind of file and not which image it belongs to."""
 LARGEST_TEXT = 1 << 26
 
 
@@ -47,7 +47,7 @@ class Folder:
 
 
 def list_folder(root: Path) -> Folder:
-    """Return what lies in `root`, at any depth; a link to a folder is followed once."""
+    """Return all files below `root`; a link to a folder is followed once."""
     root = root.absolute()
     files: list[Path] = []
     hidden: list[str] = []
@@ -96,7 +96,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def own_parts(path: Path, root: Path) -> tuple[str, ...]:
-    """Return the folders between `root` and a file, without those that only say what they hold."""
+    """Return the folders between `root` and a file, without those that only tell the kind of file."""
     return tuple(part for part in path.relative_to(root).parent.parts if part.lower() not in ROLES)
 
 

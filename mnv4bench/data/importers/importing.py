@@ -38,11 +38,11 @@ def import_dataset(
     """Write the set in `source` as a new folder `target` in COCO 2017's layout.
 
     A source without a validation split is divided 80 to 20 by each image's content, so that equal images stay together
-    and none changes sides as a set grows. An object that stands twice in an image is taken once.
+    and none changes sides as a set grows. An object that appears twice in an image is taken once.
 
     Args:
         source: a folder, or a YOLO set's YAML file.
-        layout: which one to read, where several lie there.
+        layout: which one to read where the folder holds several.
         background: take images without a VOC file as images without objects.
         link: hard-link the images where the file system can; a change to either file then changes both.
 
@@ -82,7 +82,7 @@ def _read(folder: Folder, config: Path | None, layout: Layout | None, background
         there = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6)) or "nothing"
         raise DataError(f"{folder.root}: no layout that is known; {REMEDY}; there is {there}")
     if len(kinds) > 1:
-        raise DataError(f"{folder.root}: {' and '.join(kinds)} lie there; name one with --layout")
+        raise DataError(f"{folder.root}: {' and '.join(kinds)} are both possible; choose one with --layout")
     if background and kinds[0] != "voc":
         raise DataError(f"--background is for Pascal VOC; in {kinds[0]} an image without labels is background as it is")
     if kinds[0] == "voc":

@@ -47,7 +47,7 @@ def _measure(path: Path) -> Picture | str:
 
 
 def turned(box: list[float], picture: Picture) -> list[float]:
-    """Return a box of the stored image, [x, y, width, height], as it lies in the upright one (EXIF, tag 0x0112)."""
+    """Return a box of the stored image, [x, y, width, height], in the upright one (EXIF, tag 0x0112)."""
     x, y, width, height = box
     if picture.orientation >= 5:
         x, y, width, height = y, x, height, width

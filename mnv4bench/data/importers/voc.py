@@ -108,7 +108,7 @@ def _listed(
         result.notes.append(f"Trained on the set's list {pair[0]}, validated on its list {pair[1]}.")
         listed = [name for half in names for name in half]
         for name in listed:
-            if name not in by_name and name.split("/")[-1] not in faulty:  # those that are faulty have been told of
+            if name not in by_name and name.split("/")[-1] not in faulty:  # faulty ones are reported already
                 result.problems.append(f"{name}.xml: missing annotation file, which the split's list names")
         splits: dict[Path, str | None] = {image: "unlisted" for _, image in pairs}
         for split, half in zip(("train", "val"), names, strict=True):
@@ -123,7 +123,7 @@ def _lists(folder: Folder) -> dict[str, Path]:
     """Return the lists of ImageSets/Main by name.
 
     Raises:
-        DataError: several sets with lists of their own lie there.
+        DataError: several sets with lists of their own.
     """
     paths = [path for path in folder.of(".txt") if path.parent.name == "Main"]
     places = sorted({folder.named(path.parent) for path in paths})
@@ -160,8 +160,8 @@ def _objects(annotation: Annotation, picture: Picture, result: ImportedSet) -> l
     if min(size) <= 0:
         size = upright
     if size not in (upright, picture.stored):
-        told = f"says {size[0]}×{size[1]}, {annotation.image.name} is {upright[0]}×{upright[1]}"
-        result.problems.append(f"{path}:1: {told}")
+        sizes = f"says {size[0]}×{size[1]}, {annotation.image.name} is {upright[0]}×{upright[1]}"
+        result.problems.append(f"{path}:1: {sizes}")
         return []
     objects, problems = sound_objects(path, record.objects, *size)
     result.problems += problems
@@ -183,7 +183,7 @@ def _tell(annotations: list[Annotation], pictures: dict[Path, Picture], result: 
         and pictures[item.image].orientation >= 5
         and pictures[item.image].stored != (pictures[item.image].width, pictures[item.image].height)
     ]
-    result.note("Boxes turned with their image, whose size is given as before its EXIF orientation", rotated)
+    result.note("Boxes rotated, since the size is given as before the image's EXIF orientation", rotated)
     difficult = sum(item.crowd for image in result.images for item in image.objects)
     if difficult:
         result.notes.append(

@@ -77,7 +77,7 @@ def _from_yaml(folder: Folder, config: Path) -> Layout:
     content = content if isinstance(content, dict) else {}
     names = _names(config, content)
     if "nc" in content and str(content["nc"]).strip() != str(len(names)):
-        raise DataError(f"{config}: nc is {content['nc']}, but names has {len(names)} entries; mend one of them")
+        raise DataError(f"{config}: nc is {content['nc']}, but names has {len(names)} entries; correct one of them")
     here = config.parent.absolute()
     root = here / (_given(content, "path") or ".")
     root = root if root.is_dir() else here  # a `path` that is not here means a set that was moved
@@ -123,7 +123,7 @@ def _class_names(config: Path, names: list[str]) -> list[str]:
     if not names or not all(name.strip() for name in names):
         raise DataError(f"{config}: names: a class name may not be blank")
     if len(set(names)) != len(names):
-        raise DataError(f"{config}: names: each class name may stand once")
+        raise DataError(f"{config}: names: each class name may appear only once")
     return names
 
 
