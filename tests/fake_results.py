@@ -200,7 +200,7 @@ def write_run(
     write_json(folder / "status.json", Status(**status, environment=environment))  # type: ignore[arg-type]
     write_text(folder / "curve.csv", curve(run, spec.distill.wanted))
     model = run.rsplit("-", 2)[0]
-    found = {
+    scored = {
         read: Reading(
             scores=scores(ap(model, spec.seed, read)),
             slices={part: scores(ap(model, spec.seed, read, part)) for part in SLICES if slices},
@@ -211,9 +211,9 @@ def write_run(
         for read in readings(spec.model)
         if done
     }
-    kept = {"reason": reason or None, "readings": found, "images": 10, "nms_iou": 0.7, "confidence": 0.001}
-    write_json(folder / "metrics.json", Metrics(run=run, state=state, **kept))  # type: ignore[arg-type]
-    write_text(folder / "detections.json", json.dumps({read: detections(run, read) for read in found}))
+    fields = {"reason": reason or None, "readings": scored, "images": 10, "nms_iou": 0.7, "confidence": 0.001}
+    write_json(folder / "metrics.json", Metrics(run=run, state=state, **fields))  # type: ignore[arg-type]
+    write_text(folder / "detections.json", json.dumps({read: detections(run, read) for read in scored}))
 
 
 def errors(model: str, seed: int, read: str) -> Errors:

@@ -258,9 +258,9 @@ def test_a_reason_is_worded_by_its_verdict_and_claims_no_other(
 ) -> None:
     plan, results = healthy
     with_difference(results, d)
-    found = collect(plan, results)
+    collected = collect(plan, results)
     assert accuracy.verdict(d) == word
-    reason = texts.reason(d, found.comparison, accuracy.decimals_of(found))
+    reason = texts.reason(d, collected.comparison, accuracy.decimals_of(collected))
     assert reason.startswith(f"{word}: ")
     assert [value for value in values if value not in reason] == []
     claims = {"better", "worse", "tiny", "equivalent", "inconclusive", "untestable"} - {word.split()[0]}
@@ -278,8 +278,8 @@ def test_only_better_and_worse_are_bold(healthy: tuple[Plan, Path], verdict: str
     bold = 2 * len(rows) if verdict in ("better", "worse") else 0
     assert (results / "tables/ablations.md").read_text().count("**") == 2 * 2 * bold
     assert (results / "tables/ablations.tex").read_text().count(r"\textbf") == bold
-    found = facts(collect(plan, results))["tables"]
-    assert sum(cell["strong"] for row in found["verdicts"]["rows"] for cell in row) == bold
+    content = facts(collect(plan, results))["tables"]
+    assert sum(cell["strong"] for row in content["verdicts"]["rows"] for cell in row) == bold
     for name in ("latency.md", "errors.md"):
         assert "**" not in (results / "tables" / name).read_text()
 
@@ -354,8 +354,8 @@ def test_latency_csv_has_every_row_and_tables_only_the_first_thread_count(health
     ]
     assert {row["AP"] for row in rows if row["runtime"].endswith("_int8")} == {"0.31"}
     assert {row["AP"] for row in rows if not row["runtime"].endswith("_int8")} == {""}
-    found = collect(plan, results)
-    shown = {row.threads for arm in found.arms for stages in arm.latency.values() for row in stages.values()}
+    collected = collect(plan, results)
+    shown = {row.threads for arm in collected.arms for stages in arm.latency.values() for row in stages.values()}
     assert shown == {1} < {row.threads for row in record.rows}
 
 
@@ -388,9 +388,12 @@ def test_without_a_timed_runtime_tables_and_figure_say_so(healthy: tuple[Plan, P
     int8 = tuple(row for row in record.rows if row.runtime == "openvino_int8")
     changed = record.model_copy(update={"rows": int8, "absent": absent})
     write_json(results / "latency/latency.json", changed)
-    found = collect(plan, results)
-    said = [axis.texts[0].get_text() for axis in pareto(found).axes[:-1]]
-    assert said == [*(f"{name} is not installed" for name in fake.RUNTIMES[:3]), "no arm was both scored and timed"]
+    collected = collect(plan, results)
+    messages = [axis.texts[0].get_text() for axis in pareto(collected).axes[:-1]]
+    assert messages == [
+        *(f"{name} is not installed" for name in fake.RUNTIMES[:3]),
+        "no arm was both scored and timed",
+    ]
     write_tables(plan, results)
     text = (results / "tables/ablations.md").read_text()
     assert "| ablation | comparison | ΔAP \\[95\N{NO-BREAK SPACE}%\\] | verdict |\n" in text
@@ -399,12 +402,12 @@ def test_without_a_timed_runtime_tables_and_figure_say_so(healthy: tuple[Plan, P
 
 def test_int8_times_stand_beside_no_float_ap(healthy: tuple[Plan, Path]) -> None:
     plan, results = healthy
-    found = collect(plan, results)
-    assert (found.timed, found.timed_int8) == (fake.RUNTIMES[:3], fake.RUNTIMES[3:])
-    content = facts(found)
+    collected = collect(plan, results)
+    assert (collected.timed, collected.timed_int8) == (fake.RUNTIMES[:3], fake.RUNTIMES[3:])
+    content = facts(collected)
     assert not [name for name in content["tables"]["verdicts"]["header"] if "int8" in name]
     assert "int8" not in json.dumps([content["ablations"], content["tables"]["scores"]["header"]])
-    assert [axis.get_title(loc="left") for axis in pareto(found).axes[:-1]] == list(fake.RUNTIMES[:3])
+    assert [axis.get_title(loc="left") for axis in pareto(collected).axes[:-1]] == list(fake.RUNTIMES[:3])
 
 
 def test_pareto_places_an_arm_at_its_median_with_a_bar_of_the_paired_ratios_interval(
@@ -428,8 +431,8 @@ def test_a_busy_machine_marks_times_wherever_they_stand(healthy: tuple[Plan, Pat
     write_tables(plan, results)
     for name in ("ablations.md", "ablations.tex", "latency.md"):
         assert re.search(r"busy when a session began \(0\.10 cores\b", (results / "tables" / name).read_text())
-    again = collect(plan, results)
-    assert texts.about(again, "not_comparable")[0] in facts(again)["latency"]["notes"]
+    collected = collect(plan, results)
+    assert texts.about(collected, "not_comparable")[0] in facts(collected)["latency"]["notes"]
 
 
 def test_errors_are_means_over_seeds_and_paired_differences(wounded: tuple[Plan, Path]) -> None:
@@ -458,8 +461,8 @@ def test_metrics_without_error_types_leave_their_table_out(healthy: tuple[Plan, 
         for reading in content["readings"].values():
             reading["errors"] = None
         write_json(path, content)
-    found = collect(plan, results)
-    assert facts(found)["tables"]["errors"]["rows"] == []
+    collected = collect(plan, results)
+    assert facts(collected)["tables"]["errors"]["rows"] == []
     write_tables(plan, results)
     assert (results / "tables/errors.md").read_text().endswith("hold no error types; evaluate them again.\n")
 
@@ -483,11 +486,11 @@ def test_a_row_of_another_length_is_refused() -> None:
 
 def test_arms_that_are_the_same_runs_are_one_point(healthy: tuple[Plan, Path]) -> None:
     plan, results = healthy
-    found = collect(plan, results)
-    groups = [[arm.arm.label for arm in group] for group in distinct(found.arms)]
+    collected = collect(plan, results)
+    groups = [[arm.arm.label for arm in group] for group in distinct(collected.arms)]
     assert ["psa/psa", "nms_free/dual_nms_free", "distillation/none"] in groups
     assert ["nms_free/dual_nms"] in groups
-    assert len(points(found, "torch")) == len(groups)
+    assert len(points(collected, "torch")) == len(groups)
 
 
 def test_front_keeps_the_points_that_nothing_beats() -> None:

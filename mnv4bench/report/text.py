@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mnv4bench.latency.analyse.estimates import LEVEL
 from mnv4bench.latency.analyse.noise import DRIFT, SMALLEST
 from mnv4bench.latency.analyse.notes import WIDE
 from mnv4bench.report import accuracy, timing
@@ -35,6 +36,7 @@ def values(results: Results) -> dict[str, Any]:
         "effects": list(dict.fromkeys(fmt.plain(spec.smallest_effect) for spec in plan.ablations.values())),
         "imgsz": results.cost.imgsz,
         "latency": latency,
+        "time_level": LEVEL,
         "absent": absences(latency),
         "busiest": max((session.busy_before for session in latency.sessions), default=None),
         "int8": results.timed_int8,

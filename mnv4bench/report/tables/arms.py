@@ -50,7 +50,7 @@ def identity() -> Columns:
         words("ablation", "ablation", lambda arm: arm.arm.ablation),
         Column("arm", lambda arm: arm.arm.name, "arm", label, "l"),
         Column("baseline", lambda arm: int(arm.is_baseline)),
-        Column("read", lambda arm: arm.arm.read, "read", lambda arm: fmt.READS[arm.arm.read], "l"),
+        Column("read", lambda arm: arm.arm.read, "decoding", lambda arm: fmt.READS[arm.arm.read], "l"),
         Column("seeds", lambda arm: len(arm.seeds)),
         Column("seeds_done", lambda arm: len(arm.done)),
         Column("states", lambda arm: " ".join(f"{result.seed}:{result.state}" for result in arm.seeds)),
