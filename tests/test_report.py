@@ -472,7 +472,8 @@ def test_the_workflow_names_every_table_and_figure_that_is_written(healthy: tupl
     write_tables(plan, results)
     workflow = (SOURCE.parent / "Snakefile").read_text()
     rule = workflow[workflow.index("rule tables:") : workflow.index("rule figures:")]
-    named = re.findall(r"/tables/(\w+\.\w+)", rule)
+    helper = [f"{name}.csv" for name in re.findall(r'\btable\("(\w+)"', rule)]
+    named = helper + re.findall(r"/tables/(\w+\.\w+)", rule)
     assert sorted(named) == sorted(path.name for path in (results / "tables").iterdir())
     figures = re.search(r"^FIGURES = (\[.*\])$", workflow, re.MULTILINE)
     assert figures is not None
