@@ -12,7 +12,7 @@ from typing import Any
 from mnv4bench.io.files import write_text
 from mnv4bench.latency.campaign import first_images
 from mnv4bench.latency.forward import time_forward
-from mnv4bench.ledger.counted import counted
+from mnv4bench.ledger.costs import detector_cost
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import page_of
@@ -86,7 +86,7 @@ def untrained_times(results: Path) -> Mapping[str, Mapping[str, float]]:
 
 
 def _rows(name: str, record: Latency, imgsz: int, classes: int) -> list[dict[str, Any]]:
-    cost = counted(name, imgsz, classes)
+    cost = detector_cost(name, imgsz, classes)
     return [
         {
             "model": name,

@@ -19,8 +19,7 @@ from fake_results import make_plan, write_results
 from mnv4bench.cost.counting import macs
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json
-from mnv4bench.ledger import counted
-from mnv4bench.ledger import counts as counting
+from mnv4bench.ledger import costs
 from mnv4bench.ledger.checks import (
     Change,
     Check,
@@ -345,8 +344,8 @@ def test_counts_come_out_at_the_printed_digits_and_are_made_once(
     def refuse(*_: object) -> None:
         raise AssertionError("counted twice")
 
-    monkeypatch.setattr(counted, "counted", refuse)
-    monkeypatch.setattr(counting, "count_classifier", refuse)
+    monkeypatch.setattr(costs, "detector_cost", refuse)
+    monkeypatch.setattr(costs, "classifier_cost", refuse)
     again = FiguresAndCounts(published, Counts(tmp_path / "counts.json"))
     assert [as_row(check(published.facts[name], again, {})) for name in names] == found
     with pytest.raises(AssertionError, match="counted twice"):

@@ -19,7 +19,7 @@ from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.latency.runtimes.onnxruntime import OnnxRuntime
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, disagreement
 from mnv4bench.latency.runtimes.runtime import Deployment
-from mnv4bench.ledger import counted
+from mnv4bench.ledger import costs
 from mnv4bench.models import alternatives, build, yolo
 from mnv4bench.models.published import ladder, networks
 from mnv4bench.models.yolov10 import SCALES
@@ -77,7 +77,7 @@ def billions(count: int, digits: int = 1) -> str:
 @pytest.mark.parametrize("name", TABLE_1)
 def test_every_cell_of_table_1_comes_out(name: str) -> None:
     params, train_params, conv, printed_params, printed_flops = TABLE_1[name]
-    cost = counted.counted(name)
+    cost = costs.detector_cost(name)
     assert (cost.params, cost.train_params) == (params, train_params)
     assert billions(cost.conv_flops, 2) == conv
     assert (millions(cost.params), billions(cost.profiled_flops)) == (printed_params, printed_flops)
@@ -86,7 +86,7 @@ def test_every_cell_of_table_1_comes_out(name: str) -> None:
 @pytest.mark.parametrize("name", LADDER)
 def test_every_step_from_yolov8_to_yolov10_comes_out(name: str) -> None:
     params, conv, printed_params, printed_flops = LADDER[name]
-    cost = counted.counted(name)
+    cost = costs.detector_cost(name)
     assert (cost.params, billions(cost.conv_flops, 2)) == (params, conv)
     if printed_params:
         assert (millions(cost.params), billions(cost.profiled_flops)) == (printed_params, printed_flops)
@@ -96,13 +96,13 @@ def test_every_step_from_yolov8_to_yolov10_comes_out(name: str) -> None:
     "name", [pytest.param(name, marks=pytest.mark.slow) if name[-1] in "me" else name for name in YOLOV9]
 )
 def test_yolov9_comes_out_as_released(name: str) -> None:
-    cost = counted.counted(name)
+    cost = costs.detector_cost(name)
     assert (millions(cost.params), billions(cost.profiled_flops)) == YOLOV9[name]
 
 
 def test_rtdetr_comes_out_with_linear_layers_and_without_attentions_products() -> None:
     pytest.importorskip("transformers")
-    cost = counted.counted("rtdetr-r18")
+    cost = costs.detector_cost("rtdetr-r18")
     assert f"{cost.params / 1e6:.0f}" == f"{cost.train_params / 1e6:.0f}" == "20"
     assert cost.profiled_flops == cost.conv_flops + cost.linear_flops
     assert billions(cost.profiled_flops, 0) == "60"
@@ -111,14 +111,14 @@ def test_rtdetr_comes_out_with_linear_layers_and_without_attentions_products() -
 
 
 def test_the_branches_of_yolov8s_head_cost_what_the_paper_says() -> None:
-    head = counted.head_branches("yolov8s")
+    head = costs.head_cost("yolov8s")
     cls, box = head.classification, head.regression
     assert (billions(cls.conv_flops, 2), f"{cls.params / 1e6:.2f}") == ("5.95", "1.51")
     assert (billions(box.conv_flops, 2), f"{box.params / 1e6:.2f}") == ("2.34", "0.64")
 
 
 def test_a_dual_heads_branches_are_those_that_are_deployed() -> None:
-    light, heavy = (counted.head_branches(name, 64) for name in ("yolov10n+cls", "yolov10n+base"))
+    light, heavy = (costs.head_cost(name, 64) for name in ("yolov10n+cls", "yolov10n+base"))
     fused = deployed(networks.build("yolov10n+cls"))
     assert light.classification.params == parameters(fused.model[-1].one2one_cv3) < heavy.classification.params
     assert light.regression == heavy.regression
@@ -131,7 +131,7 @@ def test_flops_equal_torchs_own_counter(name: str) -> None:
     fused = deployed(networks.build(name))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         fused(torch.zeros(1, 3, 128, 128))
-    assert counted.counted(name, 128).flops == counter.get_total_flops()
+    assert costs.detector_cost(name, 128).flops == counter.get_total_flops()
 
 
 def test_a_convolution_that_would_be_lost_is_refused() -> None:
@@ -327,13 +327,13 @@ def test_the_families_are_there_and_an_unknown_name_is_refused_with_a_guess() ->
 
 
 def test_a_digest_tells_names_sizes_and_code_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    digests = [counted.digest("yolov8n"), counted.digest("yolov8s"), counted.digest("yolov8n", 320)]
-    assert len({*digests, counted.digest("yolov8n", 640, 3)}) == 4
-    assert counted.digest("yolov8n") == digests[0]
-    monkeypatch.setattr(counted, "_provenance", lambda: ({"ladder.py": "edited"}, {}))
-    assert counted.digest("yolov8n") != digests[0]
+    digests = [costs.digest("yolov8n"), costs.digest("yolov8s"), costs.digest("yolov8n", 320)]
+    assert len({*digests, costs.digest("yolov8n", 640, 3)}) == 4
+    assert costs.digest("yolov8n") == digests[0]
+    monkeypatch.setattr(costs, "_provenance", lambda: ({"ladder.py": "edited"}, {}))
+    assert costs.digest("yolov8n") != digests[0]
     with pytest.raises(SpecError):
-        counted.digest("unknown")
+        costs.digest("unknown")
 
 
 # Checkpoints
@@ -359,7 +359,7 @@ def test_a_checkpoint_of_ultralytics_is_deployed_as_it_is_read(definition: str, 
         wanted, fused = model(image)[0][0], deployed(model)
         output = fused(image)[0][0]
     assert disagreement(output.numpy(), wanted.numpy(), read, 160) < 1e-4
-    assert parameters(fused) == counted.counted(Path(definition).stem, 64).params
+    assert parameters(fused) == costs.detector_cost(Path(definition).stem, 64).params
 
 
 def test_our_own_checkpoint_keeps_its_reading(tmp_path: Path) -> None:

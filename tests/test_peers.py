@@ -31,7 +31,7 @@ from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.latency import direct
 from mnv4bench.latency.runtimes import outputs
-from mnv4bench.ledger import counted
+from mnv4bench.ledger import costs
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results.latency import Latency
@@ -73,7 +73,7 @@ def stock(peer: Peer) -> DetectionModel:
 
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_costs_what_the_catalogue_counts(peer: Peer) -> None:
-    spec, expected = ModelSpec(peer=peer), counted.counted(peer, 64, 3)
+    spec, expected = ModelSpec(peer=peer), costs.detector_cost(peer, 64, 3)
     row = count(detector.build(spec, 3), 64)
     assert (row.params, row.train_params, row.flops, row.conv_flops) == (
         expected.params,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from mnv4bench.io.files import write_json
-from mnv4bench.ledger import counted
+from mnv4bench.ledger import costs
 from mnv4bench.report import results as results_module
 from mnv4bench.report.figures import pareto
 from mnv4bench.report.paper.facts import facts
@@ -73,7 +73,7 @@ def test_every_size_is_counted_at_the_presets_side_and_timed_in_every_runtime(ma
         rows = list(csv.DictReader(stream))
     assert len(rows) == 2 * (len(peers.TRAINED) + len(peers.UNTRAINED))
     first = next(row for row in rows if row["model"] == "yolov8s")
-    assert int(first["params"]) == counted.counted("yolov8s", plan.preset.data.imgsz, 2).params
+    assert int(first["params"]) == costs.detector_cost("yolov8s", plan.preset.data.imgsz, 2).params
     assert {row["model"] for row in rows if row["trained"] == "0"} == set(peers.UNTRAINED)
     text = (results / "tables/sizes.md").read_text()
     assert "| mnv4-yolov10s |" in text

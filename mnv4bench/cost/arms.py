@@ -36,11 +36,11 @@ def count(model: Detector, imgsz: int) -> CostRow:
 
 def _parts(fused: Detector, counted: Mapping[str, Macs]) -> dict[str, PartCost]:
     """Return the cost of every part that has weights."""
-    found: dict[str, PartCost] = {}
+    costs: dict[str, PartCost] = {}
     for index, (name, layer) in enumerate(zip(_names(fused), fused.model, strict=True)):
-        here, before = counted[f"model.{index}"], found.get(name, PartCost(params=0, flops=0))
-        found[name] = PartCost(params=before.params + parameters(layer), flops=before.flops + 2 * here.total)
-    return {name: cost for name, cost in found.items() if cost.params}
+        layer_macs, cost = counted[f"model.{index}"], costs.get(name, PartCost(params=0, flops=0))
+        costs[name] = PartCost(params=cost.params + parameters(layer), flops=cost.flops + 2 * layer_macs.total)
+    return {name: cost for name, cost in costs.items() if cost.params}
 
 
 def _names(model: Detector) -> list[str]:

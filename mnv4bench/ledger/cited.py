@@ -51,7 +51,7 @@ def _problem(id: str, quantity: Quantity) -> str | None:
     if fact is None:
         guess = nearest(id, sorted(figures())).partition("allowed: ")[0]
         named = "<file>/<table>/<row>/<column>"
-        return f"there is no figure {id!r}; {guess}the files of mnv4bench/published name their figures {named}"
+        return f"there is no figure {id!r}; {guess}the files of mnv4bench/ledger name their figures {named}"
     if not isinstance(fact.published, int | float):
         return f"{id!r} is not printed as a number; cite one that is"
     if fact.unit != UNITS[quantity]:
@@ -72,14 +72,14 @@ def printed(spec: AblationSpec, arm: str) -> Printings:
         Mnv4benchError: a figure that the ablation cites cannot stand there; `mnv4bench check` says where.
     """
     ids = spec.published.figures.get(arm, {}) if spec.published else {}
-    found: Printings = {}
+    printings: Printings = {}
     for quantity, id in ids.items():
         if problem := _problem(id, quantity):
             raise Mnv4benchError(f"ablation {spec.title!r}, published.figures.{arm}.{quantity}: {problem}")
         fact = figures()[id]
         assert isinstance(fact.published, int | float)  # else there was a problem
-        found[quantity] = Printed(float(fact.published), fact.decimals or 0)
-    return found
+        printings[quantity] = Printed(float(fact.published), fact.decimals or 0)
+    return printings
 
 
 def changes(spec: AblationSpec, arm: str) -> Printings:
@@ -95,12 +95,12 @@ def changes(spec: AblationSpec, arm: str) -> Printings:
 
 
 def alone(spec: AblationSpec, arm: str, arms: Iterable[str]) -> Printings:
-    """Return what is printed of an arm and cannot be set against its counterpart: of the baseline, or of an arm.
+    """Return what is printed of an arm and has no counterpart to compare with: of the baseline, or of an arm.
 
     Args:
         arms: the arms that are shown; a figure of the baseline that none of them has a counterpart of stands alone.
     """
     others = {arm: printed(spec, arm) for arm in arms if arm != spec.baseline}
     base = printed(spec, spec.baseline)
-    paired = {quantity for found in others.values() for quantity in found if quantity in base}
+    paired = {quantity for printings in others.values() for quantity in printings if quantity in base}
     return {quantity: mine for quantity, mine in printed(spec, arm).items() if quantity not in paired}

@@ -30,45 +30,46 @@ class Counts:
         Raises:
             NotHere: the catalogue cannot build it on this installation.
         """
-        from mnv4bench.ledger import counted
+        from mnv4bench.ledger import costs
 
         def count() -> Counted:
-            found = counted.counted(name, imgsz)
+            cost = costs.detector_cost(name, imgsz)
             return {
-                "params": found.params,
-                "flops": found.flops,
-                "conv_flops": found.conv_flops,
-                "layer_flops": found.conv_flops + found.linear_flops,
-                "profiled_flops": found.profiled_flops,
-                "train_params": found.train_params,
+                "params": cost.params,
+                "flops": cost.flops,
+                "conv_flops": cost.conv_flops,
+                "layer_flops": cost.conv_flops + cost.linear_flops,
+                "profiled_flops": cost.profiled_flops,
+                "train_params": cost.train_params,
             }
 
-        return self._once(lambda: f"detector {counted.digest(name, imgsz)}", count)
+        return self._once(lambda: f"detector {costs.digest(name, imgsz)}", count)
 
     def classifier(self, name: str, imgsz: int, attention: Attention, kv_downsampling: bool) -> Counted:
-        """Return the counts of a MobileNetV4 classifier for 1000 classes (see `count_classifier`)."""
+        """Return the counts of a MobileNetV4 classifier for 1000 classes (see `costs.classifier_cost`)."""
+        from mnv4bench.ledger import costs
         from mnv4bench.models.mobilenetv4.network import classifier
 
         def count() -> Counted:
-            return count_classifier(classifier(name, 1000, attention, kv_downsampling), imgsz)
+            return costs.classifier_cost(classifier(name, 1000, attention, kv_downsampling), imgsz)
 
         what = f"classifier {name} {attention} {kv_downsampling} {imgsz}"
         return self._once(lambda: f"{what} {_code_digest()}", count)
 
     def head(self, name: str, imgsz: int) -> Counted:
         """Return "<branch> params" and "<branch> conv_flops" of a head's classification and regression."""
-        from mnv4bench.ledger import counted
+        from mnv4bench.ledger import costs
 
         def count() -> Counted:
-            found = counted.head_branches(name, imgsz)
-            branches = {"classification": found.classification, "regression": found.regression}
+            head = costs.head_cost(name, imgsz)
+            branches = {"classification": head.classification, "regression": head.regression}
             return {
                 f"{branch} {what}": getattr(cost, what)
                 for branch, cost in branches.items()
                 for what in ("params", "conv_flops")
             }
 
-        return self._once(lambda: f"head {counted.digest(name, imgsz)}", count)
+        return self._once(lambda: f"head {costs.digest(name, imgsz)}", count)
 
     def _once(self, definition: Callable[[], str], count: Callable[[], Counted]) -> Counted:
         try:
@@ -89,35 +90,7 @@ class Counts:
 
 def _code_digest() -> str:
     """Return a digest of everything that defines and counts networks; the catalogue's entries all hold it."""
-    from mnv4bench.ledger import counted
+    from mnv4bench.ledger import costs
     from mnv4bench.models.published import networks
 
-    return counted.digest(networks.names()[0])
-
-
-def count_classifier(model: object, imgsz: int) -> Counted:
-    """Return the counts of a classifier for one image of `imgsz` × `imgsz` pixels.
-
-    params: all parameters. params_folded: with every batch norm folded into a convolution, which leaves one bias for
-    two factors. params_keras: without the linear layer and with the running statistics, as Keras counts a backbone.
-    macs: of convolutions, linear layers and the attention's matrix products; macs_weights: without the last.
-    convolutions: how many layers.
-    """
-    import torch
-    from torch import nn
-
-    from mnv4bench.cost.counting import macs as count_macs
-
-    assert isinstance(model, nn.Module)
-    params = sum(parameter.numel() for parameter in model.parameters())
-    linear = sum(p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters())
-    norms = sum(module.num_features for module in model.modules() if isinstance(module, nn.BatchNorm2d))
-    macs = count_macs(model.eval(), torch.zeros(1, 3, imgsz, imgsz))[""]
-    return {
-        "params": params,
-        "params_folded": params - norms,
-        "params_keras": params - linear + 2 * norms,
-        "macs": macs.total,
-        "macs_weights": macs.conv + macs.linear,
-        "convolutions": sum(isinstance(module, nn.Conv2d) for module in model.modules()),
-    }
+    return costs.digest(networks.names()[0])

@@ -40,7 +40,7 @@ class Branch(Check):
 
 
 class Classifier(Check):
-    """A count of a MobileNetV4 classifier (counts.count_classifier)."""
+    """A count of a MobileNetV4 classifier (costs.classifier_cost)."""
 
     model: str
     of: Literal["params", "params_folded", "params_keras", "macs", "macs_weights", "convolutions"]
@@ -105,8 +105,8 @@ class Trunk(Check):
     def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import trunk
 
-        found = trunk(self.variant, self.of)
-        return Measured.words(found, INSPECTED) if isinstance(found, str) else Measured.exact(float(found), INSPECTED)
+        value = trunk(self.variant, self.of)
+        return Measured.words(value, INSPECTED) if isinstance(value, str) else Measured.exact(float(value), INSPECTED)
 
 
 class Stages(Check):

@@ -66,8 +66,8 @@ class MovingLoss:
 
     A one-to-many branch is assigned the 10 best anchors of each object, a one-to-one branch the best of its 7 best. The
     items are the one-to-one branch's alone, unweighted, as ultralytics reports them. The third is the L1 distance of
-    the sides, which a head with one bin per side has in the place of a distribution's loss: whoever keeps a curve finds
-    it in that place, and so in the column dfl_loss.
+    the sides, which a head with one bin per side has in the place of a distribution's loss; it is logged in the
+    `dfl_loss` column.
     """
 
     def __init__(self, model: PeerDetector, epochs: int) -> None:

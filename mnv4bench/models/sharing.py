@@ -16,11 +16,11 @@ def groups(names: Iterable[str]) -> dict[str, list[str]]:
     Args:
         names: of a network's tensors, each of which starts with its part's name.
     """
-    found: dict[str, list[str]] = defaultdict(list)
+    grouped: dict[str, list[str]] = defaultdict(list)
     for name in names:
         words = name.split(".")
-        found[".".join(words[: 3 if words[2].isdigit() else 2])].append(name)
-    return found
+        grouped[".".join(words[: 3 if words[2].isdigit() else 2])].append(name)
+    return grouped
 
 
 def shapes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, tuple[int, ...]]:

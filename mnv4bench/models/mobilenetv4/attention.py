@@ -1,4 +1,4 @@
-"""Attention on feature maps: Mobile MQA (arXiv 2404.10518, section 5), and multi-head attention to hold it against."""
+"""Attention on feature maps: Mobile MQA (arXiv 2404.10518, section 5), and the multi-head attention it replaces."""
 
 from __future__ import annotations
 

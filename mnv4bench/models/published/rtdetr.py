@@ -53,11 +53,11 @@ class RTDetr(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        found = self.network(images)
-        scores = found.logits.sigmoid()
+        output = self.network(images)
+        scores = output.logits.sigmoid()
         queries, classes = scores.shape[1:]
         best, index = scores.flatten(1).topk(queries, dim=1)
-        boxes = found.pred_boxes.gather(1, (index // classes)[..., None].expand(-1, -1, 4))
+        boxes = output.pred_boxes.gather(1, (index // classes)[..., None].expand(-1, -1, 4))
         centre, size = boxes.split(2, dim=-1)
         height, width = images.shape[-2:]
         scale = boxes.new_tensor([width, height, width, height])

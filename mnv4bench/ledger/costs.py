@@ -26,7 +26,7 @@ PACKAGES = ("fvcore", "torch", "transformers", "ultralytics")
 
 
 @dataclass(frozen=True)
-class Counted:
+class DetectorCost:
     """Costs of a network; FLOPs are 2 × multiply-accumulates of one image."""
 
     params: int
@@ -59,7 +59,7 @@ class HeadCost:
 
 
 @cache
-def counted(name: str, imgsz: int = 640, classes: int = 80) -> Counted:
+def detector_cost(name: str, imgsz: int = 640, classes: int = 80) -> DetectorCost:
     """Build a network and count one image of `imgsz` × `imgsz` pixels.
 
     Raises:
@@ -71,7 +71,7 @@ def counted(name: str, imgsz: int = 640, classes: int = 80) -> Counted:
     by_part = macs(fused, torch.zeros(1, 3, imgsz, imgsz))
     whole = by_part[""]
     upsampled = sum(by_part[name].upsampled for name, part in fused.named_modules() if isinstance(part, nn.Upsample))
-    return Counted(
+    return DetectorCost(
         params=parameters(fused),
         train_params=parameters(model),
         conv_flops=2 * whole.conv,
@@ -82,7 +82,7 @@ def counted(name: str, imgsz: int = 640, classes: int = 80) -> Counted:
     )
 
 
-def head_branches(name: str, imgsz: int = 640, classes: int = 80) -> HeadCost:
+def head_cost(name: str, imgsz: int = 640, classes: int = 80) -> HeadCost:
     """Count the two branches of a YOLO head apart.
 
     Raises:
@@ -102,8 +102,30 @@ def head_branches(name: str, imgsz: int = 640, classes: int = 80) -> HeadCost:
     return HeadCost(classification=branch("cv3"), regression=branch("cv2"))
 
 
+def classifier_cost(model: nn.Module, imgsz: int) -> dict[str, int]:
+    """Return the counts of a classifier for one image of `imgsz` × `imgsz` pixels.
+
+    params: all parameters. params_folded: with every batch norm folded into a convolution, which leaves one bias for
+    two factors. params_keras: without the linear layer and with the running statistics, as Keras counts a backbone.
+    macs: of convolutions, linear layers and the attention's matrix products; macs_weights: without the last.
+    convolutions: how many layers.
+    """
+    params = parameters(model)
+    linear = sum(p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters())
+    norms = sum(module.num_features for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+    whole = macs(model.eval(), torch.zeros(1, 3, imgsz, imgsz))[""]
+    return {
+        "params": params,
+        "params_folded": params - norms,
+        "params_keras": params - linear + 2 * norms,
+        "macs": whole.total,
+        "macs_weights": whole.conv + whole.linear,
+        "convolutions": sum(isinstance(module, nn.Conv2d) for module in model.modules()),
+    }
+
+
 def digest(name: str, imgsz: int = 640, classes: int = 80) -> str:
-    """Return a hexadecimal SHA-256 that changes whenever `counted` might: of our files, packages and the arguments.
+    """Return a hexadecimal SHA-256 of the arguments, our files and the packages: it changes whenever a cost might.
 
     Raises:
         SpecError: the catalogue has no such name.
@@ -117,7 +139,7 @@ def _provenance() -> tuple[dict[str, str], dict[str, str | None]]:
     """Return what defines and counts networks: file → digest, package → version."""
     package = Path(str(models.__file__)).parent
     others = (Path(str(module.__file__)) for module in (counting, run, tracing))
-    files = [*sorted(package.rglob("*.py")), *others]
+    files = [*sorted(package.rglob("*.py")), *others, Path(__file__)]
     versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
