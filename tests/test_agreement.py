@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv4bench.io.errors import DataError
+from mnv4bench.io.errors import DataError, Mnv4benchError
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.latency.measure.agreement import scored, unexplained
 
@@ -76,5 +76,5 @@ def test_scored_detections_come_as_corners_and_class_indices_above_the_confidenc
     with pytest.raises(DataError, match=r"detections\.json: no reading 'nms_free'"):
         scored(tmp_path / "detections.json", ["nms_free"], (10, 30))
     write_text(tmp_path / "detections.json", "[{")
-    with pytest.raises(DataError, match=r"detections\.json: not readable as detections .* evaluate the run again"):
+    with pytest.raises(Mnv4benchError, match=r"detections\.json: not JSON .* evaluate it again"):
         scored(tmp_path / "detections.json", ["nms"], (10, 30))

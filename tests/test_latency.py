@@ -25,7 +25,7 @@ from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.latency import arms as latency
 from mnv4bench.latency import campaign
 from mnv4bench.latency.analyse.analysis import COPY, Judged, analyse
-from mnv4bench.latency.measure import loading, session
+from mnv4bench.latency.measure import agreement, loading, session
 from mnv4bench.latency.measure.agreement import unexplained
 from mnv4bench.latency.measure.task import Task
 from mnv4bench.latency.runtimes import outputs
@@ -264,17 +264,30 @@ def load(plan: Plan, root: Path, *labels: str) -> loading.Loaded:
     )
 
 
-def score(plan: Plan, root: Path, label: str, shift: float = 0.0) -> None:
-    """Write what evaluation would have found, every box moved by `shift` pixels."""
+def score(plan: Plan, root: Path, label: str, shift: float = 0.0, runs: Path | None = None) -> None:
+    """Write what evaluation would have found, every box moved by `shift` pixels; runs lie in `root` by default."""
     arm = next(arm for arm in plan.arms if arm.label == label)
-    folder = root / arm.runs[plan.preset.seeds[0]]
-    model = detector.build(arm.model, 2, read=arm.read)
+    folder = (runs or root) / arm.runs[plan.preset.seeds[0]]
+    model = detector.build(arm.model, 2)
     weights.load(model, folder / "weights.safetensors")
     records = read_json(root / "val.json")["images"]
     found = evaluate.detect(model.eval(), records, root / "images", SIDE, (1, 2))
     for row in found[arm.read]:
         row["bbox"][0] += shift
     write_json(folder / "detections.json", found)
+
+
+def test_detections_of_a_run_are_read_once_for_all_arms_and_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_data(tmp_path)
+    plan = make_plan(tmp_path, more="sessions: 3")
+    paths: list[Path] = []
+    monkeypatch.setattr(agreement, "read_json", lambda path, *_: paths.append(path) or read_json(path))
+    sessions = tasks_of(plan, tmp_path, tmp_path)
+    runs = {arm.runs[plan.preset.seeds[0]] for arm in plan.arms}
+    assert (len(sessions), len(runs), len(plan.arms)) == (3, 2, 3)
+    assert sorted(path.parent.name for path in paths) == sorted(runs)
 
 
 def test_every_runtime_finds_what_was_scored_and_the_reference_is_loaded_twice(tmp_path: Path) -> None:
@@ -403,10 +416,13 @@ def evaluated(plan: Plan, root: Path) -> None:
             "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
         },
     )
-    for status in (root / "runs").glob("*/status.json"):
-        if read_json(status)["state"] == "done":
-            run = status.parent.name
-            evaluate.evaluate(run, plan.runs[run], root, root / "runs")
+    for arm in plan.arms:
+        folder = root / "runs" / arm.runs[plan.preset.seeds[0]]
+        if (folder / "weights.safetensors").exists():
+            score(plan, root, arm.label, runs=root / "runs")
+            write_json(
+                folder / "metrics.json", Metrics(run=folder.name, state="done", readings=dict.fromkeys(READS, FAIR))
+            )
 
 
 def killed(*arguments: object) -> None:

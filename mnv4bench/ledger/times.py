@@ -32,19 +32,21 @@ def measure(images: tuple[tuple[int, Path], ...], out: Path) -> Latency:
 
 
 def networks(published: Published) -> dict[str, str | None]:
-    """Return every network that a claim wants timed → the one that it is set against; None for those alone.
+    """Return every network that a claim wants timed → the one that it is compared with; None for those alone.
 
     Raises:
-        SpecError: two claims set one network against different ones.
+        SpecError: two claims compare one network with different ones.
     """
-    found: dict[str, str | None] = {}
+    baselines: dict[str, str | None] = {}
     for fact in published.facts.values():
         for name, over in _pairs(fact.timed) if fact.timed else ():
-            found.setdefault(over, None)
-            if found.setdefault(name, over) not in (None, over):
-                raise SpecError(f"{fact.id}: {name} is timed over {over}, and elsewhere over {found[name]}; choose one")
-            found[name] = over
-    return found
+            baselines.setdefault(over, None)
+            if baselines.setdefault(name, over) not in (None, over):
+                raise SpecError(
+                    f"{fact.id}: {name} is timed over {over}, and elsewhere over {baselines[name]}; choose one"
+                )
+            baselines[name] = over
+    return baselines
 
 
 def _pairs(timed: Timed) -> Iterator[tuple[str, str]]:
@@ -57,8 +59,9 @@ def _pairs(timed: Timed) -> Iterator[tuple[str, str]]:
 
 def in_words(timed: Timed, record: Latency) -> tuple[float | None, str]:
     """Return what was timed for a claim: its value in the first runtime, in the claim's form, and a sentence."""
-    found = [(runtime, _value(timed, record, runtime)) for runtime in dict.fromkeys(row.runtime for row in record.rows)]
-    known = [(runtime, value, detail) for runtime, (value, detail) in found if value is not None]
+    runtimes = dict.fromkeys(row.runtime for row in record.rows)
+    values = [(runtime, _value(timed, record, runtime)) for runtime in runtimes]
+    known = [(runtime, value, detail) for runtime, (value, detail) in values if value is not None]
     if not known:
         return None, "The claim's networks could not be timed here."
     told = "; ".join(f"{runtime} {value:.{timed.decimals}f}{timed.unit} ({detail})" for runtime, value, detail in known)

@@ -14,7 +14,7 @@ from mnv4bench.results.environment import Environment
 
 BUSY = 0.5
 """Share of the cores at work for others, above which times are not comparable."""
-RUNTIMES = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")
+PACKAGES = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")
 """Packages whose version moves times."""
 
 
@@ -92,7 +92,7 @@ def fingerprint(environment: Environment) -> str:
         platform.release(),
         _memory(),
         _governor(),
-        *(f"{name} {environment.packages[name]}" for name in RUNTIMES if name in environment.packages),
+        *(f"{name} {environment.packages[name]}" for name in PACKAGES if name in environment.packages),
     ]
     return hashlib.sha256("|".join(map(str, facts)).encode()).hexdigest()[:12]
 

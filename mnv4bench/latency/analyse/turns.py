@@ -35,25 +35,23 @@ class Timed:
 
 def gather(blocks: Iterable[Block]) -> dict[Key, Timed]:
     """Return what was timed, in the order of its first block."""
-    found: dict[Key, Timed] = {}
+    times: dict[Key, Timed] = {}
     for block in blocks:
         key = (block.threads, block.runtime, block.arm, block.stage)
-        timed = found.get(key)
-        if timed is None:
-            timed = found[key] = Timed()
+        timed = times.setdefault(key, Timed())
         ms = block.ms
         timed.blocks.append(ms)
         rounds = timed.turns.setdefault(block.session, {})
         rounds[block.round] = min(ms, rounds.get(block.round, math.inf))
-    return found
+    return times
 
 
 def log_ratios(timed: Timed, base: Timed) -> dict[int, Floats]:
     """Return session → log of time over `base`'s time in the same round, for all rounds in which both had a turn."""
-    found = {}
+    ratios = {}
     for session, turns in timed.turns.items():
         others = base.turns.get(session, {})
         rounds = sorted(turns.keys() & others.keys())
         if rounds:
-            found[session] = np.log([turns[number] / others[number] for number in rounds])
-    return found
+            ratios[session] = np.log([turns[number] / others[number] for number in rounds])
+    return ratios

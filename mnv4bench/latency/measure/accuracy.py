@@ -31,9 +31,9 @@ def average_precision(runtime: Runtime, read: Read, split: Split) -> float | Non
     truth = coco_eval.ground_truth(split.annotations)
     results: list[dict[str, Any]] = []
     for image in sorted(truth.imgs):
-        one = letterbox(split.images / truth.imgs[image]["file_name"], split.imgsz)
-        rows = _detections(runtime(one.pixels), read)
-        results.extend(rows_of(image, one, rows, split.category_ids))
+        letterboxed = letterbox(split.images / truth.imgs[image]["file_name"], split.imgsz)
+        rows = _detections(runtime(letterboxed.pixels), read)
+        results.extend(rows_of(image, letterboxed, rows, split.category_ids))
     return coco_eval.reading(coco_eval.evaluate(truth, results, max_dets=MAX_DETECTIONS)).scores.AP
 
 

@@ -20,6 +20,8 @@ ROUNDING = 0.011
 NEAR_TIE = 2e-3
 """Distance from the suppression threshold within which rounding may decide otherwise."""
 
+REMEDY = "delete the run's metrics.json to evaluate it again"
+
 Rows = NDArray[np.floating]
 """(k, 6) x1, y1, x2, y2 in pixels of the image, score, class index."""
 
@@ -34,16 +36,13 @@ def scored(
         images: ids of the images that are wanted; None for all.
 
     Raises:
-        DataError: the file is missing, damaged, or lacks a reading.
+        Mnv4benchError: the file is missing, damaged, or lacks a reading.
     """
-    try:
-        stored = read_json(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as detections ({error}); evaluate the run again") from error
+    stored = read_json(path, REMEDY)
     result = {}
     for read in reads:
         if read not in stored:
-            raise DataError(f"{path}: no reading {read!r}; evaluate the run again")
+            raise DataError(f"{path}: no reading {read!r}; {REMEDY}")
         result[read] = _by_image(stored[read], category_ids, images)
     return result
 
