@@ -10,7 +10,7 @@ from typing import Any
 
 from mnv4bench.data import check, coco
 from mnv4bench.data.parts import Document, Part, Source
-from mnv4bench.data.prepared import RECORD, STATES, FileStates, annotations_path, digest, file_states, key
+from mnv4bench.data.prepared import RECORD, STATES, FileStates, annotations_path, digest, file_states
 from mnv4bench.data.problems import refuse
 from mnv4bench.data.sources import source
 from mnv4bench.io.files import write_json, write_text
@@ -81,7 +81,7 @@ def _checked(
         problems += [*faults, *check.without_objects(name, parts[name], records)]
     files = ([(r["file_name"], s) for r, s in zip(chosen[name], sums[name], strict=True)] for name in parts)
     problems += check.in_both(*files)
-    refuse(problems, f"data {key(spec)}")
+    refuse(problems, f"data {spec.folder or spec.name}")
     documents = {name: coco.canonical(part, chosen[name], sums[name]) for name, part in parts.items()}
     return documents, (*origin.notes, *_clipped(parts)), states
 
