@@ -52,7 +52,7 @@ FULL = """
 import errno, os, sys
 from pathlib import Path
 
-from mnv4bench import cli
+from mnv4bench import cli, commands
 from mnv4bench.io.files import read_json
 from mnv4bench.spec.run import RunSpec
 
@@ -73,8 +73,8 @@ class Context:
     plan, run_name, data, runs = Plan(), "run", data, runs
 
 Path.write_bytes = full
-cli._load = lambda _: (None, None)
-cli.Context = lambda *_: Context
+commands._load = lambda _: (None, None)
+commands.Context = lambda *_: Context
 cli.main(["step", "train", "--run", "run"])
 """
 

@@ -33,6 +33,7 @@ LAYERS = {
         "report",
         "eta",
         "steps",
+        "commands",
         "cli",
         "__main__",
     ),

@@ -1,0 +1,171 @@
+"""What each command does with its options (mnv4bench/cli.py); each imports what it needs, so that all start quickly."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from mnv4bench.eta import expected, lines
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.machine.cores import usable_cores
+from mnv4bench.reference.plans import chosen, plan_of
+from mnv4bench.results.reference import FOLDER, REBUILT
+from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
+from mnv4bench.spec.extensions import extensions
+from mnv4bench.spec.latency import latency_spec
+from mnv4bench.spec.plan import Plan, load
+from mnv4bench.spec.preset import PRESETS
+from mnv4bench.spec.scaffold import new_ablation
+from mnv4bench.spec.yamlfile import YamlFile
+from mnv4bench.steps import STEPS, Context, run_step
+
+
+def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
+    """Return what the options ask for, and the folder of its results."""
+    return chosen({name: getattr(options, name, None) for name in ("preset", "only", "seeds", "reference")})
+
+
+def show_plan(options: argparse.Namespace) -> None:
+    plan, results = _load(options)
+    runs = results / "runs"
+    for name in plan.runs:
+        users = _users(plan, name)
+        state = "finished" if (runs / name / "metrics.json").exists() else "to do"
+        print(f"{name:44} {state:9} {', '.join(users)}")
+    finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
+    print(f"{len(plan.runs)} runs for {len(plan.arms)} arms of {len(plan.ablations)} ablations; {finished} finished")
+    print(*lines(expected(plan, results, usable_cores()), usable_cores()), sep="\n")
+
+
+def create_ablation(options: argparse.Namespace) -> None:
+    path = new_ablation(options.name)
+    print(f"{path} is written. Change its question and its arms, then: mnv4bench check, mnv4bench docs, and")
+    print(f"snakemake --cores all --config only={options.name}")
+
+
+def _users(plan: Plan, run: str) -> list[str]:
+    """Return the arms and other uses of a run."""
+    arms = sorted({arm.label for arm in plan.arms if run in arm.runs.values()})
+    starts = any(spec.start == run for spec in plan.runs.values())
+    teaches = any(spec.teacher == run for spec in plan.runs.values())
+    return [*arms, *(["start of the others"] if starts else []), *(["teacher"] if teaches else [])]
+
+
+def check_specs(options: argparse.Namespace) -> None:
+    presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    ablations = sorted(path.stem for path in ABLATIONS.glob("*.yaml"))
+    checks: list[Callable[[], object]] = [
+        *(partial(load, preset, only) for preset in presets for only in (None, *ablations)),
+        *(partial(_check_figures, ABLATIONS / f"{name}.yaml") for name in ablations),
+        partial(extensions, ablations),
+    ]
+    problems: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except Mnv4benchError as error:
+            problems.extend(str(error).splitlines())
+    if problems:
+        raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
+    print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
+    if options.folder:
+        from mnv4bench.data.prepare import check_folder
+
+        print(check_folder(options.folder))
+
+
+def _check_figures(path: Path) -> None:
+    from mnv4bench.ledger.cited import check_cited
+
+    file = YamlFile(path)
+    check_cited(file, file.parse(AblationSpec))
+
+
+def import_data(options: argparse.Namespace) -> None:
+    from mnv4bench.data.importers.importing import import_dataset
+
+    print(import_dataset(options.source, options.target, options.layout, options.background, options.link))
+
+
+def time_networks(options: argparse.Namespace) -> None:
+    given = {
+        "runtimes": options.runtimes and tuple(options.runtimes.split(",")),
+        "threads": options.threads and tuple(options.threads.split(",")),
+        "sessions": options.sessions,
+        "rounds": options.rounds,
+        "block_ms": options.block_ms,
+    }
+    spec = latency_spec({name: value for name, value in given.items() if value is not None})
+    from mnv4bench.latency.direct import time_models
+    from mnv4bench.report.timed_models import describe
+
+    record = time_models(
+        options.models, options.images, options.out, spec, options.imgsz, options.allow_busy, options.trust
+    )
+    print(describe(record))
+
+
+def check_ledger(options: argparse.Namespace) -> None:
+    from mnv4bench.report.ledger import write_ledger
+
+    plan, results = _load(options)
+    if options.time:
+        context = Context(plan, results)
+        if not (context.data / "dataset.json").exists():
+            STEPS["data"](context)
+        STEPS["claims"](context)
+    summary = write_ledger(plan, results)
+    for source in summary.sources.values():
+        print(f"{source.name:22} {', '.join(f'{n} {verdict}' for verdict, n in source.verdicts.items() if n)}")
+    print(f"{summary.figures} figures in {results / 'tables' / 'ledger.csv'}")
+
+
+def write_docs(options: argparse.Namespace) -> None:
+    from mnv4bench.report.docs import generated
+
+    for path in generated.refresh():
+        print(path)
+
+
+def verify_results(options: argparse.Namespace) -> None:
+    from mnv4bench.reference.cells import counts
+    from mnv4bench.reference.result_set import ResultSet, reference_set
+    from mnv4bench.reference.verify import closest, verify
+    from mnv4bench.report.verified import TABLE, differing, outcome, write_verified
+    from mnv4bench.results.reference import read_reference
+
+    here = ResultSet(options.results)
+    if options.reference:
+        read_reference(options.reference)  # a name that does not exist gets its own error
+    reference = reference_set(FOLDER / options.reference) if options.reference else closest(here)
+    cells = verify(here, reference)
+    write_verified(cells, options.results, reference)
+    print("\n".join([*outcome(cells, options.results, reference), *differing(options.results)]))
+    print(f"every cell, with its tolerance: {options.results / TABLE.with_suffix('.md')}")
+    number = counts(cells)
+    if number["differ"] or not number["agree"]:
+        sys.exit(1)
+
+
+def publish_reference(options: argparse.Namespace) -> None:
+    from mnv4bench.reference.publish import publish, replaceable, take_over
+    from mnv4bench.reference.rebuild import changed
+
+    target = replaceable(options.name, FOLDER)
+    if options.rebuilt:
+        for change in changed(target, REBUILT / options.name):
+            print(change)
+        record = take_over(plan_of(options.name), target, REBUILT / options.name)
+    else:
+        plan, results = _load(options)
+        record = publish(plan, results, options.name, rendered=options.rendered)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    print(f"{target}: {len(record.files)} records, {size / 1e6:.1f} MB in all")
+
+
+def do_step(options: argparse.Namespace) -> None:
+    plan, results = _load(options)
+    run_step(options.step, Context(plan, results, options.run, options.reference))
