@@ -14,6 +14,11 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# uv and Snakemake keep a cache in the user's home; where that cannot be written, it lies here.
+ifeq ($(shell mkdir -p "$$HOME" 2>/dev/null && test -w "$$HOME" && echo writable),)
+export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
+endif
+
 .PHONY: reproduce test lint lock clean .venv
 
 reproduce: .venv
