@@ -20,6 +20,7 @@ from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.comparison import Comparison
 from mnv4bench.results.record import read_record
+from mnv4bench.results.run import read_status
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.extensions import Extension
 from mnv4bench.spec.model import Stage
@@ -64,7 +65,8 @@ def write_ranks(plan: Plan, results: Path, data: Path) -> None:
     for seed, run in baseline.runs.items():
         path = results / "runs" / run / "weights.safetensors"
         if path.exists():
-            by_seed[seed] = stage_ranks({name: value.numpy() for name, value in read(path).items()}, str(path))
+            state = read(path, read_status(path.parent).weights_digest)
+            by_seed[seed] = stage_ranks({name: value.numpy() for name, value in state.items()}, str(path))
     declared = declared_order(plan)
     rows = rank_rows(by_seed, declared, untrained(baseline, tuple(by_seed)))
     differences = [d for d in read_record(results / "compare.json", Comparison).differences if d.ablation == ABLATION]

@@ -42,10 +42,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv4bench.io.errors import DataError
-from mnv4bench.io.files import read_json, write_json
+from mnv4bench.io.files import write_json
 from mnv4bench.results import matches
 from mnv4bench.results.comparison import Comparison
 from mnv4bench.results.matches import MatchRecords
+from mnv4bench.results.record import read_record
 from mnv4bench.spec import plan
 from mnv4bench.statistics import small_samples as stats
 from mnv4bench.statistics.bootstrap import average_precision, bootstrap_ap
@@ -77,7 +78,7 @@ def pairs_of(results: Path, preset: str) -> tuple[list[Pair], dict[Key, MatchRec
     Raises:
         DataError: there is none, or a difference in compare.json is not that of the match records.
     """
-    comparison = Comparison.model_validate(read_json(results / "compare.json"))
+    comparison = read_record(results / "compare.json", Comparison)
     arms = {(arm.ablation, arm.name): arm for arm in plan.load(preset).arms}
     pairs: dict[frozenset[tuple[Key, ...]], Pair] = {}
     records: dict[Key, MatchRecords] = {}

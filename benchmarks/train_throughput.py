@@ -33,17 +33,17 @@ def ours(data: Path, epochs: int, report: Path) -> None:
     """Train one one-thread job and write (images, seconds) after the warm-up epoch."""
     import torch
 
+    from mnv4bench.data.prepared import load
     from mnv4bench.machine.process import set_up_process
     from mnv4bench.models import build
     from mnv4bench.models.yolo import hyperparameters
-    from mnv4bench.results.dataset import Dataset
     from mnv4bench.spec.run import AugmentSpec, DataSpec, TrainSpec
     from mnv4bench.train.batches import Batches, training_set
     from mnv4bench.train.loop import Trainer, fit
 
     spec = TrainSpec(epochs=epochs, batch=BATCH, augment=AugmentSpec(mosaic=1.0))
     set_up_process(spec.threads)
-    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    dataset = load(data)
     batches = Batches(training_set(dataset, data, DataSpec(imgsz=IMGSZ), spec), spec, seed=0)
     model = build(MODEL, len(dataset.classes))
     model.args = hyperparameters()
@@ -55,16 +55,16 @@ def ours(data: Path, epochs: int, report: Path) -> None:
 
 def theirs(data: Path, epochs: int, report: Path, as_it_comes: bool) -> None:
     """Train by ultralytics' DetectionTrainer and write (images, seconds) after the warm-up epoch."""
+    from mnv4bench.data.prepared import load
     from mnv4bench.models import build
     from mnv4bench.models.torchvision_ops import provide
-    from mnv4bench.results.dataset import Dataset
 
     provide()  # ultralytics' trainer imports torchvision
 
     import ultralytics.utils.torch_utils as torch_utils
     from ultralytics.models.yolo.detect import DetectionTrainer
 
-    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    dataset = load(data)
     if not as_it_comes:
         torch_utils.NUM_THREADS = 1
 
@@ -116,9 +116,9 @@ def rate(side: str, data: Path, epochs: int, jobs: int) -> float:
 
 def yolo_labels(data: Path) -> None:
     """Write the same boxes as YOLO text labels, for ultralytics' loader."""
-    from mnv4bench.results.dataset import Dataset
+    from mnv4bench.data.prepared import load
 
-    dataset = Dataset.model_validate(read_json(data / "dataset.json"))
+    dataset = load(data)
     for name, split in (("train", dataset.train), ("val", dataset.val)):
         coco = json.loads((data / split.annotations).read_text())
         (data / "labels" / name).mkdir(parents=True, exist_ok=True)  # ultralytics looks beside images/

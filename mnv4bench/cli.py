@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mnv4bench import commands
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import MEND
 from mnv4bench.steps import STEPS
 
 
@@ -24,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except BrokenPipeError:  # whoever reads, head for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"mnv4bench: {error.filename}: {error.strerror}; {MEND}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.io.files import read_json, write_text
+from mnv4bench.io.files import write_text
 from mnv4bench.results.dataset import Dataset
-from mnv4bench.results.metrics import Metrics
+from mnv4bench.results.metrics import read_metrics
+from mnv4bench.results.record import read_record
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.problems import nearest
@@ -72,7 +73,7 @@ def evaluate(context: Context) -> None:
 def cost(context: Context) -> None:
     from mnv4bench.cost.arms import write_cost
 
-    dataset = Dataset.model_validate(read_json(context.data / "dataset.json"))
+    dataset = read_record(context.data / "dataset.json", Dataset)
     write_cost(context.plan, len(dataset.classes), context.results / "cost.json")
 
 
@@ -117,7 +118,7 @@ def claims(context: Context) -> None:
     from mnv4bench.ledger.times import measure
     from mnv4bench.report.ledger import CLAIMED_TIMES
 
-    dataset = Dataset.model_validate(read_json(context.data / "dataset.json"))
+    dataset = read_record(context.data / "dataset.json", Dataset)
     measure(first_images(dataset, context.data, "val", 8), context.results / CLAIMED_TIMES)
 
 
@@ -157,7 +158,7 @@ def complete(context: Context) -> None:
 def _ended_badly(context: Context) -> list[str]:
     wrong = []
     for run in context.plan.runs:
-        metrics = Metrics.model_validate(read_json(context.runs / run / "metrics.json"))
+        metrics = read_metrics(context.runs / run)
         if metrics.state != "done":
             wrong.append(f"  {run}: {metrics.state} ({metrics.reason})")
     if not wrong:

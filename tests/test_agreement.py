@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv4bench.io.errors import DataError, Mnv4benchError
+from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.latency.measure.agreement import scored, unexplained
 
@@ -73,8 +73,8 @@ def test_scored_detections_come_as_corners_and_class_indices_above_the_confidenc
     assert set(rows) == {7, 8}
     assert rows[7].tolist() == [[1.0, 2.0, 4.0, 6.0, 0.5, 1]]
     assert set(scored(tmp_path / "detections.json", ["nms"], (10, 30), images=[8, 9])["nms"]) == {8}
-    with pytest.raises(DataError, match=r"detections\.json: no reading 'nms_free'"):
+    with pytest.raises(FileError, match=r"detections\.json: nms_free: no such reading"):
         scored(tmp_path / "detections.json", ["nms_free"], (10, 30))
     write_text(tmp_path / "detections.json", "[{")
-    with pytest.raises(Mnv4benchError, match=r"detections\.json: not JSON .* evaluate it again"):
+    with pytest.raises(FileError, match=r"detections\.json: not JSON .* score the run anew"):
         scored(tmp_path / "detections.json", ["nms"], (10, 30))

@@ -15,6 +15,7 @@ import torch
 from helpers import ROOT, tiny_dataset, tiny_run, train_until_killed
 from safetensors.torch import save_file
 
+from mnv4bench import cli
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import write_json
@@ -96,7 +97,9 @@ def test_a_full_disk_fails_the_step_and_the_next_start_goes_on(
     assert_same(tmp_path / "run", undisturbed)
 
 
-def test_an_error_of_the_program_is_no_status(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_while_training_reads_it_is_no_result(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def raising(self: Trainer, batch: dict[str, Any]) -> None:
         raise OSError(errno.EIO, "Input/output error", "1.png")
 
@@ -106,6 +109,18 @@ def test_an_error_of_the_program_is_no_status(data: Path, tmp_path: Path, monkey
             train("run", tiny_run(), data, tmp_path)
     assert not (tmp_path / "run" / "status.json").exists()
     assert train("run", tiny_run(), data, tmp_path).state == "done"
+
+
+def test_the_command_names_the_file_that_a_disk_fails_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", "photos/1.png")
+
+    monkeypatch.setattr(cli, "_plan", failing)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["plan"])
+    assert "photos/1.png: Input/output error; make room or mend the disk" in capsys.readouterr().err
 
 
 # Checkpoints

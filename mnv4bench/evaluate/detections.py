@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from mnv4bench.data.letterbox import Letterboxed, letterbox
 from mnv4bench.data.prepared import verify
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
-from mnv4bench.io.files import write_json, write_text
+from mnv4bench.io.files import write_json
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.nms import read_nms, read_top
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results import matches
+from mnv4bench.results.detections import Detections, write_detections
 from mnv4bench.results.metrics import Metrics, Reading
 from mnv4bench.results.run import Status, check_data, read_status
 from mnv4bench.spec.model import Read
@@ -31,9 +31,6 @@ NMS_IOU = 0.7
 MAX_DETECTIONS = 100
 """Per image and over all classes, as COCO asks of submissions; ultralytics keeps 300."""
 BATCH = 16
-
-Results = list[dict[str, Any]]
-"""COCO's result format: image_id, category_id, bbox [x, y, width, height] in pixels of the image, score."""
 
 
 def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
@@ -62,7 +59,7 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
     truth = coco_eval.ground_truth(dataset.path(data, dataset.val.annotations))
     images = [truth.imgs[image] for image in sorted(truth.imgs)]
     results = detect(model, images, dataset.path(data, dataset.val.images), spec.data.imgsz, dataset.category_ids)
-    write_text(folder / "detections.json", json.dumps(results, separators=(",", ":")) + "\n")
+    write_detections(folder / "detections.json", results)
 
     readings: dict[Read, Reading] = {}
     records: dict[str, matches.MatchRecords] = {}
@@ -85,12 +82,12 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
 
 def detect(
     model: Detector, images: Sequence[dict[str, Any]], folder: Path, imgsz: int, category_ids: Sequence[int]
-) -> dict[Read, Results]:
+) -> dict[Read, Detections]:
     """Run an unfused model over COCO image records and read every branch of its head.
 
     Scores are rounded to 1e-6 and boxes to 0.01 pixels, so that what is written is exactly what is scored.
     """
-    results: dict[Read, Results] = {}
+    results: dict[Read, Detections] = {}
     device = next(model.parameters()).device
     for chunk in _chunks(images, BATCH):
         boxed = [letterbox(folder / image["file_name"], imgsz) for image in chunk]

@@ -29,9 +29,9 @@ from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES
 from mnv4bench.results.blocks import read_blocks
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Absence, Latency
-from mnv4bench.results.metrics import Metrics
+from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.record import read_record
-from mnv4bench.results.run import Status
+from mnv4bench.results.run import read_status
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import default_read
 from mnv4bench.spec.plan import Plan
@@ -122,7 +122,9 @@ def _candidates(
 
 
 def _candidate(arm: Arm, run: Path, classes: int, detections: Mapping[int, Rows]) -> Candidate:
-    return Candidate(arm.label, arm.read, Run(arm.model, classes, arm.read, run / "weights.safetensors"), detections)
+    recorded = read_status(run).weights_digest
+    source = Run(arm.model, classes, arm.read, run / "weights.safetensors", recorded=recorded)
+    return Candidate(arm.label, arm.read, source, detections)
 
 
 def _timed_run(plan: Plan, arm: Arm) -> str:
@@ -131,8 +133,7 @@ def _timed_run(plan: Plan, arm: Arm) -> str:
 
 
 def _scored_ap(plan: Plan, arm: Arm, runs: Path) -> float | None:
-    metrics = read_record(runs / _timed_run(plan, arm) / "metrics.json", Metrics)
-    return metrics.readings[arm.read].scores.AP
+    return read_metrics(runs / _timed_run(plan, arm)).readings[arm.read].scores.AP
 
 
 def judged(plan: Plan, shared: Mapping[str, str]) -> list[Judged]:
@@ -154,8 +155,7 @@ def unfinished(plan: Plan, runs: Path) -> dict[str, Absence]:
     absent = {}
     for arm in plan.arms:
         run = _timed_run(plan, arm)
-        path = runs / run / "status.json"
-        status = read_record(path, Status) if path.exists() else None
+        status = read_status(runs / run) if (runs / run / "status.json").exists() else None
         if status is None:
             absent[arm.label] = Absence(arm=arm.label, run=run)
         elif status.state != "done":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
-from mnv4bench.io.files import read_json, sha256
+from mnv4bench.io.files import sha256
 from mnv4bench.latency.analyse.analysis import Judged
 from mnv4bench.latency.campaign import Campaign, check_runtimes, measure, schedule
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoint, Run
@@ -19,9 +19,9 @@ from mnv4bench.models import weights
 from mnv4bench.models.published import networks
 from mnv4bench.models.yolo import load_checkpoint
 from mnv4bench.results.latency import Latency
+from mnv4bench.results.run import read_spec
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import Read, default_read, readings
-from mnv4bench.spec.run import RunSpec
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SIDE = 640
@@ -122,7 +122,7 @@ def _split(model: str) -> tuple[Path, Read | None]:
 
 
 def _run(label: str, folder: Path, read: Read | None) -> Named:
-    spec = RunSpec.model_validate(read_json(folder / "spec.json"))
+    spec = read_spec(folder)
     read = read or default_read(spec.model)
     if read not in readings(spec.model):
         raise SpecError(f"{label}: its {spec.model.head} head is read {' or '.join(readings(spec.model))}")

@@ -15,7 +15,7 @@ from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import read_reference
-from mnv4bench.results.run import Status
+from mnv4bench.results.run import read_status
 
 ABLATIONS = Path("tables/ablations.csv")
 Label = tuple[str, str]
@@ -99,10 +99,9 @@ class ResultSet:
         """Return a run's spec.json.
 
         Raises:
-            Mnv4benchError: the file is missing or damaged.
+            FileError: the file is missing or damaged.
         """
-        path = self.folder / "runs" / run / "spec.json"
-        content: dict[str, Any] = read_json(path, "train the run again")
+        content: dict[str, Any] = read_json(self.folder / "runs" / run / "spec.json", "train the run again")
         return content
 
     def environment(self, run: str) -> Environment:
@@ -117,7 +116,7 @@ class ResultSet:
         return self._status(run).weights_digest, scored
 
     def _status(self, run: str) -> Status:
-        return read_record(self.folder / "runs" / run / "status.json", Status)
+        return read_status(self.folder / "runs" / run)
 
 
 def reference_set(folder: Path) -> ResultSet:

@@ -16,9 +16,9 @@ from mnv4bench.results.cost import Cost, CostRow
 from mnv4bench.results.curve import COLUMNS, LOSSES, read_curve
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency, LatencyRow, QuantisedAP, Stage
-from mnv4bench.results.metrics import Metrics
+from mnv4bench.results.metrics import Metrics, read_metrics
 from mnv4bench.results.record import read_record
-from mnv4bench.results.run import Status
+from mnv4bench.results.run import Status, read_status
 from mnv4bench.results.runs import SeedResult, seed_results
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.extensions import extensions
@@ -148,7 +148,7 @@ def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
         for name in plan.ablations
     }
     done = {seed.run for arms in ablations.values() for arm in arms for seed in arm.done}
-    metrics = {run: read_record(results / "runs" / run / "metrics.json", Metrics) for run in plan.runs if run in done}
+    metrics = {run: read_metrics(results / "runs" / run) for run in plan.runs if run in done}
     if dataset is None:
         dataset = data_folder(results, (record.data_digest for record in metrics.values()))
     return Results(
@@ -158,7 +158,7 @@ def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
         comparison=comparison,
         cost=cost,
         latency=latency,
-        statuses={run: read_record(results / "runs" / run / "status.json", Status) for run in plan.runs},
+        statuses={run: read_status(results / "runs" / run) for run in plan.runs},
         metrics=metrics,
         data=_data(Path(dataset)),
         untrained=_untrained(plan, results),

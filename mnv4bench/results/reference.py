@@ -7,7 +7,7 @@ detections and images.
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator
 
@@ -35,7 +35,7 @@ Inside = Annotated[str, AfterValidator(_inside)]
 class Reference(Record):
     """reference.json: what was run, and the sums of what it left behind."""
 
-    remedy = "check it out again"
+    remedy: ClassVar[str] = "check it out again"
 
     preset: str
     only: str | None

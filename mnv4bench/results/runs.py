@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.results.metrics import Metrics, Reading
-from mnv4bench.results.record import read_record
-from mnv4bench.results.run import State, Status
+from mnv4bench.results.metrics import Reading, read_metrics
+from mnv4bench.results.run import State, read_status
 from mnv4bench.spec.arms import Arm
 
 
@@ -41,12 +40,17 @@ def seed_results(arm: Arm, results: Path) -> tuple[SeedResult, ...]:
 
 
 def _seed_result(arm: Arm, seed: int, run: str, folder: Path) -> SeedResult:
-    status = read_record(folder / "status.json", Status)
+    status = read_status(folder)
     if status.state != "done":
         return SeedResult(seed, run, status.state, status.reason, None)
-    metrics = read_record(folder / "metrics.json", Metrics)
+    metrics = read_metrics(folder)
     if metrics.state != "done":
         return SeedResult(seed, run, metrics.state, metrics.reason, None)
+    if metrics.weights_digest != status.weights_digest:
+        raise Mnv4benchError(
+            f"{folder / 'metrics.json'}: weights_digest: scores weights {metrics.weights_digest}, but status.json has "
+            f"{status.weights_digest}; delete metrics.json and start again to score the run anew"
+        )
     if arm.read not in metrics.readings:
         raise Mnv4benchError(
             f"{folder / 'metrics.json'}: readings has no {arm.read!r}, which arm {arm.label} needs; evaluate the run "

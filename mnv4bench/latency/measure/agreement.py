@@ -10,17 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.io.errors import DataError
-from mnv4bench.io.files import read_json
 from mnv4bench.latency.runtimes.outputs import DEPLOYED_CONFIDENCE, NMS_IOU, TOLERANCE
+from mnv4bench.results.detections import read_detections
 from mnv4bench.spec.model import Read
 
 ROUNDING = 0.011
 """Pixels by which a stored coordinate may differ from the computed one: position and size are rounded to 0.01."""
 NEAR_TIE = 2e-3
 """Distance from the suppression threshold within which rounding may decide otherwise."""
-
-REMEDY = "delete the run's metrics.json to evaluate it again"
 
 Rows = NDArray[np.floating]
 """(k, 6) x1, y1, x2, y2 in pixels of the image, score, class index."""
@@ -36,15 +33,9 @@ def scored(
         images: ids of the images that are wanted; None for all.
 
     Raises:
-        Mnv4benchError: the file is missing, damaged, or lacks a reading.
+        FileError: the file is missing, damaged, or lacks a reading.
     """
-    stored = read_json(path, REMEDY)
-    result = {}
-    for read in reads:
-        if read not in stored:
-            raise DataError(f"{path}: no reading {read!r}; {REMEDY}")
-        result[read] = _by_image(stored[read], category_ids, images)
-    return result
+    return {read: _by_image(rows, category_ids, images) for read, rows in read_detections(path, reads).items()}
 
 
 def _by_image(

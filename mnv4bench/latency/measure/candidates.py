@@ -33,12 +33,14 @@ class Run:
     read: Read
     weights: Path
     trained: bool = True
+    recorded: str | None = None
+    """Digest of the weights in the run's status."""
 
     def load(self) -> nn.Module:
         from mnv4bench.models import detector, weights
 
         model = detector.build(self.model, self.classes, read=self.read)
-        weights.load(model, self.weights)
+        weights.load(model, self.weights, self.recorded)
         trained: nn.Module = model.eval()
         return trained
 

@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mnv4bench.data.decode import read_image
-from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.io.files import read_json
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import COLOURS, figure
 from mnv4bench.report.results import ArmResult, DataFacts, Results, distinct
+from mnv4bench.results.detections import read_detections
 
 THRESHOLD = 0.25
 """Boxes below this score are not drawn."""
@@ -133,10 +132,7 @@ def _detections(results: Results, arm: ArmResult, ids: set[int]) -> tuple[dict[i
     if first.state != "done":
         return {}, fmt.state(first.state)
     path = results.folder / "runs" / first.run / "detections.json"
-    try:
-        detections = read_json(path)[arm.arm.read]
-    except (OSError, ValueError, KeyError) as error:
-        raise Mnv4benchError(f"{path}: no detections read {arm.arm.read!r}; evaluate the run again") from error
+    detections = read_detections(path, [arm.arm.read])[arm.arm.read]
     boxes: dict[int, list[Box]] = defaultdict(list)
     for detection in sorted(detections, key=lambda d: d["score"]):
         if detection["image_id"] in ids and detection["score"] >= THRESHOLD:
