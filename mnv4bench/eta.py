@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from statistics import median
 from mnv4bench.data import scenes
 from mnv4bench.data.prepared import RECORD, key
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.results.benchmark import wall_seconds
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status
@@ -96,7 +96,7 @@ def _finished(plan: Plan, results: Path) -> list[Finished]:
         if status and status.state == "done" and status.images_per_second:
             benchmark = results / "benchmarks" / "train" / f"{name}.tsv"
             # The file is about the last start alone, so it can hold less than all of a resumed run's training.
-            besides = max(0.0, _wall_time(benchmark) - status.seconds) if benchmark.exists() else None
+            besides = max(0.0, wall_seconds(benchmark) - status.seconds) if benchmark.exists() else None
             finished.append(Finished(spec, status.images_per_second, besides, _megabytes(results / "runs" / name)))
     return finished
 
@@ -134,21 +134,8 @@ def _megabytes(folder: Path) -> float:
 
 
 def _later(benchmarks: Path) -> float | None:
-    times = [_wall_time(path) for path in benchmarks.glob("*.tsv") if path.stem not in BEFORE]
+    times = [wall_seconds(path) for path in benchmarks.glob("*.tsv") if path.stem not in BEFORE]
     return sum(times) if times else None
-
-
-def _wall_time(path: Path) -> float:
-    """Return the seconds in one of Snakemake's benchmark files.
-
-    Raises:
-        Mnv4benchError: the file is damaged.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise Mnv4benchError(f"{path}: is not a benchmark file of Snakemake ({error}); delete it") from error
 
 
 def lines(left: Expected, cores: int) -> list[str]:

@@ -12,7 +12,10 @@ from safetensors.numpy import save_file
 
 from mnv4bench.cost.ranks import numerical_rank, stage_ranks
 from mnv4bench.io.errors import DataError
+from mnv4bench.io.files import write_json
+from mnv4bench.machine.environment import environment
 from mnv4bench.models import detector
+from mnv4bench.results.run import Status
 from mnv4bench.spec.extensions import load_module
 from mnv4bench.spec.plan import load
 
@@ -104,6 +107,8 @@ def test_tables_are_written_from_weights_and_comparison(tmp_path: Path) -> None:
         folder = tmp_path / "runs" / run
         folder.mkdir(parents=True)
         save_file(weights(p4_mid=3, p3_out=4, p4_out=2 - seed, p5_out=1), folder / "weights.safetensors")
+        status = Status(run=run, state="done", epochs=1, steps=1, seconds=1.0, environment=environment())
+        write_json(folder / "status.json", status)
     other = make_plan(tmp_path / "other")
     write_results(other, tmp_path / "made")
     (tmp_path / "compare.json").write_bytes((tmp_path / "made" / "compare.json").read_bytes())

@@ -27,13 +27,13 @@ PART = [0.0, 0.0, 100.0, 40.0]  # 0.4 of A
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 
 
-def split(objects: list[tuple[int, list[float]]], *found: tuple[int, list[float], float], crowd: int = 0) -> Split:
+def split(objects: list[tuple[int, list[float]]], *detections: tuple[int, list[float], float], crowd: int = 0) -> Split:
     """Return an image of objects (class, box), the last `crowd` of them crowds, and detections (class, box, score)."""
     annotations = [
         thing(number, 1, category, box, number > len(objects) - crowd)
         for number, (category, box) in enumerate(objects, 1)
     ]
-    return truth(1, annotations), [result(1, *row) for row in found]
+    return truth(1, annotations), [result(1, *row) for row in detections]
 
 
 def truth(images: int, annotations: list[Json], classes: int = 3) -> Json:
@@ -61,8 +61,8 @@ def coco(content: Json) -> COCO:
     return indexed
 
 
-def evaluation(content: Json, found: list[Json]) -> Any:
-    return coco_eval.evaluate(coco(content), found)
+def evaluation(content: Json, detections: list[Json]) -> Any:
+    return coco_eval.evaluate(coco(content), detections)
 
 
 def errors(case: Split) -> Errors:
@@ -116,7 +116,7 @@ def test_thresholds_belong_to_the_types_that_the_paper_gives_them_to() -> None:
     assert named(errors(split([(1, A)], (2, half, 0.9))).counts) == {"classification": 1}
 
 
-def test_an_error_that_aims_at_a_found_object_is_removed() -> None:
+def test_an_error_that_aims_at_a_matched_object_is_removed() -> None:
     for wrong in ((1, PART, 0.8), (3, A, 0.8)):
         got = errors(split([(1, A), (1, B), (3, FAR)], (1, A, 0.9), wrong, (1, B, 0.7), (3, FAR, 0.6)))
         kind = "localisation" if wrong[0] == 1 else "classification"
@@ -170,7 +170,7 @@ def random_split(seed: int, images: int = 10, classes: int = 12, decimals: int =
     """Return objects and crowds of many classes, and detections that are near, doubled, relabelled, or nowhere."""
     random = np.random.Generator(np.random.PCG64(seed))
     things: list[Json] = []
-    found: list[Json] = []
+    detections: list[Json] = []
     for image in range(1, images + 1):
         for _ in range(random.integers(2, 9)):
             side = random.uniform(20, 120)
@@ -180,13 +180,15 @@ def random_split(seed: int, images: int = 10, classes: int = 12, decimals: int =
             for _ in range(random.integers(0, 5)):
                 near = np.array(box) + random.normal(0, random.choice([0.03, 0.2]) * side, 4)
                 label = category if random.random() < 0.7 else int(random.integers(1, classes + 1))
-                found.append(result(image, label, np.maximum(near, 1).tolist(), random.beta(3, 2)))
+                detections.append(result(image, label, np.maximum(near, 1).tolist(), random.beta(3, 2)))
         for _ in range(4):
             box = [*random.uniform(0, 250, 2), *random.uniform(10, 120, 2)]
-            found.append(result(image, int(random.integers(1, classes + 1)), list(map(float, box)), random.beta(2, 3)))
-    for detection in found:
+            detections.append(
+                result(image, int(random.integers(1, classes + 1)), list(map(float, box)), random.beta(2, 3))
+            )
+    for detection in detections:
         detection["score"] = round(float(detection["score"]), decimals)
-    return truth(images, things, classes), found
+    return truth(images, things, classes), detections
 
 
 def iou(a: list[float], b: list[float], crowd: bool = False) -> float:
@@ -202,26 +204,26 @@ class Wrong(NamedTuple):
     target: Json | None
 
 
-def reference(content: Json, found: list[Json]) -> tuple[list[Wrong], list[Json], set[int]]:
-    """Return wrong detections, missed objects and ids of found ones, by loops over the definitions alone."""
+def reference(content: Json, detections: list[Json]) -> tuple[list[Wrong], list[Json], set[int]]:
+    """Return wrong detections, missed objects and ids of matched ones, by loops over the definitions alone."""
     used: dict[int, int] = {}
     wrong: list[Wrong] = []
-    order = sorted(range(len(found)), key=lambda d: -found[d]["score"])
+    order = sorted(range(len(detections)), key=lambda d: -detections[d]["score"])
     unmatched = []
     for d in order:
-        mine = [g for g in content["annotations"] if g["image_id"] == found[d]["image_id"]]
-        own = [g for g in mine if g["category_id"] == found[d]["category_id"]]
+        mine = [g for g in content["annotations"] if g["image_id"] == detections[d]["image_id"]]
+        own = [g for g in mine if g["category_id"] == detections[d]["category_id"]]
         free = [g for g in own if not g["iscrowd"] and g["id"] not in used]
-        best = max(free, key=lambda g: iou(found[d]["bbox"], g["bbox"]), default=None)
-        if best and iou(found[d]["bbox"], best["bbox"]) >= 0.5:
+        best = max(free, key=lambda g: iou(detections[d]["bbox"], g["bbox"]), default=None)
+        if best and iou(detections[d]["bbox"], best["bbox"]) >= 0.5:
             used[best["id"]] = d
-        elif not any(g["iscrowd"] and iou(found[d]["bbox"], g["bbox"], True) >= 0.5 for g in own):
+        elif not any(g["iscrowd"] and iou(detections[d]["bbox"], g["bbox"], True) >= 0.5 for g in own):
             unmatched.append(d)
     for d in unmatched:
-        mine = [g for g in content["annotations"] if g["image_id"] == found[d]["image_id"] and not g["iscrowd"]]
-        pairs = [(iou(found[d]["bbox"], g["bbox"]), g) for g in mine]
-        own = [pair for pair in pairs if pair[1]["category_id"] == found[d]["category_id"]]
-        other = [pair for pair in pairs if pair[1]["category_id"] != found[d]["category_id"]]
+        mine = [g for g in content["annotations"] if g["image_id"] == detections[d]["image_id"] and not g["iscrowd"]]
+        pairs = [(iou(detections[d]["bbox"], g["bbox"]), g) for g in mine]
+        own = [pair for pair in pairs if pair[1]["category_id"] == detections[d]["category_id"]]
+        other = [pair for pair in pairs if pair[1]["category_id"] != detections[d]["category_id"]]
         near, close = (max(some, key=lambda pair: pair[0], default=(0.0, {})) for some in (own, other))
         if 0.1 <= near[0] < 0.5:
             wrong.append(Wrong("localisation", d, near[1]))
@@ -238,13 +240,13 @@ def reference(content: Json, found: list[Json]) -> tuple[list[Wrong], list[Json]
     return wrong, [g for g in objects if g["id"] not in used and g["id"] not in aimed], set(used)
 
 
-def repaired(kind: str, content: Json, found: list[Json]) -> Split:
+def repaired(kind: str, content: Json, detections: list[Json]) -> Split:
     """Return the split with the errors of one type repaired in the data itself."""
-    wrong, missed, used = reference(content, found)
+    wrong, missed, used = reference(content, detections)
     if kind == "missed":
         gone = {g["id"] for g in missed}
-        return {**content, "annotations": [g for g in content["annotations"] if g["id"] not in gone]}, found
-    new = dict(enumerate(found))
+        return {**content, "annotations": [g for g in content["annotations"] if g["id"] not in gone]}, detections
+    new = dict(enumerate(detections))
     for one in (one for one in wrong if one.kind == kind):
         detection = new.pop(one.detection)
         if one.target and one.target["id"] not in used:
@@ -254,23 +256,23 @@ def repaired(kind: str, content: Json, found: list[Json]) -> Split:
     return content, [new[d] for d in sorted(new)]
 
 
-def official(content: Json, found: list[Json], classes: int) -> float:
+def official(content: Json, detections: list[Json], classes: int) -> float:
     """Return pycocotools' AP50; classes that have lost all objects count as 0."""
-    got = coco_eval.reading(evaluation(content, found)).classes.values()
+    got = coco_eval.reading(evaluation(content, detections)).classes.values()
     return sum(one.AP50 or 0.0 for one in got) / classes
 
 
 @pytest.mark.parametrize(("seed", "decimals"), [(0, 6), (1, 6), (2, 6), (3, 1), (4, 1)])
 def test_ap50_and_every_gain_are_what_pycocotools_scores(seed: int, decimals: int) -> None:
-    content, found = random_split(seed, decimals=decimals)
-    got = errors((content, found))
-    np.testing.assert_allclose(got.AP50, coco_eval.score(coco(content), found).AP50, atol=1e-12)
-    wrong, missed, _ = reference(content, found)
+    content, detections = random_split(seed, decimals=decimals)
+    got = errors((content, detections))
+    np.testing.assert_allclose(got.AP50, coco_eval.score(coco(content), detections).AP50, atol=1e-12)
+    wrong, missed, _ = reference(content, detections)
     counts = Counter(one.kind for one in wrong) + Counter({"missed": len(missed)})
     assert got.counts == {kind: counts[kind] for kind in KINDS}
     assert min(counts[kind] for kind in KINDS) > 0
     classes = len({g["category_id"] for g in content["annotations"] if not g["iscrowd"]})
-    expected = {kind: official(*repaired(kind, content, found), classes) - (got.AP50 or 0) for kind in KINDS}
+    expected = {kind: official(*repaired(kind, content, detections), classes) - (got.AP50 or 0) for kind in KINDS}
     assert got.gains == pytest.approx(expected, abs=1e-12)
 
 
@@ -285,23 +287,23 @@ def test_no_repair_costs_anything_and_all_together_leave_nothing_wrong(seed: int
 
 
 def test_removing_duplicates_where_there_are_none_gains_exactly_nothing() -> None:
-    content, found = random_split(11)
-    once = repaired("duplicate", content, found)
+    content, detections = random_split(11)
+    once = repaired("duplicate", content, detections)
     got = errors(once)
-    assert len(once[1]) < len(found)
+    assert len(once[1]) < len(detections)
     assert (got.counts["duplicate"], got.gains["duplicate"]) == (0, 0.0)
 
 
 def test_only_the_images_of_the_evaluation_are_looked_at() -> None:
-    content, found = random_split(12)
+    content, detections = random_split(12)
     images = [2, 3, 7]
     part = {
         **content,
         "images": [image for image in content["images"] if image["id"] in images],
         "annotations": [g for g in content["annotations"] if g["image_id"] in images],
     }
-    some = coco_eval.evaluate(coco(content), found, images)
-    assert tide.errors(some) == errors((part, [d for d in found if d["image_id"] in images]))
+    some = coco_eval.evaluate(coco(content), detections, images)
+    assert tide.errors(some) == errors((part, [d for d in detections if d["image_id"] in images]))
 
 
 def test_a_one_to_many_head_read_without_suppression_shows_duplicates_that_suppression_removes() -> None:
@@ -313,6 +315,6 @@ def test_a_one_to_many_head_read_without_suppression_shows_duplicates_that_suppr
     content = truth(1, [thing(number, 1, 1, box.tolist()) for number, box in enumerate(objects, 1)])
     duplicates = {}
     for read, rows in (("top", read_top(corners, scores)), ("nms", read_nms(corners, scores, 0.001, 0.7))):
-        found = [result(1, 1, [*row[:2], *(row[2:4] - row[:2])], float(row[4])) for row in rows]
-        duplicates[read] = errors((content, found)).duplicates_per_object
+        detections = [result(1, 1, [*row[:2], *(row[2:4] - row[:2])], float(row[4])) for row in rows]
+        duplicates[read] = errors((content, detections)).duplicates_per_object
     assert duplicates == {"top": 9.0, "nms": 0.0}

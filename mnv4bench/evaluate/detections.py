@@ -91,13 +91,15 @@ def detect(
     device = next(model.parameters()).device
     for chunk in _chunks(images, BATCH):
         boxed = [letterbox(folder / image["file_name"], imgsz) for image in chunk]
-        batch = torch.from_numpy(np.stack([one.pixels for one in boxed])).to(device)
+        batch = torch.from_numpy(np.stack([letterboxed.pixels for letterboxed in boxed])).to(device)
         with torch.inference_mode():
             decoded = branches(model, batch)
         for read, (boxes, scores) in decoded.items():
             rows = results.setdefault(read, [])
-            for image, one, box, score in zip(chunk, boxed, boxes.cpu().numpy(), scores.cpu().numpy(), strict=True):
-                rows.extend(rows_of(image["id"], one, read_rows(read, box, score), category_ids))
+            for image, letterboxed, box, score in zip(
+                chunk, boxed, boxes.cpu().numpy(), scores.cpu().numpy(), strict=True
+            ):
+                rows.extend(coco_rows(image["id"], letterboxed, read_rows(read, box, score), category_ids))
     return results
 
 
@@ -108,11 +110,13 @@ def read_rows(read: Read, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return read_top(boxes, scores, limit=MAX_DETECTIONS, confidence=LOWEST_SCORE)
 
 
-def rows_of(image: int, one: Letterboxed, found: np.ndarray, category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+def coco_rows(
+    image: int, letterboxed: Letterboxed, rows: np.ndarray, category_ids: Sequence[int]
+) -> Iterator[dict[str, Any]]:
     """Yield one image's (k, 6) detections in COCO's result format."""
-    boxes = one.restore(found[:, :4].astype(np.float64))
+    boxes = letterboxed.restore(rows[:, :4].astype(np.float64))
     corner = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
-    for box, score, label in zip(corner.tolist(), found[:, 4].tolist(), found[:, 5].astype(int).tolist(), strict=True):
+    for box, score, label in zip(corner.tolist(), rows[:, 4].tolist(), rows[:, 5].astype(int).tolist(), strict=True):
         yield {"image_id": image, "category_id": category_ids[label], "bbox": box, "score": round(score, 6)}
 
 

@@ -2,15 +2,15 @@
 
 Which detections are right is COCOeval's own decision at IoU 0.5 (all areas), so that AP50 is COCO's. Detections that
 it ignores, those on crowds, are no errors; crowds are no objects. Every other detection that is not right has one type,
-the first that holds. Its overlaps are IoUs with the objects of its image, found or not:
+the first that holds. Its overlaps are IoUs with the objects of its image, matched or not:
 
 1. localisation: the best overlap with its own class lies in [0.1, 0.5);
 2. classification: the best overlap with another class is at least 0.5;
-3. duplicate: it overlaps an object of its class by at least 0.5, and a higher score has found that object;
+3. duplicate: it overlaps an object of its class by at least 0.5, and a higher score is matched with that object;
 4. background: no overlap is above 0.1;
 5. both: anything else; best is another class's object, at less than 0.5.
 
-An object is missed when it is not found and no localisation or classification error aims at it. The paper names the
+An object is missed when it is not matched and no localisation or classification error aims at it. The paper names the
 types, its authors' program the order and the handling of objects that several errors aim at.
 """
 
@@ -57,16 +57,16 @@ class Decisions:
     target: Integers
     """(detections,) the object that a localisation or classification error aims at, else -1."""
     duplicate: Flags
-    """(detections,) not right, and 0.5 or more over a found object of its class: also under a type that goes before."""
+    """(detections,) not right, and 0.5 or more over a matched object of its class, whatever type goes first."""
     object_category: Integers
     """(objects,)"""
-    found: Flags
+    matched: Flags
     """(objects,)"""
 
     @property
     def missed(self) -> Flags:
-        """(objects,) not found, and no error would have found them."""
-        missed = ~self.found
+        """(objects,) not matched, and no error aims at them."""
+        missed = ~self.matched
         missed[self.target[self.target >= 0]] = False
         return missed
 
@@ -75,7 +75,7 @@ def errors(evaluation: COCOeval) -> Errors:
     """Return counts and costs of all error types of an evaluated COCOeval; costs are None where there is no object."""
     decisions = decide(evaluation)
     before = ap50(decisions)
-    objects = len(decisions.found)
+    objects = len(decisions.matched)
     shown = int((decisions.duplicate & (decisions.score > DEPLOYED)).sum())
     return Errors(
         AP50=before,
@@ -101,7 +101,7 @@ def decide(evaluation: COCOeval) -> Decisions:
     objects = 0
     for image in all_areas.T:
         parts.append(_decide_image(evaluation, image, objects))
-        objects += len(parts[-1].found)
+        objects += len(parts[-1].matched)
     return _joined(parts)
 
 
@@ -110,13 +110,13 @@ def ap50(decisions: Decisions, repaired: Collection[ErrorType] = ()) -> float | 
 
     - localisation, classification: the box is moved onto the object, or the class becomes the object's, and the
       detection is right, with its score. That holds for the highest score of the repaired errors that aim at an object
-      which is not found; the others would be duplicates and are removed.
+      which is not matched; the others would be duplicates and are removed.
     - duplicate, background, both: the detection is removed. What a detection with both errors meant is not known.
     - missed: the object is taken out of the count, as if recall had risen at unchanged precision; nobody knows what
       score a detection of it would have. A class that has no other object keeps its AP of 0: nothing shows how
       precise it would be.
     """
-    if not len(decisions.found):
+    if not len(decisions.matched):
         return None
     repairable = np.isin(decisions.error, list(repaired))
     moved = _best_aims(decisions, repairable)
@@ -128,16 +128,16 @@ def ap50(decisions: Decisions, repaired: Collection[ErrorType] = ()) -> float | 
     objects = decisions.object_category
     counted = objects[~decisions.missed] if "missed" in repaired else objects
     values = []
-    for one in np.unique(objects):
-        rows = kept & (category == one)
-        values.append(_class_ap(decisions.score[rows], right[rows], int((counted == one).sum())))
+    for label in np.unique(objects):
+        rows = kept & (category == label)
+        values.append(_class_ap(decisions.score[rows], right[rows], int((counted == label).sum())))
     return float(np.mean(values))
 
 
 def _best_aims(decisions: Decisions, repairable: Flags) -> Integers:
-    """Return, for every unfound object that repairable errors aim at, the one of the highest score."""
+    """Return, for every unmatched object that repairable errors aim at, the one of the highest score."""
     aims = np.flatnonzero(repairable & (decisions.target >= 0))
-    aims = aims[~decisions.found[decisions.target[aims]]]
+    aims = aims[~decisions.matched[decisions.target[aims]]]
     _, first = np.unique(decisions.target[aims], return_index=True)  # an image's detections stand by falling score
     best: Integers = aims[first]
     return best
@@ -170,10 +170,10 @@ def _decide_image(evaluation: COCOeval, cells: NDArray[Any], objects_before: int
     overlap = _overlap([given[row[1]]["bbox"] for row in detections], [sought[row[0]]["bbox"] for row in objects])
     classes = np.array([row[2] for row in detections], np.int64)
     object_classes = np.array([row[1] for row in objects], np.int64)
-    found = np.array([row[2] for row in objects], np.bool_)
+    matched = np.array([row[2] for row in objects], np.bool_)
     right = np.array([row[3] for row in detections], np.bool_)
     same = classes[:, None] == object_classes
-    duplicate = (same & found & (overlap >= FOREGROUND)).any(axis=1) & ~right
+    duplicate = (same & matched & (overlap >= FOREGROUND)).any(axis=1) & ~right
     error, target = _types(np.where(same, overlap, 0), np.where(same, 0, overlap), right, duplicate)
     return Decisions(
         category=classes,
@@ -182,7 +182,7 @@ def _decide_image(evaluation: COCOeval, cells: NDArray[Any], objects_before: int
         target=np.where(target >= 0, target + objects_before, -1),
         duplicate=duplicate,
         object_category=object_classes,
-        found=found,
+        matched=matched,
     )
 
 
@@ -212,7 +212,7 @@ def _overlap(detections: list[list[float]], objects: list[list[float]]) -> Float
 
 
 def _joined(parts: list[Decisions]) -> Decisions:
-    kinds = {"error": np.str_, "score": np.float64, "duplicate": np.bool_, "found": np.bool_}
+    kinds = {"error": np.str_, "score": np.float64, "duplicate": np.bool_, "matched": np.bool_}
     columns = {
         field.name: np.concatenate(
             [np.empty(0, kinds.get(field.name, np.int64)), *(getattr(part, field.name) for part in parts)]

@@ -15,7 +15,7 @@ from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import read_reference
-from mnv4bench.results.run import read_status
+from mnv4bench.results.run import Status, read_status
 
 ABLATIONS = Path("tables/ablations.csv")
 Label = tuple[str, str]

@@ -1,1 +1,1 @@
-"""The schema of every file under results/, one module a stage; read and written here, computed elsewhere."""
+"""The schema of every file under results/: a module for each stage. Read and written here, computed elsewhere."""

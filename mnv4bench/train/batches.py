@@ -124,11 +124,11 @@ def training_set(dataset: Dataset, folder: Path, data: DataSpec, train: TrainSpe
     images = coco["images"]
     boxes, labels = [], []
     for image in images:
-        found = rows[image["id"]]
-        corner = np.array([box for _, box in found], np.float64).reshape(-1, 4)
+        objects = rows[image["id"]]
+        corner = np.array([box for _, box in objects], np.float64).reshape(-1, 4)
         centre = np.concatenate([corner[:, :2] + corner[:, 2:] / 2, corner[:, 2:]], axis=1)
         boxes.append(centre / [image["width"], image["height"], image["width"], image["height"]])
-        labels.append(np.array([label for label, _ in found]))
+        labels.append(np.array([label for label, _ in objects]))
     return CocoDataset(
         files=[images_folder / image["file_name"] for image in images],
         sizes=np.array([[image["height"], image["width"]] for image in images]),

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnv4bench.data.letterbox import letterbox
 from mnv4bench.evaluate import coco as coco_eval
-from mnv4bench.evaluate.detections import LOWEST_SCORE, MAX_DETECTIONS, read_rows, rows_of
+from mnv4bench.evaluate.detections import LOWEST_SCORE, MAX_DETECTIONS, coco_rows, read_rows
 from mnv4bench.latency.runtimes.outputs import Output, corners
 from mnv4bench.latency.runtimes.runtime import Runtime
 from mnv4bench.spec.model import Read
@@ -33,7 +33,7 @@ def average_precision(runtime: Runtime, read: Read, split: Split) -> float | Non
     for image in sorted(truth.imgs):
         letterboxed = letterbox(split.images / truth.imgs[image]["file_name"], split.imgsz)
         rows = _detections(runtime(letterboxed.pixels), read)
-        results.extend(rows_of(image, letterboxed, rows, split.category_ids))
+        results.extend(coco_rows(image, letterboxed, rows, split.category_ids))
     return coco_eval.reading(coco_eval.evaluate(truth, results, max_dets=MAX_DETECTIONS)).scores.AP
 
 

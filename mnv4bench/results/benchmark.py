@@ -1,0 +1,21 @@
+"""benchmarks/**/*.tsv: what Snakemake measured of a job; of its columns, the wall time is used."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from mnv4bench.io.errors import FileError
+
+
+def wall_seconds(path: Path) -> float:
+    """Return the wall time of a job's last start.
+
+    Raises:
+        FileError: the file is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return sum(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path}: not one of Snakemake's benchmark files ({error}); delete it") from error
