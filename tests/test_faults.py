@@ -15,7 +15,7 @@ import torch
 from helpers import ROOT, tiny_dataset, tiny_run, train_until_killed
 from safetensors.torch import save_file
 
-from mnv4bench import cli
+from mnv4bench import cli, commands
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import write_json
@@ -117,7 +117,7 @@ def test_the_command_names_the_file_that_a_disk_fails_on(
     def failing(_: object) -> None:
         raise OSError(errno.EIO, "Input/output error", "photos/1.png")
 
-    monkeypatch.setattr(cli, "_plan", failing)
+    monkeypatch.setattr(commands, "show_plan", failing)
     with pytest.raises(SystemExit, match="2"):
         cli.main(["plan"])
     assert "photos/1.png: Input/output error; make room or mend the disk" in capsys.readouterr().err
