@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -38,13 +39,14 @@ from mnv4bench.ledger.facts import FOLDER, Fact, Needs, OtherDevice, Published, 
 from mnv4bench.ledger.ledger import summary
 from mnv4bench.ledger.measures import MEASURES, Detector, Downsampling
 from mnv4bench.ledger.schema import Timed
-from mnv4bench.ledger.times import in_words, networks
+from mnv4bench.ledger.times import claim_times, networks
 from mnv4bench.ledger.verdict import PartResult, check
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import yolo
 from mnv4bench.models.published.networks import names
 from mnv4bench.report.ledger import rows_of, write_ledger
 from mnv4bench.report.ledger_rows import as_row
+from mnv4bench.report.rendering import render
 from mnv4bench.results.latency import Latency, LatencyRow, LatencySession
 from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Outcome, Row
 
@@ -506,21 +508,25 @@ def timed_here(**ratios: float) -> Latency:
 
 @pytest.mark.parametrize(("form", "value"), [("ratio", 0.8), ("speedup", 1.25), ("less_percent", 20.0)])
 def test_a_ratio_of_times_takes_the_claims_form(form: Any, value: float) -> None:
-    found, sentence = in_words(Timed(model="a", over="b", form=form), timed_here(a=0.8))
-    assert found == pytest.approx(value)
-    assert all(word in sentence for word in ("onnxruntime", "openvino", environment().cpu))
+    times = claim_times(Timed(model="a", over="b", form=form), timed_here(a=0.8))
+    assert times.value == pytest.approx(value)
+    assert [time.runtime for time in times.runtimes] == ["onnxruntime", "openvino"]
+    text = render("text/claim_times.j2", row=SimpleNamespace(times=times))
+    assert all(word in text for word in ("onnxruntime", "openvino", environment().cpu, "0.800 [0.800, 0.800], same"))
 
 
 def test_the_time_that_a_part_adds_is_compared_with_what_another_adds() -> None:
     timed = Timed(model="mqa", over="mhsa", beyond="none")
-    assert in_words(timed, timed_here(mqa=1.1, mhsa=1.4))[0] == pytest.approx(75.0)
-    assert in_words(timed, timed_here(mqa=1.1, mhsa=0.9))[0] is None  # nothing that is added, nothing to compare
+    times = claim_times(timed, timed_here(mqa=1.1, mhsa=1.4))
+    assert times.value == pytest.approx(75.0)
+    text = render("text/claim_times.j2", row=SimpleNamespace(times=times))
+    assert "75.0 % (none × 1.100, same, and × 1.400, same)" in text
+    assert claim_times(timed, timed_here(mqa=1.1, mhsa=0.9)).value is None  # nothing that is added, nothing to compare
 
 
 def test_what_was_not_timed_is_not_made_up(published: Published) -> None:
-    value, sentence = in_words(Timed(model="a", over="b"), timed_here(c=1.0))
-    assert value is None
-    assert "could not be timed" in sentence
+    times = claim_times(Timed(model="a", over="b"), timed_here(c=1.0))
+    assert (times.value, times.runtimes) == (None, ())
     untimed = [row for row in rows_of(published, Invented()) if "were not timed here yet" in row.reason]
     assert {row.verdict for row in untimed} == {"not comparable"}
     assert all(row.measured is None for row in untimed)

@@ -64,7 +64,7 @@ def test_a_damaged_record_is_one_error_with_file_fault_and_remedy(content: bytes
 
 def test_missing_records_are_named(tmp_path: Path) -> None:
     for name, read in {"status.json": read_status, "metrics.json": read_metrics, "spec.json": read_spec}.items():
-        with pytest.raises(FileError, match=rf"{name}: missing; delete"):
+        with pytest.raises(FileError, match=rf"{name}: missing; start again"):
             read(tmp_path)  # type: ignore[operator]
     with pytest.raises(FileError, match="cannot be read"):
         read_record(tmp_path, Status)

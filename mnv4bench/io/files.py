@@ -101,7 +101,8 @@ def read_json(path: Path, remedy: str = "delete it and start again") -> Any:
     try:
         return json.loads(path.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
-        raise FileError(f"{path}: missing; {remedy}") from error
+        again = remedy.rpartition(" and ")[2] if remedy.startswith("delete") else remedy  # there is nothing to delete
+        raise FileError(f"{path}: missing; {again}") from error
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error}); mend the disk and start again") from error
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ The papers' times are of other devices, so nothing here is a verdict on a claim;
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4bench.io.errors import SpecError
@@ -57,32 +58,50 @@ def _pairs(timed: Timed) -> Iterator[tuple[str, str]]:
         yield timed.over, timed.beyond
 
 
-def in_words(timed: Timed, record: Latency) -> tuple[float | None, str]:
-    """Return what was timed for a claim: its value in the first runtime, in the claim's form, and a sentence."""
+@dataclass(frozen=True)
+class ClaimTime:
+    """A claim in one runtime of this machine."""
+
+    runtime: str
+    value: float
+    """In the claim's own form and unit."""
+    rows: tuple[LatencyRow, ...]
+    """Whose ratios it follows from: one, or two over a third network."""
+
+
+@dataclass(frozen=True)
+class ClaimTimes:
+    """What timing the claim's networks gave; no runtime where they could not be timed."""
+
+    claim: Timed
+    runtimes: tuple[ClaimTime, ...]
+    cpu: str
+    threads: int
+
+    @property
+    def value(self) -> float | None:
+        """In the first runtime."""
+        return self.runtimes[0].value if self.runtimes else None
+
+
+def claim_times(claim: Timed, record: Latency) -> ClaimTimes:
+    """Return what the record of timed networks says of a claim."""
     runtimes = dict.fromkeys(row.runtime for row in record.rows)
-    values = [(runtime, _value(timed, record, runtime)) for runtime in runtimes]
-    known = [(runtime, value, detail) for runtime, (value, detail) in values if value is not None]
-    if not known:
-        return None, "The claim's networks could not be timed here."
-    told = "; ".join(f"{runtime} {value:.{timed.decimals}f}{timed.unit} ({detail})" for runtime, value, detail in known)
-    threads = "1 thread" if record.threads == 1 else f"{record.threads} threads"
-    how = f"forward pass alone with fresh weights, on {record.environment.cpu} with {threads}"
-    return known[0][1], f"The claim's networks here, {how}: {told}."
+    times = (_in_runtime(claim, record, runtime) for runtime in runtimes)
+    return ClaimTimes(claim, tuple(filter(None, times)), record.environment.cpu, record.threads)
 
 
-def _value(timed: Timed, record: Latency, runtime: str) -> tuple[float | None, str]:
-    row = _row(record, runtime, timed.model)
+def _in_runtime(claim: Timed, record: Latency, runtime: str) -> ClaimTime | None:
+    row = _row(record, runtime, claim.model)
     if row is None or row.ratio is None:
-        return None, ""
-    if timed.beyond is not None:
-        other = _row(record, runtime, timed.over)
+        return None
+    if claim.beyond is not None:
+        other = _row(record, runtime, claim.over)
         if other is None or other.ratio is None or other.ratio <= 1:
-            return None, ""
-        return 100 * (1 - (row.ratio - 1) / (other.ratio - 1)), (
-            f"{timed.beyond} × {row.ratio:.3f}, {row.verdict}, and × {other.ratio:.3f}, {other.verdict}"
-        )
-    value = {"ratio": row.ratio, "speedup": 1 / row.ratio, "less_percent": 100 * (1 - row.ratio)}[timed.form]
-    return value, f"ratio {row.ratio:.3f} [{row.ratio_low:.3f}, {row.ratio_high:.3f}], {row.verdict}"
+            return None
+        return ClaimTime(runtime, 100 * (1 - (row.ratio - 1) / (other.ratio - 1)), (row, other))
+    value = {"ratio": row.ratio, "speedup": 1 / row.ratio, "less_percent": 100 * (1 - row.ratio)}[claim.form]
+    return ClaimTime(runtime, value, (row,))
 
 
 def _row(record: Latency, runtime: str, name: str) -> LatencyRow | None:

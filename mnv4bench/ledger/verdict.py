@@ -8,7 +8,7 @@ from typing import Literal
 
 from mnv4bench.ledger.checks import Check, Context, Measured, NotHere, PrintedFigure
 from mnv4bench.ledger.facts import Fact, OtherDevice
-from mnv4bench.ledger.times import in_words
+from mnv4bench.ledger.times import ClaimTimes, claim_times
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.ledger import Outcome
 
@@ -53,8 +53,8 @@ class Checked:
     obstacle: str = ""
     """What a check lacks on this installation."""
     part: PartResult | None = None
-    times: str | None = None
-    """What timing the claim's networks gave; None where they were not timed."""
+    times: ClaimTimes | None = None
+    """What timing the claim's networks gave; None where that was not tried."""
 
     @property
     def plain(self) -> bool:
@@ -85,13 +85,13 @@ def check(fact: Fact, context: Context, parts: Parts, times: Latency | None = No
 def _unchecked(fact: Fact, published: Measured, parts: Parts, times: Latency | None) -> Checked:
     verdict: Outcome = "not comparable" if isinstance(fact.test, OtherDevice) else "not testable here"
     part = parts.get((fact.part.ablation, fact.part.arm, fact.part.quantity)) if fact.part else None
-    timed, sentence = in_words(fact.timed, times) if fact.timed and times else (None, None)
+    timed = claim_times(fact.timed, times) if fact.timed and times else None
     value, basis = None, ""
     if fact.part and part and part.value is not None and fact.unit == PARTS_UNITS[fact.part.quantity]:
         value, basis = part.value, "same part, measured here"
-    elif timed is not None:
-        value, basis = timed, "forward passes timed here"
-    return Checked(fact, published, verdict, value, basis, part=part, times=sentence)
+    elif timed and timed.value is not None:
+        value, basis = timed.value, "forward passes timed here"
+    return Checked(fact, published, verdict, value, basis, part=part, times=timed)
 
 
 def agrees(fact: Fact, published: Measured, measured: Measured) -> bool:
