@@ -19,7 +19,7 @@ from fake_results import make_plan, write_results
 
 from mnv4bench.cost.counting import macs
 from mnv4bench.io.errors import SpecError
-from mnv4bench.io.files import read_json
+from mnv4bench.io.files import read_json, write_json
 from mnv4bench.ledger import costs
 from mnv4bench.ledger.checks import (
     Change,
@@ -348,8 +348,13 @@ def test_counts_come_out_at_the_printed_digits_and_are_made_once(
 
     monkeypatch.setattr(costs, "detector_cost", refuse)
     monkeypatch.setattr(costs, "classifier_cost", refuse)
-    again = FiguresAndCounts(published, Counts(tmp_path / "counts.json"))
+    kept = read_json(tmp_path / "counts.json")
+    write_json(tmp_path / "counts.json", {**kept, "0" * 64: {"params": 1}})  # by code that changed since
+    counts = Counts(tmp_path / "counts.json")
+    again = FiguresAndCounts(published, counts)
     assert [as_row(check(published.facts[name], again, {})) for name in names] == found
+    counts.forget_unused()
+    assert read_json(tmp_path / "counts.json") == kept
     with pytest.raises(AssertionError, match="counted twice"):
         Detector(model="yolov10n", of="params", imgsz=64).measure(again)
 

@@ -23,6 +23,13 @@ class Counts:
 
     path: Path
     _known: dict[str, Counted] | None = field(default=None, init=False)
+    _used: set[str] = field(default_factory=set, init=False)
+
+    def forget_unused(self) -> None:
+        """Drop from the file what nothing asked for: counts by code that has changed since."""
+        if self._used < self._load().keys():
+            self._known = {digest: count for digest, count in self._load().items() if digest in self._used}
+            write_json(self.path, self._known)
 
     def detector(self, name: str, imgsz: int) -> Counted:
         """Return every count of a catalogue detector for 80 classes that measures.Detector may ask for.
@@ -75,6 +82,7 @@ class Counts:
         try:
             digest = hashlib.sha256(definition().encode()).hexdigest()
             known = self._load()
+            self._used.add(digest)
             if digest not in known:
                 known[digest] = count()
                 write_json(self.path, known)

@@ -13,12 +13,14 @@ from mnv4bench.io.errors import Mnv4benchError
 OF_A_RUN = ("spec.json", "status.json", "metrics.json")
 LATENCY = "latency/latency.json"
 """A record, for its sessions and machine; and computed, for its rows."""
+COUNTS = "counts.json"
+"""A record that spares a rebuild minutes; what it holds of networks whose code has changed since is counted anew."""
 BLOCKS = "latency/blocks.csv"
 PACKED = f"{BLOCKS}.xz"
 DETECTIONS = "figures/detections.png"
 """A record: it shows images of the data set, which a reference does not hold."""
 MEASURED = (LATENCY, DETECTIONS)
-IF_THERE = ("counts.json", "latency/*", "tables/*")
+IF_THERE = (COUNTS, "latency/*", "tables/*")
 """Records of some presets only. Of the tables, those that a rule of one ablation made, by weights or the clock."""
 COMPUTED = (
     "compare.json",

@@ -15,6 +15,7 @@ from mnv4bench.io.files import replacing, sha256, write_json
 from mnv4bench.io.names import checked_name
 from mnv4bench.reference.contents import (
     BLOCKS,
+    COUNTS,
     LATENCY,
     OF_A_RUN,
     PACKED,
@@ -93,8 +94,9 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     for file in rendered_files(target):
         if file not in rendered or not record.rendered:
             (target / file).unlink()
-    _copy_all(rebuilt, target, [LATENCY, *computed_files(rebuilt), *(rendered if record.rendered else [])])
-    files = {**record.files, LATENCY: sha256(target / LATENCY)}
+    records = [file for file in (LATENCY, COUNTS) if file in record.files]
+    _copy_all(rebuilt, target, [*records, *computed_files(rebuilt), *(rendered if record.rendered else [])])
+    files = record.files | {file: sha256(target / file) for file in records}
     record = record.model_copy(update={"title": plan.title, "files": files})
     write_json(target / RECORD, record)
     return record

@@ -41,7 +41,9 @@ def write_ledger(plan: Plan, results: Path) -> LedgerSummary:
     published = load()
     claims = results / CLAIMED_TIMES
     times = read_record(claims, Latency) if claims.exists() else None
-    rows = rows_of(published, Counts(results / "counts.json"), parts(plan, results), times)
+    counts = Counts(results / "counts.json")
+    rows = rows_of(published, counts, parts(plan, results), times)
+    counts.forget_unused()
     record = summary(rows, published.sources)
     folder = results / "tables"
     write_text(folder / "ledger.csv", to_csv([row.model_dump() for row in rows], tuple(Row.model_fields)))
