@@ -16,8 +16,8 @@ import pytest
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.reference.cells import Cell, Reason, cell_of, counts
-from mnv4bench.reference.result_set import ResultSet
-from mnv4bench.reference.verify import COSTS, closest, verify
+from mnv4bench.reference.result_set import COSTS, ResultSet
+from mnv4bench.reference.verify import closest, verify
 from mnv4bench.report.tables.write import write_tables
 from mnv4bench.report.verified import TABLE, as_markdown, differing, outcome, reason, write_verified
 from mnv4bench.results.environment import Environment
@@ -276,6 +276,40 @@ def test_a_damaged_table_of_cells_is_named(sides: tuple[ResultSet, ResultSet]) -
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(Mnv4benchError, match=r"ablations\.csv: cannot be read .* finish the preset first"):
         verify(ResultSet(tmp_path), ResultSet(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"ablation,", b"x,"),
+        (b"0.3", b"0,3x"),
+        (b"-s1", b"-sx"),
+        (b"\npsa", b"\n\xff"),
+        (
+            b"\n",
+            b'\n"',
+        ),
+        (b"psa,", b""),
+        (b",,\n", b"\n"),
+    ],
+)
+def test_a_damaged_table_of_arms_is_named(old: bytes, new: bytes, sides: tuple[ResultSet, ResultSet]) -> None:
+    here, reference = sides
+    path = here.folder / "tables/ablations.csv"
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    with pytest.raises(Mnv4benchError, match=r"ablations\.csv: not this version's table .*; delete it and run again"):
+        verify(here, reference)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b'{"data": 1}'])
+def test_a_damaged_spec_is_named(content: bytes, sides: tuple[ResultSet, ResultSet]) -> None:
+    here, reference = sides
+    run = here.arms["psa", "none"].runs[0]
+    (here.folder / "runs" / run / "spec.json").write_bytes(content)
+    with pytest.raises(Mnv4benchError, match=r"spec\.json: .*; train the run again"):
+        verify(here, reference)
 
 
 def test_a_run_that_is_gone_is_named(sides: tuple[ResultSet, ResultSet]) -> None:

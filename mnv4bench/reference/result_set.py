@@ -18,6 +18,8 @@ from mnv4bench.results.reference import read_reference
 from mnv4bench.results.run import Status, read_status
 
 ABLATIONS = Path("tables/ablations.csv")
+COSTS = ("params_M", "train_params_M", "flops_G", "conv_flops_G", "activations_M")
+"""Columns of it that must be equal."""
 Label = tuple[str, str]
 """Ablation and arm."""
 
@@ -52,9 +54,17 @@ class ArmRow:
         values = {seed: self.fields.get(f"AP_seed{seed}", "") for seed in self.runs}
         return {seed: float(value) for seed, value in values.items() if value}
 
-    def number(self, name: str) -> float | None:
-        text = self.fields.get(name, "")
-        return float(text) if text else None
+    @property
+    def costs(self) -> dict[str, float | None]:
+        """Return each cost, None where it was not counted."""
+        texts = {name: self.fields.get(name) for name in COSTS}
+        return {name: float(text) if text else None for name, text in texts.items()}
+
+    def check(self) -> None:
+        """Raise KeyError, ValueError, AttributeError or StopIteration unless every property can be had."""
+        if None in self.fields or None in self.fields.values():
+            raise ValueError("a row of another length than the header")
+        _ = self.label, self.is_baseline, self.scores, self.costs, self.training
 
 
 @dataclass(frozen=True)
@@ -75,11 +85,13 @@ class ResultSet:
         path = self.folder / ABLATIONS
         try:
             with path.open(newline="", encoding="utf-8") as stream:
-                rows = [ArmRow(fields) for fields in csv.DictReader(stream)]
-            return {row.label: row for row in rows if row.training}
+                rows = [ArmRow(fields) for fields in csv.DictReader(stream, strict=True)]
+            for row in rows:
+                row.check()
+            return {row.label: row for row in rows}
         except OSError as error:
             raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); finish the preset first") from error
-        except (KeyError, ValueError, StopIteration, AttributeError) as error:
+        except (KeyError, ValueError, StopIteration, AttributeError, csv.Error) as error:
             raise Mnv4benchError(f"{path}: not this version's table ({error!r}); delete it and run again") from error
 
     def baseline(self, ablation: str) -> ArmRow | None:
@@ -96,12 +108,15 @@ class ResultSet:
         return {(row.runtime, row.threads): row for row in rows}
 
     def spec(self, run: str) -> dict[str, Any]:
-        """Return a run's spec.json.
+        """Return a run's spec.json as it was written, perhaps by another version.
 
         Raises:
-            FileError: the file is missing or damaged.
+            Mnv4benchError: the file is missing or damaged.
         """
-        content: dict[str, Any] = read_json(self.folder / "runs" / run / "spec.json", "train the run again")
+        path, remedy = self.folder / "runs" / run / "spec.json", "train the run again"
+        content = read_json(path, remedy)
+        if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
+            raise Mnv4benchError(f"{path}: not a run's spec (data: missing); {remedy}")
         return content
 
     def environment(self, run: str) -> Environment:

@@ -24,7 +24,6 @@ from mnv4bench.results.reference import FOLDER, names
 from mnv4bench.statistics import small_samples as stats
 
 ALPHA = 0.05
-COSTS = ("params_M", "train_params_M", "flops_G", "conv_flops_G", "activations_M")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
 def _data(results: ResultSet) -> str | None:
     """Return the name of the data set; None where nothing was trained."""
     runs = [run for row in results.arms.values() for run in row.runs.values()]
-    return results.spec(runs[0])["data"]["name"] if runs else None
+    return results.spec(runs[0])["data"].get("name") if runs else None
 
 
 def _arm(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell | _Noisy]:
@@ -165,8 +164,8 @@ def _scores(label: Label, quantity: str, ours: Mapping[int, float], theirs: Mapp
 
 
 def _costs(label: Label, ours: ArmRow, theirs: ArmRow) -> Iterator[Cell]:
-    for name in COSTS:
-        a, b = ours.number(name), theirs.number(name)
+    for name, a in ours.costs.items():
+        b = theirs.costs[name]
         if a is None or b is None:
             yield cell_of(label, name, "not_counted", a, b)
         else:
