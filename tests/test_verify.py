@@ -290,7 +290,7 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
             b'\n"',
         ),
         (b"psa,", b""),
-        (b",,\n", b"\n"),
+        (b"invented,\n", b"invented\n"),
     ],
 )
 def test_a_damaged_table_of_arms_is_named(old: bytes, new: bytes, sides: tuple[ResultSet, ResultSet]) -> None:

@@ -12,7 +12,6 @@ from mnv4bench.io.errors import Mnv4benchError
 
 OF_A_RUN = ("spec.json", "status.json", "metrics.json")
 LATENCY = "latency/latency.json"
-"""A record, for its sessions and machine; and computed, for its rows."""
 COUNTS = "counts.json"
 """A record that spares a rebuild minutes; what it holds of networks whose code has changed since is counted anew."""
 BLOCKS = "latency/blocks.csv"
@@ -58,6 +57,11 @@ def computed_files(results: Path) -> list[str]:
     """
     files = [file for file in COMPUTED if (results / file).is_file() or not file.startswith("tables/ledger")]
     return [_required(results, file) for file in files]
+
+
+def timed_files(folder: Path) -> list[str]:
+    """Return the files of times: records, for their sessions and machine; and computed, for their rows."""
+    return _matching(folder, ("latency/*.json",))
 
 
 def rendered_files(results: Path) -> list[str]:

@@ -16,12 +16,12 @@ from mnv4bench.io.names import checked_name
 from mnv4bench.reference.contents import (
     BLOCKS,
     COUNTS,
-    LATENCY,
     OF_A_RUN,
     PACKED,
     computed_files,
     measured_files,
     rendered_files,
+    timed_files,
 )
 from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
@@ -94,7 +94,7 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     for file in rendered_files(target):
         if file not in rendered or not record.rendered:
             (target / file).unlink()
-    records = [file for file in (LATENCY, COUNTS) if file in record.files]
+    records = [file for file in (*timed_files(target), COUNTS) if file in record.files]
     _copy_all(rebuilt, target, [*records, *computed_files(rebuilt), *(rendered if record.rendered else [])])
     files = record.files | {file: sha256(target / file) for file in records}
     record = record.model_copy(update={"title": plan.title, "files": files})

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import replacing, sha256, write_json, write_text
-from mnv4bench.latency.arms import recomputed
-from mnv4bench.reference.contents import BLOCKS, LATENCY, PACKED, computed_files
+from mnv4bench.latency import arms, forward
+from mnv4bench.reference.contents import BLOCKS, LATENCY, PACKED, computed_files, timed_files
 from mnv4bench.reference.values import Change, changes
 from mnv4bench.results.reference import RECORD, Reference, read_reference
 from mnv4bench.spec.plan import Plan
 
 
 def restore(plan: Plan, folder: Path, results: Path) -> None:
-    """Copy a reference's records to `results`, and compute latency.json from its timed blocks.
+    """Copy a reference's records to `results`, and compute what follows from timed blocks.
 
     Raises:
         Mnv4benchError: a file is missing or is not the one that was published.
@@ -29,7 +29,9 @@ def restore(plan: Plan, folder: Path, results: Path) -> None:
             with replacing(results / file) as temporary:
                 shutil.copyfile(folder / file, temporary)
     write_text(results / BLOCKS, lzma.decompress((folder / PACKED).read_bytes()).decode("utf-8"))
-    write_json(results / LATENCY, recomputed(plan, results))
+    for file in timed_files(folder):
+        path = results / file
+        write_json(path, arms.recomputed(plan, results) if file == LATENCY else forward.recomputed(path))
 
 
 def check(record: Reference, folder: Path) -> None:
@@ -54,4 +56,6 @@ def changed(folder: Path, results: Path) -> list[Change]:
     Raises:
         Mnv4benchError: a computed file is missing or damaged, on either side.
     """
-    return [change for file in [*computed_files(folder), LATENCY] for change in changes(folder, results, file)]
+    return [
+        change for file in [*computed_files(folder), *timed_files(folder)] for change in changes(folder, results, file)
+    ]
