@@ -14,7 +14,7 @@ import fake_results as fake
 import pytest
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.io.files import read_json, write_json, write_text
+from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.cells import Cell, Reason, cell_of, counts
 from mnv4bench.reference.result_set import COSTS, ResultSet
 from mnv4bench.reference.verify import closest, verify
@@ -105,6 +105,22 @@ def test_other_bytes_differ_on_the_same_kind_of_machine_only(sides: tuple[Result
     runs = cell(verify(here, reference), "psa", "psa", "identical runs")
     assert (runs.verdict, runs.reason) == ("not comparable", "other_environment")
     assert "flags 111111111111" in reason(runs)
+
+
+def test_match_records_that_were_cut_for_a_reference_are_those_that_were_scored(
+    sides: tuple[ResultSet, ResultSet], tmp_path: Path
+) -> None:
+    here, scored = sides
+    shutil.copytree(scored.folder, tmp_path / "reference")
+    cut = ResultSet(tmp_path / "reference", {run: sha256(path) for run, path in match_files(scored).items()})
+    for path in match_files(cut).values():
+        write_text(path, "cut")
+    for results in (here, ResultSet(cut.folder)):  # what was published, and what was rebuilt from it
+        assert cell(verify(results, cut), "psa", "psa", "identical runs").verdict == "agree"
+
+
+def match_files(results: ResultSet) -> dict[str, Path]:
+    return {path.parent.name: path for path in results.folder.glob("runs/*/matches.npz")}
 
 
 def test_scores_may_be_as_far_apart_as_two_trainings(sides: tuple[ResultSet, ResultSet]) -> None:

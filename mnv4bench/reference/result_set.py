@@ -122,13 +122,14 @@ class ResultSet:
     def environment(self, run: str) -> Environment:
         return self._status(run).environment
 
-    def digests(self, run: str) -> tuple[str | None, str]:
-        """Return the digests of a run's weights and of its match records."""
+    def weights_digest(self, run: str) -> str | None:
+        return self._status(run).weights_digest
+
+    def match_digests(self, run: str) -> frozenset[str]:
+        """Return the digest of a run's match records; in a reference also of those that were scored and then cut."""
         path = self.folder / "runs" / run / "matches.npz"
-        scored = self.published.get(run)
-        if scored is None:
-            scored = sha256(path) if path.exists() else ""
-        return self._status(run).weights_digest, scored
+        there = sha256(path) if path.exists() else ""
+        return frozenset((there, self.published.get(run, there)))
 
     def _status(self, run: str) -> Status:
         return read_status(self.folder / "runs" / run)
@@ -137,6 +138,11 @@ class ResultSet:
 def reference_set(folder: Path) -> ResultSet:
     """Return what a reference holds."""
     return ResultSet(folder, read_reference(folder.name, folder.parent).matches)
+
+
+def identical(a: ResultSet, b: ResultSet, run: str) -> bool:
+    """Return whether both have the same bytes of a run: its weights and its match records."""
+    return a.weights_digest(run) == b.weights_digest(run) and bool(a.match_digests(run) & b.match_digests(run))
 
 
 TRAINING_PACKAGES = ("torch", "numpy", "ultralytics", "opencv-python-headless", "pycocotools")

@@ -18,7 +18,15 @@ from typing import Any
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.latency.analyse.estimates import MANY
 from mnv4bench.reference.cells import Agreement, Cell, cell_of
-from mnv4bench.reference.result_set import ArmRow, Label, ResultSet, reference_set, same_processor, trains_alike
+from mnv4bench.reference.result_set import (
+    ArmRow,
+    Label,
+    ResultSet,
+    identical,
+    reference_set,
+    same_processor,
+    trains_alike,
+)
 from mnv4bench.results.latency import LatencyRow
 from mnv4bench.results.reference import FOLDER, names
 from mnv4bench.statistics import small_samples as stats
@@ -136,11 +144,11 @@ def _minus(scores: Mapping[int, float], base: Mapping[int, float]) -> dict[int, 
 
 def _bytes(label: Label, here: ResultSet, reference: ResultSet, runs: list[str]) -> Cell:
     """Judge how many of the runs that both have are identical, weights and match records."""
-    other = next((run for run in runs if here.digests(run) != reference.digests(run)), None)
-    identical = sum(here.digests(run) == reference.digests(run) for run in runs)
-    quantity, counts = "identical runs", (identical, len(runs))
-    if other is None:
+    others = [run for run in runs if not identical(here, reference, run)]
+    quantity, counts = "identical runs", (len(runs) - len(others), len(runs))
+    if not others:
         return cell_of(label, quantity, "same_bytes", *counts, verdict="agree")
+    other = others[0]
     environments = here.environment(other), reference.environment(other)
     if trains_alike(*environments):
         return cell_of(label, quantity, "other_bytes", *counts, verdict="differ", run=other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -98,9 +98,13 @@ def differing(results: Path) -> list[str]:
     cells = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
     if tuple(header) != COLUMNS or any(cell.get("verdict") not in get_args(Agreement) for cell in cells):
         raise Mnv4benchError(f"{path}: a column or a verdict is not this version's; delete it and run again")
-    return [
-        f"{cell['ablation']}/{cell['arm']}, {_quantity(cell['quantity'], cell['runtime'], cell['threads'])}: "
-        f"{cell['here']} here, {cell['reference']} in the reference"
-        for cell in cells
-        if cell["verdict"] == "differ"
-    ]
+    try:
+        return [_in_short(cell) for cell in cells if cell["verdict"] == "differ"]
+    except ValueError as error:
+        raise Mnv4benchError(f"{path}: {error}; delete it and run again") from error
+
+
+def _in_short(cell: Mapping[str, str]) -> str:
+    quantity = _quantity(cell["quantity"], cell["runtime"], cell["threads"])
+    values = f"{float(cell['here']):.10g} here, {float(cell['reference']):.10g} in the reference"
+    return f"{cell['ablation']}/{cell['arm']}, {quantity}: {values}"
