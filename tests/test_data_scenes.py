@@ -246,5 +246,5 @@ def test_a_lost_image_is_noticed(tmp_path: Path) -> None:
 
 
 def test_without_a_record_there_is_no_data_set(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"dataset\.json: missing; .* start again"):
+    with pytest.raises(FileError, match=r"dataset\.json: missing; start again"):
         load(tmp_path)
