@@ -28,6 +28,7 @@ LAYERS = {
         "cost",
         "statistics",
         "latency",
+        "search",
         "ledger",
         "reference",
         "report",
@@ -68,6 +69,7 @@ LAYERS = {
         "prepared",
         "check",
         "prepare",
+        "crops",
         "importers",
     ),
     "data.importers": (

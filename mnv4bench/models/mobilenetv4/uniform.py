@@ -53,11 +53,16 @@ def macs(rows: tuple[Row, ...]) -> float:
     """Return the multiply-accumulates of a table's universal inverted bottlenecks, per pixel of the input image."""
     channels, area, total = 3, 1.0, 0.0
     for row in rows:
-        before, area = area, area / row.stride**2
         if isinstance(row, UIBRow):
-            expanded = make_divisible(channels * row.expansion)
-            inside = before if row.dw_middle else area  # where the stride sits on the first convolution
-            total += row.dw_start**2 * channels * inside + channels * expanded * inside
-            total += row.dw_middle**2 * expanded * area + expanded * row.channels * area
-        channels = row.channels
+            total += uib_macs(row, channels, area)
+        channels, area = row.channels, area / row.stride**2
     return total
+
+
+def uib_macs(row: UIBRow, channels: int, before: float) -> float:
+    """Return the multiply-accumulates of one block that takes in `channels` maps of area `before`."""
+    area = before / row.stride**2
+    expanded = make_divisible(channels * row.expansion)
+    inside = before if row.dw_middle else area  # where the stride sits on the first convolution
+    depthwise = row.dw_start**2 * channels * inside + row.dw_middle**2 * expanded * area
+    return depthwise + channels * expanded * inside + expanded * row.channels * area

@@ -46,6 +46,24 @@ def _row(words: list[str]) -> Row:
     raise ValueError(f"no row of a MobileNetV4: {' '.join(words)}")
 
 
+def as_line(row: Row) -> str:
+    """Return a row in the notation of tables.py.
+
+    Raises:
+        ValueError: the notation has none for it.
+    """
+    match row:
+        case ConvRow():
+            return f"conv {row.kernel}x{row.kernel} {row.channels} /{row.stride}"
+        case FusedRow():
+            return f"fused {row.kernel}x{row.kernel} {row.channels} /{row.stride} x{row.expansion:g}"
+        case UIBRow():
+            return f"uib {row.dw_start} {row.dw_middle} {row.channels} /{row.stride} x{row.expansion:g}"
+        case AttentionRow(query_stride=1, kind="mqa"):
+            return f"mqa {row.heads}x{row.head_channels} {row.channels} /{row.kv_stride}"
+    raise ValueError(f"no notation for {row}")
+
+
 def _published(name: str, input_side: int, style: Style | None = None) -> Variant:
     return Variant(parse(TABLES[name]), input_side, style or Style())
 

@@ -1,0 +1,156 @@
+"""Classification data: single objects cut from Scenes, or from a data set in COCO 2017's layout, as small squares.
+
+Three splits that share no image: `train` teaches weights, `search` scores choices while they are made, `test` scores
+what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mnv4bench.data import check, coco
+from mnv4bench.data.decode import Pixels, read_image
+from mnv4bench.data.parts import Part
+from mnv4bench.data.problems import refuse
+from mnv4bench.data.scenes import Box, scene, slice_of
+from mnv4bench.data.slices import SHAPES
+from mnv4bench.io.errors import DataError
+from mnv4bench.spec.run import DataSpec, derive_seed
+
+Split = Literal["train", "search", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+SIDE = 64
+"""Of a crop, in pixels."""
+SCENE = 160
+"""Side of the pictures that Scenes' objects are cut from."""
+CUT_FROM = ("plain", "small", "context")
+"""Slices with objects that stand alone and fit into a crop."""
+SMALLEST = 4
+"""Pixels below which a side of a box is not worth cutting out."""
+HELD_OUT = 4
+"""One in so many training images of a COCO folder belongs to the split `search`."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """One split."""
+
+    images: NDArray[np.uint8]
+    """(n, 3, side, side), RGB."""
+    labels: NDArray[np.int64]
+    """(n,), indices of `classes`."""
+    classes: tuple[str, ...]
+
+
+def from_scenes(split: Split, count: int, seed: int = 0) -> Crops:
+    """Cut the first `count` shapes that stand alone in a window of 64 pixels out of Scenes; no pixel is resampled.
+
+    A larger split begins with a smaller one's crops. Lamps and frames are left out: what they are is decided outside
+    the window.
+    """
+    crops = list(islice(_windows(split, seed), count))
+    images = np.stack([pixels for pixels, _ in crops]).transpose(0, 3, 1, 2)
+    return Crops(np.ascontiguousarray(images), np.array([SHAPES.index(name) for _, name in crops]), SHAPES)
+
+
+def _windows(split: Split, seed: int) -> Iterator[tuple[Pixels, str]]:
+    index = 0
+    while True:
+        if slice_of(index) in CUT_FROM:
+            pixels, boxes = scene(seed, f"crops/{split}", index, SCENE)
+            for number, (name, x, y, width, height) in enumerate(boxes):
+                left, top = (
+                    min(max(start + length // 2 - SIDE // 2, 0), SCENE - SIDE)
+                    for start, length in ((x, width), (y, height))
+                )
+                others = boxes[:number] + boxes[number + 1 :]
+                if name in SHAPES and max(width, height) < SIDE and not any(_inside(o, left, top) for o in others):
+                    yield pixels[top : top + SIDE, left : left + SIDE], name
+        index += 1
+
+
+def _inside(box: Box, left: int, top: int) -> bool:
+    _, x, y, width, height = box
+    return x < left + SIDE and left < x + width and y < top + SIDE and top < y + height
+
+
+def from_folder(folder: Path, most: int, side: int = SIDE) -> dict[Split, Crops]:
+    """Cut objects out of a folder in COCO 2017's layout: a square around each box, resized to `side` pixels.
+
+    `test` is its val split; every fourth image of its train split, by a hash of its name, goes to `search`. Where there
+    are more than `most` objects, they are chosen by a hash.
+
+    Raises:
+        DataError: lists what is wrong with the folder, or names a split that is empty.
+    """
+    origin = coco.source(DataSpec(name="coco", folder=str(folder)))
+    problems = [problem for part in (origin.train, origin.val) for problem in check.structure(part)]
+    refuse(problems + check.same_categories(origin.train, origin.val), f"data {folder}")
+    names = {record["id"]: record["name"] for record in origin.train.document["categories"]}
+    order = {number: place for place, number in enumerate(sorted(names))}
+    classes = tuple(names[number] for number in sorted(names))
+    crops = {}
+    for split in SPLITS:
+        part = origin.val if split == "test" else origin.train
+        objects = _objects(part, split)[:most]
+        if not objects:
+            raise DataError(f"{folder}: no objects of {SMALLEST} pixels or more in split {split}; add labelled images")
+        images = np.stack(list(_cut(part, objects, side))).transpose(0, 3, 1, 2)
+        labels = np.array([order[record["category_id"]] for _, record in objects])
+        crops[split] = Crops(np.ascontiguousarray(images), labels, classes)
+    return crops
+
+
+def _objects(part: Part, split: Split) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return (image, annotation) of every usable object of a split, in an order that a hash draws."""
+    images = {record["id"]: record for record in part.document["images"]}
+    usable = [
+        (images[record["image_id"]], record)
+        for record in part.document["annotations"]
+        if min(record["bbox"][2:]) >= SMALLEST and not record.get("iscrowd")
+    ]
+    if split != "test":
+        usable = [pair for pair in usable if _held_out(pair[0]) == (split == "search")]
+    return sorted(usable, key=lambda pair: (derive_seed("crop", pair[1]["id"]), pair[1]["id"]))
+
+
+def _held_out(image: dict[str, Any]) -> bool:
+    return derive_seed("held out", image["file_name"]) % HELD_OUT == 0
+
+
+def _cut(part: Part, objects: list[tuple[dict[str, Any], dict[str, Any]]], side: int) -> Iterator[Pixels]:
+    """Yield crops in the order of `objects`; every image is decoded once."""
+    crops: dict[int, Pixels] = {}
+    by_image: dict[str, list[int]] = {}
+    for place, (image, _) in enumerate(objects):
+        by_image.setdefault(image["file_name"], []).append(place)
+    for name, places in by_image.items():
+        path = part.images / name
+        if check.outside(path, part.root or part.images, name):
+            raise DataError(f"{path}: file_name {name!r} leaves the data folder; move the image into it")
+        pixels = read_image(path)
+        for place in places:
+            crops[place] = square(pixels, objects[place][1]["bbox"], side)
+    yield from (crops[place] for place in range(len(objects)))
+
+
+def square(pixels: Pixels, box: list[float], side: int) -> Pixels:
+    """Return the square around a box (x, y, width, height), moved into the image and cut where it is larger."""
+    height, width = pixels.shape[:2]
+    longest = max(round(max(box[2:])), 1)
+    left, top = (
+        min(max(round(start + length / 2 - longest / 2), 0), max(limit - longest, 0))
+        for start, length, limit in ((box[0], box[2], width), (box[1], box[3], height))
+    )
+    cut = pixels[top : top + longest, left : left + longest]
+    method = cv2.INTER_AREA if longest > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(cut, (side, side), interpolation=method), np.uint8)
