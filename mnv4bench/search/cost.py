@@ -1,0 +1,106 @@
+"""What an architecture costs: the sum of its rows' prices, so that every choice has a price of its own.
+
+A price is a function of a piece, a row together with the map that arrives there: its multiply-accumulates (`macs_of`),
+or its milliseconds on this machine (times.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import nn
+
+from mnv4bench.cost import counting
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.models.mobilenetv4.blocks import EmptyRow, Row, Style
+from mnv4bench.models.mobilenetv4.network import FEATURES, HEAD_CHANNELS
+from mnv4bench.models.mobilenetv4.variants import as_line, parse
+from mnv4bench.models.yolo import Conv
+from mnv4bench.search.space import Architecture, Skeleton, Space, rows
+from mnv4bench.spec.run import derive_seed
+
+CLASSIFIER = "classifier"
+NEAR = 0.02
+"""Relative distance from the target at which a random network costs the same."""
+TRIES = 100_000
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row, in the notation of models/mobilenetv4/tables.py, or "classifier N", and the map that it takes in."""
+
+    line: str
+    channels: int
+    side: int
+
+
+Price = Callable[[Piece], float]
+
+
+def pieces(network: Sequence[Row], side: int, classes: int) -> list[Piece]:
+    """Return what a classifier of these rows is made of, for square images of `side` pixels."""
+    result, channels = [], 3
+    for row in network:
+        if not isinstance(row, EmptyRow):
+            result.append(Piece(as_line(row), channels, side))
+            channels, side = row.channels, math.ceil(side / row.stride)
+    return [*result, Piece(f"{CLASSIFIER} {classes}", channels, side)]
+
+
+def built(piece: Piece) -> nn.Module:
+    """Return a piece as a module of maps (B, channels, side, side); it knows no more of the network."""
+    name, *rest = piece.line.split()
+    if name == CLASSIFIER:
+        head = Conv(FEATURES, HEAD_CHANNELS, act=nn.ReLU())
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), head, nn.Flatten(), nn.Linear(HEAD_CHANNELS, int(rest[0])))
+    (row,) = parse(piece.line)
+    return row.build(piece.channels, Style())
+
+
+@cache
+def macs_of(piece: Piece) -> float:
+    """Return a piece's multiply-accumulates for one image."""
+    module = built(piece).eval()
+    counted = counting.macs(module, torch.zeros(1, piece.channels, piece.side, piece.side))
+    return counted[""].total
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What architectures of one skeleton cost at one image side."""
+
+    skeleton: Skeleton
+    side: int
+    classes: int
+    price: Price
+
+    def of(self, architecture: Architecture) -> float:
+        return self.of_rows(rows(self.skeleton, architecture))
+
+    def of_rows(self, network: Sequence[Row]) -> float:
+        return sum(self.price(piece) for piece in pieces(network, self.side, self.classes))
+
+
+def random_architecture(space: Space, costs: Costs, target: float, seed: int) -> Architecture:
+    """Return a uniformly drawn architecture that costs the target within 2 %: the baseline that a search has to beat.
+
+    Raises:
+        Mnv4benchError: none is found, so the target is not in the space.
+    """
+    generator = np.random.Generator(np.random.PCG64(derive_seed("random architecture", seed)))
+    lowest, highest = math.inf, 0.0
+    for _ in range(TRIES):
+        picks = [int(generator.integers(len(choice.options))) for choice in space.choices]
+        architecture = space.architecture(picks)
+        cost = costs.of(architecture)
+        lowest, highest = min(lowest, cost), max(highest, cost)
+        if abs(cost / target - 1) <= NEAR:
+            return architecture
+    raise Mnv4benchError(
+        f"budget {target:g}: networks of this space cost {lowest:g} to {highest:g}; choose one between"
+    )
