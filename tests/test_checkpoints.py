@@ -19,6 +19,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from safetensors.torch import save_file
 from torch import nn
 from ultralytics import YOLO
 from ultralytics.nn.modules import Conv
@@ -356,7 +357,7 @@ def test_foreign_tensors_are_named(
     weights.save(detector.build(ModelSpec(), 3), path)
     state = weights.read(path)
     change(state)
-    weights.save_file(state, path)
+    save_file(state, path)
     with pytest.raises(Mnv4benchError, match=f"weights.safetensors: .*{named}"):
         weights.load(detector.build(ModelSpec(), weights.classes(path)), path)
 

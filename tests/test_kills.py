@@ -103,7 +103,14 @@ def test_a_run_that_is_asked_to_end_leaves_no_trace_but_its_checkpoint(
     write_json(tmp_path / "run.json", tiny_run(3))
     script = DYING.replace("signal.SIGKILL", f"signal.{request_to_end.name}")
     command = [sys.executable, "-c", script, str(tmp_path / "run.json"), str(data), str(folder), "3"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(request_to_end, signal.SIG_DFL),
+    )
     assert ended.returncode not in (0, -signal.SIGKILL), ended.stderr
     assert not (folder / starts.FILE).exists()
     assert (folder / "checkpoint.pt").exists()

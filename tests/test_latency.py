@@ -38,6 +38,7 @@ from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results.blocks import read_blocks
 from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.results.detections import read_detections
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.metrics import Metrics, Reading, Scores
 from mnv4bench.results.run import State, Status
@@ -283,7 +284,9 @@ def test_detections_of_a_run_are_read_once_for_all_arms_and_sessions(
     make_data(tmp_path)
     plan = make_plan(tmp_path, more="sessions: 3")
     paths: list[Path] = []
-    monkeypatch.setattr(agreement, "read_json", lambda path, *_: paths.append(path) or read_json(path))
+    monkeypatch.setattr(
+        agreement, "read_detections", lambda path, reads: paths.append(path) or read_detections(path, reads)
+    )
     sessions = tasks_of(plan, tmp_path, tmp_path)
     runs = {arm.runs[plan.preset.seeds[0]] for arm in plan.arms}
     assert (len(sessions), len(runs), len(plan.arms)) == (3, 2, 3)

@@ -369,7 +369,7 @@ def make_run(folder: Path, model: ModelSpec) -> str:
 
 @pytest.mark.parametrize(("peer", "read"), READS)
 def test_a_run_of_a_peer_can_be_named_to_be_timed(peer: Peer, read: Read, tmp_path: Path) -> None:
-    candidate = direct._named(f"{make_run(tmp_path / peer, ModelSpec(peer=peer))}:{read}").candidate
+    candidate = direct._named(f"{make_run(tmp_path / peer, ModelSpec(peer=peer))}:{read}", trust=False).candidate
     network: Any = candidate.source.load()
     assert (candidate.read, network.read, network.head.nc) == (read, read, 3)
     known = weights.read(tmp_path / peer / "weights.safetensors")
