@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnv4bench.data.prepared import key
 from mnv4bench.data.sources import source_digest
+from mnv4bench.data.weights import state as weights_state
 from mnv4bench.io.locks import exclusive
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.reference import names
@@ -150,6 +151,8 @@ rule train:
         f"{OUT}/benchmarks/train/{{run}}.tsv"
     priority: 10
     threads: lambda wildcards: PLAN.run(wildcards.run).train.threads
+    params:
+        weights=lambda wildcards: weights_state(PLAN.run(wildcards.run).model.weights),
     shell:
         "{STEP} train --run {wildcards.run:q} 2>&1 | tee {log} >&2"
 

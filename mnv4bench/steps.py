@@ -51,9 +51,27 @@ class Context:
 def data(context: Context) -> None:
     from mnv4bench.data.prepare import prepare
 
+    _published_weights(context.plan)
     dataset = prepare(context.plan.preset.data, context.data)
     for note in dataset.notes:
         print(note, file=sys.stderr)
+
+
+def _published_weights(plan: Plan) -> None:
+    """Fetch the published weights that a plan names and this machine lacks; say what is missing.
+
+    Raises:
+        Mnv4benchError: none of them is here.
+    """
+    wanted = list(dict.fromkeys(run.model.weights for run in plan.runs.values() if run.model.weights))
+    if not wanted:
+        return
+    from mnv4bench.data.weights import how_to_get, obtain
+
+    if missing := obtain(wanted):
+        if len(missing) == len(wanted):
+            raise Mnv4benchError(how_to_get(missing))
+        print(how_to_get(missing), file=sys.stderr)
 
 
 def train(context: Context) -> None:
@@ -159,7 +177,7 @@ def _ended_badly(context: Context) -> list[str]:
     wrong = []
     for run in context.plan.runs:
         metrics = read_metrics(context.runs / run)
-        if metrics.state != "done":
+        if metrics.state not in ("done", "missing"):
             wrong.append(f"  {run}: {metrics.state} ({metrics.reason})")
     if not wrong:
         return []

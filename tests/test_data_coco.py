@@ -126,7 +126,7 @@ def test_the_folder_is_looked_for_in_the_data_variable_first(
     assert prepare(DataSpec(name="coco", folder="set"), tmp_path / "again").train.count == 2
     with pytest.raises(DataError, match=r"'nowhere' not found.*set \$MNV4BENCH_DATA"):
         prepare(DataSpec(name="coco", folder="nowhere"), tmp_path / "prepared")
-    with pytest.raises(DataError, match="needs `folder:`"):
+    with pytest.raises(DataError, match=r"data\.folder: missing"):
         prepare(DataSpec(name="coco"), tmp_path / "prepared")
 
 

@@ -9,10 +9,12 @@ import torch
 
 from mnv4bench.cost.counting import Macs, activations, deployed, macs, parameters
 from mnv4bench.io.files import write_json
-from mnv4bench.models import detector
+from mnv4bench.models import detector, peers
 from mnv4bench.models.peers import PeerDetector
+from mnv4bench.models.published.coco_classes import COCO
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results.cost import Cost, CostRow, PartCost
+from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.plan import Plan
 
 __all__ = ["count", "deployed", "parameters", "write_cost"]
@@ -51,14 +53,22 @@ def _names(model: Detector) -> list[str]:
     return ["backbone"] * backbone + ["neck"] * (len(model.parts) - backbone - 1) + ["head"]
 
 
+def _network(arm: Arm, classes: int) -> Detector:
+    """Return an arm's network; a published one's by its definition, which costs the same and needs no file."""
+    if arm.model.weights:
+        return peers.build(arm.model.weights, len(COCO), read=arm.read)
+    return detector.build(arm.model, classes, read=arm.read)
+
+
 def write_cost(plan: Plan, classes: int, path: Path) -> None:
     """Count every arm of a plan once and write cost.json."""
     counted: dict[str, CostRow] = {}
     arms: dict[str, CostRow] = {}
     for arm in plan.arms:
-        model = detector.build(arm.model, classes, read=arm.read)
-        same = arm.model.model_dump_json() + arm.read
+        model = _network(arm, classes)
+        imgsz = plan.spec(arm).data.imgsz
+        same = f"{arm.model.model_dump_json()} {arm.read} {imgsz}"
         if same not in counted:
-            counted[same] = count(model, plan.preset.data.imgsz)
+            counted[same] = count(model, imgsz)
         arms[arm.label] = counted[same]
     write_json(path, Cost(imgsz=plan.preset.data.imgsz, classes=classes, arms=arms))

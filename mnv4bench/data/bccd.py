@@ -16,12 +16,11 @@ import zipfile
 from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from mnv4bench.data import voc
 from mnv4bench.data.coco import DATA_VARIABLE
 from mnv4bench.data.parts import Part, Source
 from mnv4bench.data.problems import refuse
-from mnv4bench.data.voc_xml import read_voc, sound_objects
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import replacing, sha256
 
@@ -118,26 +117,7 @@ def compare(root: Path, sums: dict[str, str]) -> None:
 
 def read(root: Path, split: str) -> tuple[Part, list[str]]:
     """Return a split, and a sentence for every object left out because its box has no area."""
-    base = root / "BCCD"
-    stems = (base / "ImageSets" / "Main" / f"{LISTS[split]}.txt").read_text(encoding="utf-8").split()
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    notes = []
-    for stem in sorted(stems):
-        path = base / "Annotations" / f"{stem}.xml"
-        annotation, problems = read_voc(path)
-        if annotation is None:
-            raise DataError(problems[0])
-        width, height = annotation.width, annotation.height
-        objects, faults = sound_objects(path, annotation.objects, width, height)
-        notes += [f"Dropped an object: {fault.replace(str(path), path.name)}." for fault in [*problems, *faults]]
-        images.append({"id": len(images) + 1, "file_name": f"{stem}.jpg", "width": width, "height": height})
-        for item in objects:
-            record = {"id": len(annotations) + 1, "image_id": len(images), "bbox": item.box, "iscrowd": 0}
-            annotations.append({**record, "category_id": 1 + CLASSES.index(item.name)})
-    categories = [{"id": position + 1, "name": name} for position, name in enumerate(CLASSES)]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    return Part(document, base / "JPEGImages", f"BCCD/{LISTS[split]}"), notes
+    return voc.read(root / "BCCD", LISTS[split], CLASSES)
 
 
 def _sum(content: bytes) -> str:

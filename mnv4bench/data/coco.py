@@ -13,12 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.data.parts import Document, Part, Source
+from mnv4bench.data.parts import SPLITS, Document, Part, Source
 from mnv4bench.io.errors import DataError
 from mnv4bench.spec.run import DataSpec
 
 DATA_VARIABLE = "MNV4BENCH_DATA"
 """Environment variable that names the folder in which data sets are looked for first."""
+
+COMPLETENESS = "annotations"
+"""Key of an image record that says how fully its objects are annotated, in sets that were joined from several sources;
+each word is scored as a slice of its own."""
 
 EMPTY_BOXES = frozenset({200365, 550395})
 """Images of train2017 that are published with one box of zero height each (cocodataset/cocoapi, issue 355)."""
@@ -31,15 +35,25 @@ def source(spec: DataSpec) -> Source:
         DataError: no folder named or found, or an annotation file that is missing, empty or not JSON.
     """
     folder = locate(spec.folder)
-    (train, train_notes), (val, val_notes) = (_read(folder, split) for split in ("train", "val"))
+    halves = {split: _read(folder, split) for split in splits(spec)}
+    notes = [note for _, found in halves.values() for note in found]
+    val = halves["val"][0]
+    for record in _records(val, "images"):
+        if isinstance(record.get(COMPLETENESS), str):
+            record.setdefault("slice", record[COMPLETENESS])
     slices = sorted({record["slice"] for record in _records(val, "images") if isinstance(record.get("slice"), str)})
-    return Source(train, val, tuple(slices), (*train_notes, *val_notes))
+    return Source(halves["train"][0] if "train" in halves else None, val, tuple(slices), tuple(notes))
+
+
+def splits(spec: DataSpec) -> tuple[str, ...]:
+    """Return the halves that are read."""
+    return ("val",) if spec.train == 0 else SPLITS
 
 
 def locate(folder: str | None) -> Path:
     """Return the folder's path: inside $MNV4BENCH_DATA if it is there, else as given."""
     if folder is None:
-        raise DataError("data: name coco needs `folder:`, a folder in COCO 2017's layout")
+        raise DataError("data.folder: missing; names coco and voc need a folder in COCO 2017's or PASCAL VOC's layout")
     base = os.environ.get(DATA_VARIABLE)
     places = [*([Path(base) / folder] if base else []), Path(folder)]
     for place in places:

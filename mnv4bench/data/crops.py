@@ -93,14 +93,16 @@ def from_folder(folder: Path, most: int, side: int = SIDE) -> dict[Split, Crops]
         DataError: lists what is wrong with the folder, or names a split that is empty.
     """
     origin = coco.source(DataSpec(name="coco", folder=str(folder)))
-    problems = [problem for part in (origin.train, origin.val) for problem in check.structure(part)]
-    refuse(problems + check.same_categories(origin.train, origin.val), f"data {folder}")
-    names = {record["id"]: record["name"] for record in origin.train.document["categories"]}
+    train, val = origin.train, origin.val
+    assert train is not None, "without train: 0 both halves are read"
+    problems = [problem for part in (train, val) for problem in check.structure(part)]
+    refuse(problems + check.same_categories(train, val), f"data {folder}")
+    names = {record["id"]: record["name"] for record in train.document["categories"]}
     order = {number: place for place, number in enumerate(sorted(names))}
     classes = tuple(names[number] for number in sorted(names))
     crops = {}
     for split in SPLITS:
-        part = origin.val if split == "test" else origin.train
+        part = val if split == "test" else train
         objects = _objects(part, split)[:most]
         if not objects:
             raise DataError(f"{folder}: no objects of {SMALLEST} pixels or more in split {split}; add labelled images")

@@ -30,7 +30,13 @@ class Part:
 class Source:
     """A data set as its owner left it, apart from what `notes` says."""
 
-    train: Part
+    train: Part | None
+    """None where nothing is trained."""
     val: Part
     slices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def halves(self) -> dict[str, Part]:
+        """Return those that are there, by name."""
+        return {"val": self.val} if self.train is None else {"train": self.train, "val": self.val}

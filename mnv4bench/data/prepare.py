@@ -38,7 +38,7 @@ def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset
     for name, document in documents.items():
         write_text(annotations_path(folder, name), json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
     write_json(folder / STATES, states)
-    categories = documents["train"]["categories"]
+    categories = documents["val"]["categories"]
     dataset = Dataset(
         name=spec.name,
         digest=digest(folder),
@@ -69,9 +69,10 @@ def _checked(
     origin: Source, spec: DataSpec, threads: int | None
 ) -> tuple[dict[str, Document], tuple[str, ...], dict[str, FileStates]]:
     """Return the documents to write, image sums included, the notes, and the images' files, after every check."""
-    parts = {"train": origin.train, "val": origin.val}
+    parts = origin.halves
     problems = [problem for part in parts.values() for problem in check.structure(part)]
-    problems += check.same_categories(*parts.values())
+    if origin.train:
+        problems += check.same_categories(origin.train, origin.val)
     chosen = {name: _first(part, getattr(spec, name)) for name, part in parts.items()}
     # Before they are read: a file that changes meanwhile then differs from its record.
     states = {name: file_states(part.images, chosen[name]) for name, part in parts.items()}
@@ -79,10 +80,12 @@ def _checked(
     for name, records in chosen.items():
         sums[name], faults = check.images(parts[name], records, spec.imgsz, threads)
         problems += [*faults, *check.without_objects(name, parts[name], records)]
-    files = ([(r["file_name"], s) for r, s in zip(chosen[name], sums[name], strict=True)] for name in parts)
-    problems += check.in_both(*files)
+    if origin.train:
+        files = ([(r["file_name"], s) for r, s in zip(chosen[name], sums[name], strict=True)] for name in parts)
+        problems += check.in_both(*files)
     refuse(problems, f"data {spec.folder or spec.name}")
     documents = {name: coco.canonical(part, chosen[name], sums[name]) for name, part in parts.items()}
+    documents.setdefault("train", {"images": [], "annotations": [], "categories": documents["val"]["categories"]})
     return documents, (*origin.notes, *_clipped(parts)), states
 
 
@@ -99,10 +102,12 @@ def _clipped(parts: dict[str, Part]) -> Iterator[str]:
             yield f"Clipped {count} boxes of {name} that reached over the border by at most {check.OVERHANG:g} px."
 
 
-def _split(folder: Path, name: str, part: Part, document: Document) -> Split:
+def _split(folder: Path, name: str, part: Part | None, document: Document) -> Split:
+    path = annotations_path(folder, name).relative_to(folder)
+    if part is None:
+        return Split(annotations=path.as_posix(), images=".", count=0, objects=0)
     inside = part.images.is_relative_to(folder)
     images = part.images.relative_to(folder) if inside else part.images.resolve()
-    path = annotations_path(folder, name).relative_to(folder)
     slices = Counter(image["slice"] for image in document["images"] if image.get("slice"))
     return Split(
         annotations=path.as_posix(),

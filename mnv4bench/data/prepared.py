@@ -34,14 +34,14 @@ def key(spec: DataSpec) -> str:
     if spec.name == "scenes":
         train, val = spec.train or scenes.TRAIN, spec.val or scenes.VAL
         return f"scenes-{spec.imgsz}-{train}x{val}-seed{spec.seed}"
-    counts = f"{spec.train or 'all'}x{spec.val or 'all'}"
+    counts = "x".join("all" if count is None else str(count) for count in (spec.train, spec.val))
     if spec.name == "bccd":
         return f"bccd-{counts}"
     folder = spec.folder or ""
     word = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(folder).name) or "folder"
     # Two folders may share a last name.
     mark = "" if word == folder else "-" + hashlib.sha256(folder.encode()).hexdigest()[:8]
-    return f"coco-{word}{mark}-{counts}"
+    return f"{spec.name}-{word}{mark}-{counts}"
 
 
 def load(folder: Path) -> Dataset:

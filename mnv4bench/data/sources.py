@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnv4bench.data import bccd, coco, scenes
-from mnv4bench.data.parts import SPLITS, Source
+from mnv4bench.data import bccd, coco, scenes, voc
+from mnv4bench.data.parts import Source
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import sha256
 from mnv4bench.spec.run import DataSpec
@@ -24,7 +24,9 @@ def source(spec: DataSpec, folder: Path) -> Source:
     """
     if spec.name == "scenes":
         return scenes.source(spec, folder)
-    return bccd.source() if spec.name == "bccd" else coco.source(spec)
+    if spec.name == "bccd":
+        return bccd.source()
+    return voc.source(spec) if spec.name == "voc" else coco.source(spec)
 
 
 def source_digest(spec: DataSpec) -> str:
@@ -41,7 +43,12 @@ def source_digest(spec: DataSpec) -> str:
     result = hashlib.sha256()
     try:
         folder = coco.locate(spec.folder)
-        for split in SPLITS:
+        if spec.name == "voc":
+            for place in (voc.ANNOTATIONS, voc.LISTS, voc.IMAGES):
+                for line in _listing(folder / place):
+                    result.update(line.encode(errors="surrogateescape"))
+            return result.hexdigest()
+        for split in coco.splits(spec):
             result.update(f"{split} {sha256(coco.annotation_file(folder, split))}\n".encode())
             for line in _listing(coco.image_folder(folder, split)):
                 result.update(line.encode(errors="surrogateescape"))

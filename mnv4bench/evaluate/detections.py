@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pycocotools.coco import COCO
 
 from mnv4bench.data.letterbox import Letterboxed, letterbox
 from mnv4bench.data.prepared import verify
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
+from mnv4bench.evaluate.settings import MAX_DETECTIONS, TRAINED, Settings, read_rows, settings_of
 from mnv4bench.io.files import write_json
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
-from mnv4bench.models.nms import read_nms, read_top
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results import matches
 from mnv4bench.results.detections import Detections, write_detections
@@ -25,11 +26,6 @@ from mnv4bench.results.run import Status, check_data, read_status
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import RunSpec
 
-LOWEST_SCORE = 0.001
-NMS_IOU = 0.7
-"""Both as ultralytics' validator has them."""
-MAX_DETECTIONS = 100
-"""Per image and over all classes, as COCO asks of submissions; ultralytics keeps 300."""
 BATCH = 16
 
 
@@ -58,7 +54,16 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
 
     truth = coco_eval.ground_truth(dataset.path(data, dataset.val.annotations))
     images = [truth.imgs[image] for image in sorted(truth.imgs)]
-    results = detect(model, images, dataset.path(data, dataset.val.images), spec.data.imgsz, dataset.category_ids)
+    settings = settings_of(spec, model.names, dataset.classes)
+    where = dataset.path(data, dataset.val.images)
+    results = detect(model, images, where, spec.data.imgsz, dataset.category_ids, settings)
+    return scored(run, status, truth, results, settings, folder)
+
+
+def scored(
+    run: str, status: Status, truth: COCO, results: Mapping[Read, Detections], settings: Settings, folder: Path
+) -> Metrics:
+    """Write detections.json and matches.npz and return the scores."""
     write_detections(folder / "detections.json", results)
 
     readings: dict[Read, Reading] = {}
@@ -72,16 +77,24 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
         run=run,
         state="done",
         readings=readings,
-        images=len(images),
-        data_digest=dataset.digest,
+        images=len(truth.imgs),
+        data_digest=status.data_digest,
         weights_digest=status.weights_digest,
-        nms_iou=NMS_IOU,
-        confidence=LOWEST_SCORE,
+        nms_iou=settings.iou,
+        confidence=settings.confidence,
+        detections_kept=settings.limit,
+        ignored_classes=settings.classes.ignored if settings.classes else (),
+        unknown_classes=settings.classes.missing if settings.classes else (),
     )
 
 
 def detect(
-    model: Detector, images: Sequence[dict[str, Any]], folder: Path, imgsz: int, category_ids: Sequence[int]
+    model: Detector,
+    images: Sequence[dict[str, Any]],
+    folder: Path,
+    imgsz: int,
+    category_ids: Sequence[int],
+    settings: Settings = TRAINED,
 ) -> dict[Read, Detections]:
     """Run an unfused model over COCO image records and read every branch of its head.
 
@@ -99,15 +112,9 @@ def detect(
             for image, letterboxed, box, score in zip(
                 chunk, boxed, boxes.cpu().numpy(), scores.cpu().numpy(), strict=True
             ):
-                rows.extend(coco_rows(image["id"], letterboxed, read_rows(read, box, score), category_ids))
+                kept = read_rows(read, box, score, settings)
+                rows.extend(coco_rows(image["id"], letterboxed, kept, category_ids))
     return results
-
-
-def read_rows(read: Read, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return (k, 6) x1, y1, x2, y2, score, class of one image's (A, 4) corner boxes and (A, classes) scores."""
-    if read == "nms":
-        return read_nms(boxes, scores, LOWEST_SCORE, NMS_IOU, limit=MAX_DETECTIONS)
-    return read_top(boxes, scores, limit=MAX_DETECTIONS, confidence=LOWEST_SCORE)
 
 
 def coco_rows(

@@ -18,6 +18,7 @@ from mnv4bench.models import alternatives, peers, stages, yolo
 from mnv4bench.models.mobilenetv4.attention import Kind
 from mnv4bench.models.mobilenetv4.blocks import make_divisible
 from mnv4bench.models.mobilenetv4.network import MobileNetV4, backbone
+from mnv4bench.models.published import stored
 from mnv4bench.models.sharing import share
 from mnv4bench.models.yolov10 import SCALES, YOLOv10Backbone
 from mnv4bench.spec.model import ModelSpec, Read, Stage, default_read
@@ -107,11 +108,15 @@ def Upsample() -> nn.Module:  # noqa: N802 - reads as the layer that it makes
 def build(spec: ModelSpec, classes: int, *, seed: int = 0, read: Read | None = None) -> yolo.Detector:
     """Return the detector of a spec, a peer where it names one, its weights drawn from `seed`.
 
+    A published checkpoint comes with its own weights and its own number of classes.
+
     Every part draws from a stream of its own, named by seed and part, and a layer that the default detector (of a
     backbone: its published form) has in the same place and shapes gets the values that it draws there: models that
     share a layer share its initial values, whatever else they hold. The caller's random state is left as it was.
     """
     read = read or default_read(spec)
+    if spec.weights is not None:
+        return stored.build(spec, read)
     if spec.peer is not None:
         return peers.build(spec.peer, classes, seed=seed, read=read)
     layers = parts(spec, classes, read)

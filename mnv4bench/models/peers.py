@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models.yolo import Criterion, Detector, E2ELoss, hyperparameters, own_head_form, released
-from mnv4bench.spec.model import DUAL_PEERS, Peer, Read
+from mnv4bench.spec.model import DUAL_FAMILIES, Read
 from mnv4bench.spec.run import LossSpec, derive_seed
 
 DEFINITIONS = {
@@ -34,14 +34,14 @@ def definition(family: str, scale: str) -> dict[str, Any]:
 class PeerDetector(Detector):
     """A peer; its parts are its layers by number: "layer0", "layer1", and so on."""
 
-    def __init__(self, peer: Peer, classes: int) -> None:
+    def __init__(self, peer: str, classes: int) -> None:
         family, scale = peer[:-1], peer[-1]
         named = {"nc": classes, "yaml_file": f"{peer}.yaml"}  # exported files are named after it
         with own_head_form():
             super().__init__({**definition(family, scale), **named}, verbose=False)
         self.family = family
         self.parts = tuple(f"layer{index}" for index in range(len(self.model)))
-        self.assignment = "dual" if peer in DUAL_PEERS else "one_to_many"
+        self.assignment = "dual" if family in DUAL_FAMILIES else "one_to_many"
         self.task = "detect"
         self.args = hyperparameters()
 
@@ -95,7 +95,7 @@ class MovingLoss:
         self._loss.update()
 
 
-def build(peer: Peer, classes: int, *, seed: int = 0, read: Read) -> PeerDetector:
+def build(peer: str, classes: int, *, seed: int = 0, read: Read) -> PeerDetector:
     """Return a peer, its weights drawn from `seed`; the caller's random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         model = PeerDetector(peer, classes)

@@ -62,6 +62,12 @@ class Metrics(Record):
     nms_iou: float | None = None
     confidence: float | None = None
     """Detections below this score are not kept."""
+    detections_kept: int | None = None
+    """At most so many an image, over all classes."""
+    ignored_classes: tuple[str, ...] = ()
+    """Classes of a published network that the data set does not have, and whose detections are dropped."""
+    unknown_classes: tuple[str, ...] = ()
+    """Classes of the data set that a published network does not know; their AP is 0."""
 
 
 def read_metrics(folder: Path) -> Metrics:

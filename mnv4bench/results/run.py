@@ -10,8 +10,9 @@ from mnv4bench.results.environment import Environment
 from mnv4bench.results.record import Record, read_record
 from mnv4bench.spec.run import RunSpec
 
-State = Literal["done", "diverged", "out_of_memory", "failed"]
-"""failed: never trained, because a run that it starts from or learns from did not end well."""
+State = Literal["done", "diverged", "out_of_memory", "failed", "missing"]
+"""failed: never trained, because a run that it starts from or learns from did not end well. missing: published weights
+that are not on this machine."""
 REMEDY = "delete the folder {folder} and start again"
 """Of a damaged file that only training the run writes."""
 
@@ -34,6 +35,9 @@ class Status(Record):
     """Of the prepared data that the run was trained on (`Dataset.digest`); None in older files."""
     weights_digest: str | None = None
     """SHA-256 over names, shapes and bytes of the final EMA tensors."""
+    checkpoint: str | None = None
+    """File that published weights came from; None where the run was trained."""
+    checkpoint_sha256: str | None = None
     environment: Environment
 
 

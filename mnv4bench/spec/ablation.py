@@ -35,8 +35,9 @@ class AblationSpec(Spec):
     about: str = ""
     """What the part is and what differs here from the source; for docs/ablations.md."""
     published: PublishedSpec | None = None
-    start: Literal["trunk", "scratch"] = "trunk"
-    """trunk: from the preset's trunk where it has one; scratch: from random weights, by the preset's `scratch`."""
+    start: Literal["trunk", "scratch", "published"] = "trunk"
+    """trunk: from the preset's trunk where it has one; scratch: from random weights, by the preset's `scratch`;
+    published: the arms name checkpoints in model.weights, which are scored as they are, without seeds."""
     fresh: tuple[PartName, ...] | None = None
     """The parts that start from random weights in this ablation's arms, in place of those that the preset names."""
     common: dict[str, Any] = {}
@@ -56,8 +57,8 @@ class AblationSpec(Spec):
             raise ValueError(f"baseline {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
         if self.primary != "AP":
             raise ValueError("primary: allowed: AP")
-        if self.start == "scratch" and self.fresh is not None:
-            raise ValueError("fresh: from scratch everything is fresh; drop `fresh` or `start: scratch`")
+        if self.start != "trunk" and self.fresh is not None:
+            raise ValueError(f"fresh: only arms from a trunk have fresh parts; drop `fresh` or `start: {self.start}`")
         if self.core and self.baseline not in self.core:
             raise ValueError(f"core: the baseline {self.baseline!r} must be among them")
         figures = self.published.figures if self.published else {}

@@ -21,6 +21,9 @@ from mnv4bench.spec.yamlfile import YamlFile
 ARM_FIELDS = ("model", "train", "loss", "distill", "mixture")
 """What the arms of an ablation may override."""
 
+PUBLISHED_FIELDS = ("model", "data", "deploy")
+"""What the arms of an ablation of published networks may override; of the data the side in pixels alone."""
+
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
@@ -33,7 +36,9 @@ class Arm:
     read: Read
     model: ModelSpec
     runs: dict[int, str]
-    """Seed → run name."""
+    """Seed → run name; published weights have one run, whatever the preset's seeds."""
+    published: bool = False
+    """Whether it judges given weights, so that only the images are a sample."""
 
     @property
     def label(self) -> str:
@@ -74,10 +79,12 @@ def resolve(
         for name, read, run in _runs(files[ablation], spec, shared):
             if run.teacher:
                 runs[teacher] = shared.teacher
-            by_seed = {seed: run.model_copy(update={"seed": seed}) for seed in preset.seeds}
+            published = spec.start == "published"
+            seeds = (0,) if published else preset.seeds
+            by_seed = {seed: run.model_copy(update={"seed": seed}) for seed in seeds}
             names = {seed: run_name(seeded, slug(run)) for seed, seeded in by_seed.items()}
             runs |= {names[seed]: seeded for seed, seeded in by_seed.items()}
-            arms.append(Arm(ablation, name, read, run.model, names))
+            arms.append(Arm(ablation, name, read, run.model, names, published))
     if trunk and not any(run.start == trunk for run in runs.values()):
         del runs[trunk]
     return tuple(arms), runs
@@ -112,7 +119,9 @@ def _runs(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> Iterator[t
             continue
         place = ("arms", name)
         overrides = {key: value for key, value in fields.items() if key != "read"}
-        run = override(file, base, overrides, place, allowed=ARM_FIELDS)
+        run = override(file, base, overrides, place, allowed=_allowed(ablation))
+        if run.data.model_copy(update={"imgsz": base.data.imgsz}) != base.data:
+            raise file.error(place, "data: all arms are scored on the same images; only data.imgsz may differ")
         if run.distill.wanted:
             run = run.model_copy(update={"teacher": run_name(shared.teacher, "teacher")})
         read = _read(file, place, run.model, fields.get("read"))
@@ -128,12 +137,24 @@ def _runs(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> Iterator[t
 def _base(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> RunSpec:
     """Return what all arms of an ablation have in common."""
     preset = shared.preset
+    if ablation.start == "published" and not preset.model.weights:
+        raise file.error(
+            ("start",), "published weights need a preset that names some in model.weights: --config preset=published"
+        )
+    if ablation.start != "published" and preset.model.weights:
+        raise file.error(
+            ("start",), "trains its arms, and this preset has published weights alone; choose another preset"
+        )
     base = RunSpec(model=preset.model, data=preset.data, train=preset.train)
     if ablation.start == "scratch":
         base = base.model_copy(update={"train": shared.scratch})
-    elif preset.trunk:
+    elif ablation.start == "trunk" and preset.trunk:
         base = base.model_copy(update={"start": shared.start, "fresh": ablation.fresh or preset.trunk.fresh})
-    return override(file, base, ablation.common, ("common",), allowed=ARM_FIELDS)
+    return override(file, base, ablation.common, ("common",), allowed=_allowed(ablation))
+
+
+def _allowed(ablation: AblationSpec) -> tuple[str, ...]:
+    return PUBLISHED_FIELDS if ablation.start == "published" else ARM_FIELDS
 
 
 def _read(file: YamlFile, place: tuple[str, ...], model: ModelSpec, asked: Any) -> Read:

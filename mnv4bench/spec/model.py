@@ -52,8 +52,25 @@ HYBRIDS = ("mnv4_hybrid_medium", "mnv4_hybrid_large")
 Peer = Literal["yolov8n", "yolov8s", "yolov10n", "yolov10s", "yolo11n", "yolo11s", "yolo26n", "yolo26s"]
 """Detectors that a user might pick instead, each with its own head and loss (mnv4bench.models.peers)."""
 
-DUAL_PEERS = ("yolov10n", "yolov10s", "yolo26n", "yolo26s")
-"""The peers with a one-to-one head beside the one-to-many head."""
+DUAL_FAMILIES = ("yolov10", "yolo26")
+"""The families of networks with a one-to-one head beside the one-to-many head."""
+
+Weights = Literal[
+    "yolov10n",
+    "yolov10s",
+    "yolov10m",
+    "yolov10b",
+    "yolov10l",
+    "yolov10x",
+    "yolov8n",
+    "yolov8s",
+    "yolov8m",
+    "yolo11n",
+    "yolo11s",
+    "yolo26n",
+    "yolo26s",
+]
+"""Published checkpoints (mnv4bench/data/weights.yaml)."""
 
 Stage = Literal["p4_mid", "p3_out", "p4_out", "p5_out"]
 """The neck's stages, in order of computation."""
@@ -68,6 +85,8 @@ class ModelSpec(Spec):
 
     peer: Peer | None = None
     """Another detector as its authors define it; all other fields are without meaning then, and stay as they are."""
+    weights: Weights | None = None
+    """A published checkpoint, structure and weights; it is not trained, and all other fields are without meaning."""
     backbone: Backbone = "mnv4_conv_small"
     uib: UIBForm = "mixed"
     """The form of the backbone's universal inverted bottlenecks: as published, or one form in all places at about the
@@ -133,8 +152,8 @@ class ModelSpec(Spec):
         if not isinstance(data, dict):
             return data
         data = dict(data)
-        if data.get("peer"):
-            data["head"] = "dual" if data["peer"] in DUAL_PEERS else "one_to_many"
+        if named := data.get("peer") or data.get("weights"):
+            data["head"] = "dual" if str(named).startswith(DUAL_FAMILIES) else "one_to_many"
         stages = data.get("block_stages", ("p5_out",))
         if data.get("block") == "c2f":
             data["block_stages"] = ()
@@ -148,12 +167,13 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> ModelSpec:
-        if self.peer is not None:
+        if named := self.peer or self.weights:
+            kind = "peer" if self.peer else "weights"
             default = ModelSpec(head=self.head)
-            changed = [key for key, value in self if key != "peer" and value != getattr(default, key)]
+            changed = [key for key, value in self if key != kind and value != getattr(default, key)]
             if changed:
                 raise ValueError(
-                    f"{changed[0]} has no meaning for the peer {self.peer}, which is as its authors define it"
+                    f"{changed[0]} has no meaning for the {kind} {named}, which is as its authors define it"
                 )
             return self
         if self.block != "c2f" and not self.block_stages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mnv4bench.spec.model import ModelSpec
-from mnv4bench.spec.run import LossSpec, MixtureSpec, RunSpec
+from mnv4bench.spec.run import DeploySpec, LossSpec, MixtureSpec, RunSpec
 
 
 def run_name(spec: RunSpec, role: str) -> str:
@@ -16,12 +16,15 @@ def run_name(spec: RunSpec, role: str) -> str:
 def slug(run: RunSpec) -> str:
     """Name a run by what differs from the default detector's; the digest tells apart what these words do not."""
     model, default = run.model, ModelSpec()
-    implied = {"head"} if model.peer else {"block_stages", "kernel"} if model.block == "c2f" else set()
+    implied = {"head"} if model.peer or model.weights else {"block_stages", "kernel"} if model.block == "c2f" else set()
     words = [_word(key, value) for key, value in model if value != getattr(default, key) and key not in implied]
     if run.loss.weights != "sum":
         words.append(run.loss.weights)
     if (run.loss.alpha, run.loss.beta) != (LossSpec().alpha, LossSpec().beta):
         words.append(f"matching_{run.loss.alpha:g}_{run.loss.beta:g}")
+    if run.model.weights:
+        words.append(f"{run.data.imgsz}px")
+    words += [f"{key}_{value}" for key, value in run.deploy if value != getattr(DeploySpec(), key)]
     if run.mixture != MixtureSpec():
         words.append("from_" + "_".join(run.mixture.sets))
     return "+".join([*(words or ["default"]), *(["distilled"] if run.distill.wanted else [])])

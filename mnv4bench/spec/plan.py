@@ -47,6 +47,10 @@ class Plan:
         name = self.ablations[ablation].baseline
         return next(arm for arm in self.arms_of(ablation) if arm.name == name)
 
+    def spec(self, arm: Arm) -> RunSpec:
+        """Return the spec of an arm's first run, which its others differ from in the seed alone."""
+        return self.runs[next(iter(arm.runs.values()))]
+
     def run(self, name: str) -> RunSpec:
         """Return the spec of a run.
 

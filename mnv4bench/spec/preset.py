@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.latency import LatencySpec
@@ -57,6 +57,26 @@ class Preset(Spec):
     latency: LatencySpec = LatencySpec()
     bootstrap: int = Field(2000, ge=100, le=1_000_000)
     """Image resamples behind the intervals."""
+
+    @field_validator("train")
+    @classmethod
+    def _published_or_trained(cls, value: TrainSpec, info: ValidationInfo) -> TrainSpec:
+        model, data = info.data.get("model"), info.data.get("data")  # an impossible one is reported by itself
+        if model is not None and model.weights is None and value.epochs < 1:
+            raise ValueError("epochs: Input should be greater than or equal to 1 without published model.weights")
+        if model is not None and model.weights is not None and value.epochs:
+            raise ValueError("epochs: published weights are not trained; write 0, or drop model.weights")
+        if data is not None and data.train == 0 and value.epochs:
+            raise ValueError("epochs: data.train 0 leaves nothing to train on; drop it")
+        return value
+
+    @field_validator("trunk")
+    @classmethod
+    def _only_trained_networks_have_a_trunk(cls, value: TrunkSpec | None, info: ValidationInfo) -> TrunkSpec | None:
+        model = info.data.get("model")
+        if value is not None and model is not None and model.weights is not None:
+            raise ValueError("published weights start from nothing; drop `trunk` or `model.weights`")
+        return value
 
     @field_validator("seeds", "ablations")
     @classmethod

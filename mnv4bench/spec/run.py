@@ -29,15 +29,27 @@ LARGEST_FLOAT = 1e38
 class DataSpec(Spec):
     """Which images, and the side in pixels that they are letterboxed to."""
 
-    name: Literal["scenes", "bccd", "coco"] = "scenes"
+    name: Literal["scenes", "bccd", "coco", "voc"] = "scenes"
     imgsz: int = Field(160, ge=32, le=4096, multiple_of=32)
-    train: int | None = Field(None, ge=1, le=MOST_IMAGES)
-    """Number of training images; scenes makes as many, other sets take the first ones; None is all of them."""
+    train: int | None = Field(None, ge=0, le=MOST_IMAGES)
+    """Number of training images; scenes makes as many, other sets take the first ones; None is all of them, 0 is for
+    networks that are not trained, and the set needs no training half then."""
     val: int | None = Field(None, ge=1, le=MOST_IMAGES)
     seed: Annotated[int, Seed] = 0
     """Seed of generated data; without meaning for photographs."""
     folder: str | None = None
-    """coco only: the folder in COCO 2017's layout, looked for in $MNV4BENCH_DATA first, then as a path."""
+    """coco, voc: the folder in COCO 2017's or in PASCAL VOC's layout, looked for in $MNV4BENCH_DATA first, then as a
+    path."""
+
+    @model_validator(mode="after")
+    def _training_half(self) -> DataSpec:
+        if self.name == "voc" and self.train != 0:
+            raise ValueError(
+                "voc is read for scoring alone: write train: 0, or make a set to train on with `mnv4bench import`"
+            )
+        if self.train == 0 and self.name not in ("coco", "voc"):
+            raise ValueError(f"train 0: {self.name} has a training half; only coco and voc may be without one")
+        return self
 
 
 class AugmentSpec(Spec):
@@ -60,7 +72,8 @@ class AugmentSpec(Spec):
 class TrainSpec(Spec):
     """The optimisation: AdamW or SGD with gradient clipping at 10 and an exponential moving average of the weights."""
 
-    epochs: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=0, le=100_000)
+    """0 for published weights alone, which are scored as they are."""
     batch: int = Field(16, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, le=LARGEST_FLOAT)
@@ -136,6 +149,18 @@ class DistillSpec(Spec):
         return self.logits > 0 or self.boxes > 0 or self.features > 0
 
 
+class DeploySpec(Spec):
+    """What computes a published network's detections, and which of them are scored and timed."""
+
+    runtime: Literal["torch", "onnxruntime_int8", "openvino_int8"] = "torch"
+    """torch is the network as published, in float32; the others quantise it to 8 bits first."""
+
+    confidence: float = Field(0.001, ge=0.001, lt=1)
+    """Scores must exceed it; ultralytics' validator and YOLOv10's have 0.001, its predictor 0.25."""
+    iou: float = Field(0.7, gt=0, le=1)
+    """Overlap above which suppression drops the lower score of a class; without meaning for a reading without NMS."""
+
+
 ImageSet = Literal["mild", "heavy", "unlabelled"]
 """The training images under `train.augment`, the same under heavier augmentation, and images of the same kind without
 ground truth: D1, D2 and D3 of MobileNetV4, section 8."""
@@ -189,6 +214,7 @@ class RunSpec(Spec):
     loss: LossSpec = LossSpec()
     distill: DistillSpec = DistillSpec()
     mixture: MixtureSpec = MixtureSpec()
+    deploy: DeploySpec = DeploySpec()
     seed: Annotated[int, Seed] = 0
     start: str | None = None
     """Run whose weights are loaded into every part that `fresh` does not name; None trains from scratch."""
@@ -217,6 +243,20 @@ class RunSpec(Spec):
             if not distill.wanted:
                 raise ValueError("unlabelled images teach nothing without a teacher; add gains of distill.*")
         return value
+
+    @model_validator(mode="after")
+    def _published_weights_are_not_trained(self) -> RunSpec:
+        if self.model.weights is None:
+            for field, wrong in (
+                ("train.epochs: 0", self.train.epochs == 0),
+                ("data.train: 0", self.data.train == 0),
+                ("deploy", self.deploy != DeploySpec()),
+            ):
+                if wrong:
+                    raise ValueError(f"{field} is for published weights alone; name them in model.weights")
+        elif self.train.epochs or self.start or self.teacher:
+            raise ValueError(f"model.weights: {self.model.weights} is not trained; the ablation needs start: published")
+        return self
 
     def canonical(self) -> str:
         """Return the one JSON text of this spec: keys sorted, no spaces, only what differs from the defaults.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mnv4bench.io.files import write_json
+from mnv4bench.io.files import sha256, write_json
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import weights
 from mnv4bench.models.yolo import Detector
@@ -25,6 +25,7 @@ def write_outcome(
     reason: str | None,
     progress: Progress | None = None,
     average: Detector | None = None,
+    checkpoint: Path | None = None,
 ) -> Status:
     """Write what is left of a run, status.json last, and return the status.
 
@@ -32,6 +33,7 @@ def write_outcome(
         data: digest of the prepared data.
         progress: None where the run never started.
         average: the averaged model of a run that is done.
+        checkpoint: file that its weights were published in.
     """
     if progress:
         write_curve(folder / "curve.csv", progress.curve)
@@ -47,6 +49,8 @@ def write_outcome(
         peak_memory_mib=_peak_memory_mib(),
         data_digest=data,
         weights_digest=weights.save(average, folder / "weights.safetensors") if average else None,
+        checkpoint=checkpoint.name if checkpoint else None,
+        checkpoint_sha256=sha256(checkpoint) if checkpoint else None,
         environment=environment(),
     )
     write_json(folder / "status.json", status)

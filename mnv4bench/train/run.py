@@ -19,7 +19,7 @@ from mnv4bench.models.yolo import Detector, hyperparameters
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status, check_data, read_spec, read_status
 from mnv4bench.spec.run import RunSpec, derive_seed
-from mnv4bench.train import checkpoint, pairing, starts
+from mnv4bench.train import checkpoint, pairing, published, starts
 from mnv4bench.train.batches import Batches, training_mixture
 from mnv4bench.train.distillation import Distillation, make_projectors
 from mnv4bench.train.loop import Progress, Trainer, fit
@@ -43,6 +43,8 @@ def train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
     folder = runs / run
     with exclusive(folder / ".lock"), ending_in_order():
         dataset = verify(data)
+        if spec.model.weights:
+            return published.take(folder, spec, dataset)
         if status := _finished(folder, dataset):
             return status
         write_json(folder / "spec.json", spec)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pycocotools.coco import COCO
 
 from mnv4bench.data.letterbox import letterbox
 from mnv4bench.evaluate import coco as coco_eval
-from mnv4bench.evaluate.detections import LOWEST_SCORE, MAX_DETECTIONS, coco_rows, read_rows
+from mnv4bench.evaluate.detections import coco_rows
+from mnv4bench.evaluate.settings import MAX_DETECTIONS, TRAINED, Settings, read_rows, top_rows
 from mnv4bench.latency.runtimes.outputs import Output, corners
 from mnv4bench.latency.runtimes.runtime import Runtime
+from mnv4bench.results.detections import Detections
 from mnv4bench.spec.model import Read
 
 
@@ -24,21 +26,27 @@ class Split:
     images: Path
     category_ids: tuple[int, ...]
     imgsz: int
+    settings: Settings = TRAINED
 
 
 def average_precision(runtime: Runtime, read: Read, split: Split) -> float | None:
     """Return COCO's AP on 0–1 of a loaded runtime over a whole split, read as evaluation reads it."""
     truth = coco_eval.ground_truth(split.annotations)
-    results: list[dict[str, Any]] = []
-    for image in sorted(truth.imgs):
-        letterboxed = letterbox(split.images / truth.imgs[image]["file_name"], split.imgsz)
-        rows = _detections(runtime(letterboxed.pixels), read)
-        results.extend(coco_rows(image, letterboxed, rows, split.category_ids))
+    results = detect(runtime, read, truth, split)
     return coco_eval.reading(coco_eval.evaluate(truth, results, max_dets=MAX_DETECTIONS)).scores.AP
 
 
-def _detections(output: Output, read: Read) -> np.ndarray:
+def detect(runtime: Runtime, read: Read, truth: COCO, split: Split) -> Detections:
+    """Return what a loaded runtime detects in every image of a split."""
+    results: Detections = []
+    for image in sorted(truth.imgs):
+        boxed = letterbox(split.images / truth.imgs[image]["file_name"], split.imgsz)
+        rows = _kept(runtime(boxed.pixels), read, split.settings)
+        results.extend(coco_rows(image, boxed, rows, split.category_ids))
+    return results
+
+
+def _kept(output: Output, read: Read, settings: Settings) -> np.ndarray:
     if read == "nms":
-        return read_rows(read, *corners(output))
-    best = output[output[:, 4] > LOWEST_SCORE]
-    return best[np.argsort(-best[:, 4], kind="stable")][:MAX_DETECTIONS]
+        return read_rows(read, *corners(output), settings)
+    return top_rows(output, settings)

@@ -1,1 +1,1 @@
-"""Networks that are counted or timed for the ledger, and never trained."""
+"""Networks that others published: counted or timed for the ledger, or loaded from their files; never trained."""

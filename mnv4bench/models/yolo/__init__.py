@@ -25,6 +25,7 @@ from mnv4bench.models.yolo.detector import Composed, Detector, branches
 from mnv4bench.models.yolo.head import Head
 from mnv4bench.models.yolo.interface import as_yolo
 from mnv4bench.models.yolo.losses import Criterion, DetectionLoss
+from mnv4bench.models.yolo.stored import StoredDetector, load_stored
 
 __all__ = [
     "C2PSA",
@@ -47,12 +48,14 @@ __all__ = [
     "PSABlock",
     "RepVGGDW",
     "SCDown",
+    "StoredDetector",
     "as_yolo",
     "branches",
     "fuse_conv_and_bn",
     "hyperparameters",
     "initialize_weights",
     "load_checkpoint",
+    "load_stored",
     "network",
     "own_head_form",
     "released",

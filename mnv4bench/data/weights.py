@@ -1,0 +1,131 @@
+"""Published checkpoints as files: which there are, where they lie, and whether they are what they are called."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+import zipfile
+from collections.abc import Sequence
+from functools import cache
+from http.client import HTTPException
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from mnv4bench.data.bccd import cache as cache_folder
+from mnv4bench.data.coco import DATA_VARIABLE
+from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import replacing, sha256
+from mnv4bench.spec.base import Spec
+
+FOLDER = "weights"
+TIMEOUT = 20
+"""Seconds in which a server has to answer."""
+
+
+class Missing(Mnv4benchError):
+    """A checkpoint is not on this machine."""
+
+
+class Checkpoint(Spec):
+    """What is known of a published checkpoint."""
+
+    file: str
+    url: str
+    classes: Literal["coco"]
+    """The data set that it was trained on; names its classes where the file only numbers them."""
+    sha256: tuple[str, ...] = Field(())
+    """Of every release that this project has seen; empty where it has seen none, and then any is taken."""
+
+
+@cache
+def known() -> dict[str, Checkpoint]:
+    """Return every published checkpoint by the name that specs give it."""
+    text = (files("mnv4bench.data") / "weights.yaml").read_text(encoding="utf-8")
+    return {name: Checkpoint.model_validate(fields) for name, fields in yaml.safe_load(text).items()}
+
+
+def places(name: str) -> tuple[Path, ...]:
+    """Return where a checkpoint is looked for: $MNV4BENCH_DATA/weights, then the cache that fetched files lie in."""
+    base = os.environ.get(DATA_VARIABLE)
+    folders = [*([Path(base) / FOLDER] if base else []), cache_folder() / FOLDER]
+    return tuple(folder / known()[name].file for folder in folders)
+
+
+def present(name: str) -> bool:
+    return any(path.is_file() for path in places(name))
+
+
+def state(name: str | None) -> str | None:
+    """Return what changes when a checkpoint's file does, without reading it; None where there is none to look for."""
+    if name is None:
+        return None
+    path = next((path for path in places(name) if path.is_file()), None)
+    return "absent" if path is None else f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+
+
+def locate(name: str) -> Path:
+    """Return a checkpoint's path, its content checked.
+
+    Raises:
+        Missing: it is not on this machine; says which file to place where.
+        Mnv4benchError: it is damaged, or not the file that bears this name.
+    """
+    path = next((path for path in places(name) if path.is_file()), None)
+    if path is None:
+        raise Missing(how_to_get([name]))
+    _check(path, known()[name])
+    return path
+
+
+def _check(path: Path, record: Checkpoint) -> None:
+    if record.sha256:
+        digest = sha256(path)
+        if digest not in record.sha256:
+            raise Mnv4benchError(
+                f"{path}: SHA-256 is {digest}, not that of a known release; fetch {record.url} again, or add the sum "
+                "of another release to mnv4bench/data/weights.yaml"
+            )
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise Mnv4benchError(f"{path}: truncated, or no checkpoint ({error}); fetch {record.url} again") from error
+    if damaged:
+        raise Mnv4benchError(f"{path}: {damaged}: damaged; fetch {record.url} again")
+
+
+def obtain(names: Sequence[str]) -> list[str]:
+    """Fetch those of the named checkpoints that are not on this machine; return what is still missing.
+
+    The first failure ends the attempt: what one address of a machine cannot be reached from, others cannot either.
+    """
+    missing = [name for name in names if not present(name)]
+    for place, name in enumerate(missing):
+        try:
+            _fetch(name)
+        except (OSError, HTTPException):
+            return missing[place:]
+    return []
+
+
+def _fetch(name: str) -> None:
+    path = places(name)[-1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with urllib.request.urlopen(known()[name].url, timeout=TIMEOUT) as response, replacing(path) as temporary:
+        with temporary.open("wb") as stream:
+            while block := response.read(1 << 20):
+                stream.write(block)
+        _check(temporary, known()[name])
+
+
+def how_to_get(names: Sequence[str]) -> str:
+    """Return which files to place where."""
+    folder = places(names[0])[0].parent
+    wanted = "; ".join(f"{known()[name].file} from {known()[name].url}" for name in names)
+    hint = "" if os.environ.get(DATA_VARIABLE) else f" (or into {FOLDER}/ of a folder that ${DATA_VARIABLE} names)"
+    return f"published weights are missing: place into {folder}{hint}: {wanted}"

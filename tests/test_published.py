@@ -1,0 +1,298 @@
+"""Published checkpoints: found, checked, loaded and scored like any run; nothing in a file is executed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from test_checkpoints import Calls
+from ultralytics.nn.tasks import DetectionModel
+
+from mnv4bench.data import voc, weights
+from mnv4bench.data.prepare import prepare
+from mnv4bench.evaluate.detections import evaluate
+from mnv4bench.evaluate.settings import Settings, read_rows, top_rows
+from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.models.published.coco_classes import COCO, VOC_NAMES
+from mnv4bench.models.published.stored import build, class_map
+from mnv4bench.models.yolo import branches, network, released
+from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.metrics import read_metrics
+from mnv4bench.results.run import read_status
+from mnv4bench.spec.model import ModelSpec, Weights
+from mnv4bench.spec.run import DataSpec, DeploySpec, RunSpec, TrainSpec
+from mnv4bench.steps import Context, data
+from mnv4bench.train.run import train
+
+SIDE = 64
+RUN = "yolov10s-000000000000-s0"
+
+
+def checkpoint(path: Path, definition: str = "v10/yolov10n.yaml", **more: object) -> Path:
+    """Save an untrained network as ultralytics does, its classes numbered as in YOLOv10's release."""
+    torch.manual_seed(1)
+    model = network(released(definition, "n"), len(COCO)).half()
+    assert type(model) is DetectionModel
+    with torch.no_grad():
+        for head in [head for name, head in model.model[-1].named_children() if name.endswith("cv3")]:
+            for level in head:
+                level[-1].bias.fill_(-4.0)  # scores above the confidence
+    model.names = {index: str(index) for index in range(len(COCO))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"epoch": -1, "model": model, "ema": None, "train_args": {"task": "detect"}, **more}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("saved") / "yolov10s.pt")
+
+
+@pytest.fixture
+def at_hand(tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """$MNV4BENCH_DATA with one checkpoint and the validation half of a data set; there is no network."""
+    folder = tmp_path / "data"
+    (folder / "weights").mkdir(parents=True)
+    (folder / "weights" / "yolov10s.pt").write_bytes(saved.read_bytes())
+    photographs(folder / "few")
+    monkeypatch.setenv("MNV4BENCH_DATA", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(weights.urllib.request, "urlopen", no_network)
+    return folder
+
+
+def photographs(folder: Path, classes: tuple[str, ...] = COCO) -> None:
+    """Write COCO's layout with a validation half alone."""
+    (folder / "val2017").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    images, annotations = [], []
+    for number in range(1, 5):
+        pixels = np.random.Generator(np.random.PCG64(number)).integers(0, 255, (48, 60, 3), np.uint8)
+        cv2.imwrite(str(folder / "val2017" / f"{number}.png"), pixels)
+        completeness = "complete" if number < 3 else "boxes"
+        images.append(
+            {"id": number, "file_name": f"{number}.png", "width": 60, "height": 48, "annotations": completeness}
+        )
+        for position in range(2):
+            box = [5 + 20 * position, 8, 20, 30]
+            record = {"id": len(annotations) + 1, "image_id": number, "category_id": 1 + position}
+            annotations.append({**record, "bbox": box, "area": 500, "iscrowd": 0})
+    categories = [{"id": place + 1, "name": name} for place, name in enumerate(classes)]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "annotations" / "instances_val2017.json").write_text(json.dumps(document))
+
+
+def spec(name: Weights = "yolov10s", **fields: object) -> RunSpec:
+    return RunSpec.model_validate(
+        {
+            "model": ModelSpec(weights=name),
+            "data": DataSpec(name="coco", folder="few", train=0, imgsz=SIDE),
+            "train": TrainSpec(epochs=0),
+            **fields,
+        }
+    )
+
+
+def prepared(folder: Path, wanted: RunSpec | None = None) -> tuple[Path, Dataset]:
+    return folder, prepare((wanted or spec()).data, folder)
+
+
+def test_a_checkpoint_becomes_a_run_that_is_scored_by_both_of_its_heads(at_hand: Path, tmp_path: Path) -> None:
+    folder, dataset = prepared(tmp_path / "prepared")
+    status = train(RUN, spec(), folder, tmp_path / "runs")
+    assert (status.state, status.epochs, status.checkpoint) == ("done", 0, "yolov10s.pt")
+    assert status.checkpoint_sha256 == weights.sha256(at_hand / "weights" / "yolov10s.pt")
+    metrics = evaluate(RUN, spec(), folder, tmp_path / "runs")
+    assert set(metrics.readings) == {"nms", "nms_free"}
+    assert set(metrics.readings["nms"].slices) == {"complete", "boxes"}
+    assert metrics.readings["nms_free"].detections_per_image > 0
+    assert (metrics.data_digest, metrics.detections_kept) == (dataset.digest, 300)
+    assert train(RUN, spec(), folder, tmp_path / "runs") == status
+    assert read_metrics(tmp_path / "runs" / RUN) == metrics
+
+
+def test_another_file_of_the_same_name_is_taken_anew(at_hand: Path, tmp_path: Path) -> None:
+    folder, _ = prepared(tmp_path / "prepared")
+    first = train(RUN, spec(), folder, tmp_path / "runs")
+    checkpoint(at_hand / "weights" / "yolov10s.pt", more=1)
+    second = train(RUN, spec(), folder, tmp_path / "runs")
+    assert first.checkpoint_sha256 != second.checkpoint_sha256
+    assert first.weights_digest == second.weights_digest
+
+
+def test_the_network_says_what_it_said_when_it_was_saved(at_hand: Path, saved: Path) -> None:
+    original = torch.load(saved, weights_only=False)["model"].float().eval()
+    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    model = build(ModelSpec(weights="yolov10s"))
+    with torch.inference_mode():
+        assert torch.equal(model(image)[0], original(image)[0])
+        decoded = branches(model, image)
+    assert model.names[3] == "motorcycle"
+    assert decoded["nms"][1].shape == decoded["nms_free"][1].shape == (1, 84, len(COCO))
+
+
+def test_a_structure_that_differs_from_the_definition_is_kept(at_hand: Path) -> None:
+    path = at_hand / "weights" / "yolov10s.pt"
+    content = torch.load(path, weights_only=False)
+    (pooling,) = [layer for layer in content["model"].model if type(layer).__name__ == "SPPF"]
+    pooling.cv1.act = torch.nn.SiLU()  # as in YOLOv10's release
+    torch.save(content, path)
+    model = build(ModelSpec(weights="yolov10s"))
+    (pooling,) = [layer for layer in model.model if type(layer).__name__ == "SPPF"]
+    assert isinstance(pooling.cv1.act, torch.nn.SiLU)
+
+
+def test_a_missing_file_is_listed_and_taken_once_it_is_there(at_hand: Path, saved: Path, tmp_path: Path) -> None:
+    folder, _ = prepared(tmp_path / "prepared")
+    (at_hand / "weights" / "yolov10s.pt").unlink()
+    status = train(RUN, spec(), folder, tmp_path / "runs")
+    assert status.state == "missing"
+    assert status.reason is not None
+    for part in ("yolov10s.pt", str(at_hand / "weights"), "https://"):
+        assert part in status.reason
+    assert evaluate(RUN, spec(), folder, tmp_path / "runs").state == "missing"
+    (at_hand / "weights" / "yolov10s.pt").write_bytes(saved.read_bytes())
+    assert train(RUN, spec(), folder, tmp_path / "runs").state == "done"
+
+
+def test_fetching_ends_at_the_first_address_that_does_not_answer(
+    at_hand: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def unreachable(url: str, **_: object) -> None:
+        tried.append(url)
+        raise OSError("no network")
+
+    monkeypatch.setattr(weights.urllib.request, "urlopen", unreachable)
+    assert weights.obtain(["yolov10s", "yolov8n", "yolo11n"]) == ["yolov8n", "yolo11n"]
+    assert tried == [weights.known()["yolov8n"].url]
+
+
+def refusal(at_hand: Path, tmp_path: Path, name: Weights = "yolov10s") -> str:
+    folder, _ = prepared(tmp_path / "prepared")
+    with pytest.raises(Mnv4benchError) as caught:
+        train(RUN, spec(name), folder, tmp_path / "runs")
+    assert not (tmp_path / "runs" / RUN / "status.json").exists()
+    message = str(caught.value)
+    assert str(at_hand / "weights" / f"{name}.pt") in message
+    return message
+
+
+def test_a_truncated_file_is_refused(at_hand: Path, tmp_path: Path) -> None:
+    path = at_hand / "weights" / "yolov10s.pt"
+    path.write_bytes(path.read_bytes()[:-4000])
+    assert "truncated" in refusal(at_hand, tmp_path)
+
+
+def test_flipped_bytes_are_refused(at_hand: Path, tmp_path: Path) -> None:
+    path = at_hand / "weights" / "yolov10s.pt"
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20] = bytes(255 - byte for byte in content[middle : middle + 20])
+    path.write_bytes(content)
+    assert "damaged" in refusal(at_hand, tmp_path)
+
+
+def test_a_malicious_file_is_refused_and_not_run(at_hand: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "ran"
+    checkpoint(at_hand / "weights" / "yolov10s.pt", train_args=Calls(os.system, f"touch '{witness}'"))
+    assert "system" in refusal(at_hand, tmp_path)
+    assert not witness.exists()
+
+
+def test_tensors_alone_are_refused(at_hand: Path, tmp_path: Path) -> None:
+    torch.save({"model": {"weight": torch.zeros(3)}}, at_hand / "weights" / "yolov10s.pt")
+    assert "no network" in refusal(at_hand, tmp_path)
+
+
+def test_another_networks_file_is_refused(at_hand: Path, tmp_path: Path) -> None:
+    checkpoint(at_hand / "weights" / "yolov10s.pt", "v8/yolov8.yaml")
+    assert "one_to_many" in refusal(at_hand, tmp_path)
+
+
+def test_a_known_release_is_taken_by_its_sum_alone(at_hand: Path, saved: Path, tmp_path: Path) -> None:
+    (at_hand / "weights" / "yolov10n.pt").write_bytes(saved.read_bytes())
+    assert "SHA-256" in refusal(at_hand, tmp_path, "yolov10n")
+
+
+def test_the_workflow_needs_one_of_its_files(at_hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mnv4bench.spec.plan import load
+
+    (at_hand / "weights" / "yolov10s.pt").unlink()
+    with pytest.raises(Mnv4benchError, match=r"yolov10n\.pt from https://"):
+        data(Context(load("published", "published_heads"), tmp_path))
+
+
+def test_cocos_classes_are_vocs_by_a_table() -> None:
+    mapped = class_map(dict(enumerate(COCO)), voc.CLASSES)
+    assert mapped.missing == ()
+    assert len(mapped.ignored) == 60
+    assert [COCO[column] for column in mapped.columns if column is not None] == [
+        VOC_NAMES[name] for name in voc.CLASSES
+    ]
+
+
+def test_classes_that_cannot_be_mapped_are_named() -> None:
+    mapped = class_map({0: "person", 1: "car"}, ["car", "unicorn"])
+    assert (mapped.columns, mapped.missing, mapped.ignored) == ((1, None), ("unicorn",), ("person",))
+    with pytest.raises(SpecError, match="unicorn"):
+        class_map({0: "person"}, ["unicorn"])
+
+
+def test_both_readings_map_classes_alike() -> None:
+    settings = Settings(0.1, 0.7, 300, class_map({0: "person", 1: "car"}, ["car", "unicorn"]))
+    boxes = np.array([[0, 0, 9, 9], [20, 20, 40, 40]], np.float32)
+    scores = np.array([[0.9, 0.2], [0.3, 0.8]], np.float32)
+    expected = [[20, 20, 40, 40, 0.8, 0], [0, 0, 9, 9, 0.2, 0]]
+    assert read_rows("nms_free", boxes, scores, settings) == pytest.approx(np.array(expected))
+    rows = np.array([[*boxes[0], 0.9, 0], [*boxes[1], 0.8, 1], [*boxes[1], 0.3, 0], [*boxes[0], 0.2, 1]])
+    assert top_rows(rows, settings) == pytest.approx(np.array(expected))
+
+
+def test_voc_is_read_from_its_own_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
+    root = tmp_path / "voc"
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    cv2.imwrite(str(root / "JPEGImages" / "7.jpg"), np.zeros((40, 50, 3), np.uint8))
+    (root / "ImageSets" / "Main" / "test.txt").write_text("7\n")
+    box = "<bndbox><xmin>3</xmin><ymin>5</ymin><xmax>12</xmax><ymax>20</ymax></bndbox>"
+    objects = "".join(
+        f"<object><name>{name}</name><difficult>{difficult}</difficult>{box}</object>"
+        for name, difficult in (("dog", 0), ("sofa", 1))
+    )
+    xml = f"<annotation><size><width>50</width><height>40</height></size>{objects}</annotation>"
+    (root / "Annotations" / "7.xml").write_text(xml)
+    wanted = DataSpec(name="voc", folder="voc", train=0, imgsz=64)
+    dataset = prepare(wanted, tmp_path / "prepared")
+    assert (dataset.train.count, dataset.val.count, dataset.classes) == (0, 1, voc.CLASSES)
+    annotations = json.loads((tmp_path / "prepared" / dataset.val.annotations).read_text())["annotations"]
+    assert [(row["bbox"], row["iscrowd"]) for row in annotations] == [([2, 4, 10, 16], 0), ([2, 4, 10, 16], 1)]
+    (root / "Annotations" / "7.xml").write_text(xml.replace("dog", "unicorn"))
+    with pytest.raises(DataError, match=r"7\.xml:1: unknown class 'unicorn'"):
+        prepare(wanted, tmp_path / "again")
+
+
+def test_a_set_without_training_images_trains_nothing() -> None:
+    with pytest.raises(ValueError, match=r"data\.train: 0"):
+        RunSpec(data=DataSpec(name="coco", folder="few", train=0), train=TrainSpec(epochs=1))
+    with pytest.raises(ValueError, match="train 0: scenes"):
+        DataSpec(name="scenes", train=0)
+    with pytest.raises(ValueError, match="deploy"):
+        RunSpec(train=TrainSpec(epochs=1), deploy=DeploySpec(confidence=0.5))
+
+
+def test_a_status_tells_the_file(at_hand: Path, tmp_path: Path) -> None:
+    folder, _ = prepared(tmp_path / "prepared")
+    train(RUN, spec(), folder, tmp_path / "runs")
+    assert read_status(tmp_path / "runs" / RUN).checkpoint == "yolov10s.pt"
