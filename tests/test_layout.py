@@ -64,7 +64,9 @@ LAYERS = {
         "scenes",
         "voc_xml",
         "coco",
+        "voc",
         "bccd",
+        "weights",
         "sources",
         "prepared",
         "check",
@@ -100,7 +102,7 @@ LAYERS = {
 RESERVED = {"ultralytics": "models/yolo/"}
 """Library → the folder that alone imports it."""
 
-QUICK = ("cli", "eta", "steps", "reference.plans", "data.prepared")
+QUICK = ("cli", "eta", "steps", "reference.plans", "data.prepared", "data.weights")
 """What the workflow and the command line import at every start: without torch, which takes seconds."""
 
 
