@@ -135,22 +135,3 @@ def test_the_command_says_every_verdict(record: Latency, verdict: LatencyVerdict
     assert str(row.baseline) in sentences[0]
     assert ("31 %" in sentences[0]) == (reason is not None)
     assert "do not compare" in sentences[1]
-
-
-def test_a_file_with_sentences_is_read(record: Latency) -> None:
-    old = record.model_dump(mode="json")
-    old["absent"] = {"openvino": "not installed"}
-    old["notes"] = ["Something was said."]
-    old["rows"][0]["reason"] = "so it was said"
-    for session in old["sessions"]:
-        session["contaminated"] = []
-    old["sessions"][0]["contaminated"] = ["a fixed piece of work moved by 7.7% between its thirds, and 5% is allowed"]
-    old["sessions"][0]["canary_drift"] = 0.077
-    old["sessions"][1]["contaminated"] = ["in torch forward alone, where two copies of one network differ by 4.0%"]
-    old["sessions"][1]["copies"]["torch forward"] = 0.04
-    read = Latency.model_validate(old)
-    assert read.absent == (Absence(runtime="openvino", error="not installed"),)
-    assert (read.notes, read.rows[0].reason) == ((), None)
-    assert read.sessions[0].contaminated == (Disturbance(code="canary_drift", value=0.077),)
-    (differing,) = read.sessions[1].contaminated
-    assert (differing.value, differing.runtime, differing.stage) == (0.04, "torch", "forward")

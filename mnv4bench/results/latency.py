@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.record import Record
@@ -196,31 +196,3 @@ class Latency(Record):
     def threads(self) -> int:
         """The thread count that tables and figures show: the first one."""
         return self.sessions[0].threads
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_sentences(cls, data: Any) -> Any:
-        """Take a file in which reasons, disturbances, absences and notes are still sentences.
-
-        Disturbances follow from the session's own numbers; what only blocks can tell is missing until recomputed.
-        """
-        if not isinstance(data, dict) or not isinstance(data.get("absent"), dict):
-            return data
-        return {
-            **data,
-            "absent": [{"runtime": runtime, "error": error} for runtime, error in data["absent"].items()],
-            "notes": (),
-            "rows": [{**row, "reason": None} for row in data["rows"]],
-            "sessions": [
-                {**session, "contaminated": [_disturbance(session, text) for text in session["contaminated"]]}
-                for session in data["sessions"]
-            ],
-        }
-
-
-def _disturbance(session: dict[str, Any], text: str) -> dict[str, Any]:
-    if not text.startswith("in "):
-        return {"code": "canary_drift", "value": session["canary_drift"]}
-    _, runtime, stage, *_ = text.split()
-    value = session["copies"][f"{runtime} {stage}"]
-    return {"code": "copies_differ", "value": value, "runtime": runtime, "stage": stage}
