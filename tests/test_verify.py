@@ -360,3 +360,18 @@ def test_of_references_that_share_no_training_one_on_the_same_data_is_closest(
         write_json(path, {**spec, "data": {**spec["data"], "name": "bccd"}})
     train_otherwise(here)
     assert closest(here, tmp_path / "references").folder.name == "drawn"
+
+
+def test_of_references_on_the_same_data_the_one_with_most_of_the_arms_is_closest(
+    sides: tuple[ResultSet, ResultSet], tmp_path: Path
+) -> None:
+    here, reference = sides
+    for name in ("a_part", "whole"):
+        shutil.copytree(reference.folder, tmp_path / "references" / name)
+        record = Reference(preset=name, only=None, seeds=None, title=name, trunk=True, files={}, matches={})
+        write_json(tmp_path / "references" / name / RECORD, record)
+    table = tmp_path / "references/a_part/tables/ablations.csv"
+    header, *lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text(header + "".join(line for line in lines if line.startswith("psa,")), encoding="utf-8")
+    train_otherwise(here)
+    assert closest(here, tmp_path / "references").folder.name == "whole"

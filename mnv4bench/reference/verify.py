@@ -64,7 +64,9 @@ def verify(here: ResultSet, reference: ResultSet) -> list[Cell]:
 
 
 def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
-    """Return the reference that shares most trainings with `results`; among equals one on the same data or of the name.
+    """Return the reference that shares most trainings with `results`.
+
+    Among equals one on the same data, then the one with most of their arms, then the one of the same name.
 
     Raises:
         Mnv4benchError: there is no reference.
@@ -74,9 +76,11 @@ def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
         raise Mnv4benchError(f"{folder}: no reference to compare with; `mnv4bench publish` makes one")
     trainings = {row.training for row in results.arms.values()}
 
-    def likeness(reference: ResultSet) -> tuple[int, bool, bool]:
+    def likeness(reference: ResultSet) -> tuple[int, bool, int, bool]:
         shared = trainings & {row.training for row in reference.arms.values()}
-        return len(shared), _data(reference) == _data(results), reference.folder.name == results.folder.name
+        same_data = _data(reference) == _data(results)
+        arms = results.arms.keys() & reference.arms.keys()
+        return len(shared), same_data, len(arms), reference.folder.name == results.folder.name
 
     return max(references, key=likeness)
 
