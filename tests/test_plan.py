@@ -399,6 +399,7 @@ def another(annotation: Any, value: Any) -> Any:
 
 
 LEAVES = {".".join(place): another(annotation, value) for place, annotation, value in leaves(one_epoch())}
+LEAVES["model.rows"] = (*["conv 3x3 16 /2"] * 5, "conv 1x1 960 /1")
 LEAVES["model.p5_tap"] = TAPS["mnv4_conv_small"][0]  # one of a few numbers
 LEAVES["model.peer"] = "yolov8n"
 LEAVES["model.weights"] = "yolov8n"
@@ -417,6 +418,8 @@ def test_every_field_changes_the_digest(field: str) -> None:
         values["mixture"]["sets"], values["distill"]["logits"] = ("heavy", "unlabelled"), 1.0
     if field.startswith("deploy."):
         values["model"]["weights"], values["train"]["epochs"] = "yolov10n", 0
+    if field == "model.rows":  # of a searched backbone alone
+        values["model"] |= {"backbone": "searched", "rows": (*["conv 3x3 8 /2"] * 5, "conv 1x1 960 /1")}
     base = RunSpec.model_validate(values).digest()
     if field == "model.weights":
         values["train"]["epochs"] = 0

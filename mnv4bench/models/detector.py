@@ -85,9 +85,8 @@ def trunk(spec: ModelSpec) -> MobileNetV4 | YOLOv10Backbone:
     if spec.backbone == "yolov10":
         return YOLOv10Backbone(spec.scale)
     kind: Kind | Literal["none"] = "mqa" if spec.mobile_attention == "as_published" else spec.mobile_attention
-    return backbone(
-        spec.backbone, spec.p5_tap, kind, kv_downsampling=spec.mobile_attention == "as_published", uib=spec.uib
-    )
+    downsampled = spec.mobile_attention == "as_published"
+    return backbone(spec.backbone, spec.p5_tap, kind, kv_downsampling=downsampled, uib=spec.uib, rows=spec.rows)
 
 
 class Level(nn.Module):

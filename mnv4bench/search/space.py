@@ -77,6 +77,12 @@ class Choice:
         place = f"stage {self.stage + 1}"
         return f"{place} {self.aspect}" if self.block is None else f"{place} block {self.block + 1} {self.aspect}"
 
+    @property
+    def largest(self) -> int:
+        """Return the index of the largest size; of `present`, that of True."""
+        sizes = [option for option in self.options if isinstance(option, int)]
+        return sizes.index(max(sizes))
+
 
 @dataclass(frozen=True)
 class Space:

@@ -32,9 +32,13 @@ class MaskedConv(nn.Module):
         super().__init__()
         shape = (outputs, 1 if depthwise else inputs, kernel, kernel)
         self.weight = nn.Parameter(torch.empty(shape))
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         self.bn = nn.BatchNorm2d(outputs, eps=EPS, track_running_stats=False)
         self.stride, self.depthwise, self.act = stride, depthwise, act
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as torch's own convolutions do."""
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, x: Tensor, outputs: int) -> Tensor:
         inputs = x.shape[1]

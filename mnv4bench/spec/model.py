@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from mnv4bench.spec.backbone import check_rows, read_backbone, taps
 from mnv4bench.spec.base import Spec
 
 Read = Literal["nms", "nms_free"]
@@ -28,8 +31,9 @@ Backbone = Literal[
     "mnv4_hybrid_medium",
     "mnv4_hybrid_large",
     "yolov10",
+    "searched",
 ]
-"""Names of mnv4bench.models.mobilenetv4.variants.VARIANTS, and YOLOv10's own backbone."""
+"""Names of models.mobilenetv4.variants.VARIANTS, YOLOv10's own backbone, and one that has its rows in the spec."""
 
 TAPS: dict[str, tuple[int, ...]] = {
     "mnv4_conv_small": (128, 960, 1280),
@@ -88,6 +92,9 @@ class ModelSpec(Spec):
     weights: Weights | None = None
     """A published checkpoint, structure and weights; it is not trained, and all other fields are without meaning."""
     backbone: Backbone = "mnv4_conv_small"
+    """A published one; or a file that `mnv4bench search` wrote, FILE.json, which becomes `searched` with its rows."""
+    rows: tuple[str, ...] = Field((), max_length=200, validate_default=True)
+    """The rows of a searched backbone, so that the spec, and the digest of a run, hold the network and not a path."""
     uib: UIBForm = "mixed"
     """The form of the backbone's universal inverted bottlenecks: as published, or one form in all places at about the
     same multiply-accumulates (MobileNetV4, section 4 and Table 1)."""
@@ -115,9 +122,17 @@ class ModelSpec(Spec):
     """Depthwise separable convolutions in the head's classification branch, or full ones (YOLOv10, section 3.2)."""
     head: Literal["one_to_many", "one_to_one", "dual"] = "dual"
 
+    @property
+    def backbone_name(self) -> str:
+        """The backbone's name, with a digest of its rows where it was searched."""
+        mark = hashlib.sha256("\n".join(self.rows).encode()).hexdigest()[:8]
+        return f"{self.backbone}_{mark}" if self.rows else self.backbone
+
     @field_validator("uib")
     @classmethod
     def _form_of_the_backbone(cls, value: str, info: ValidationInfo) -> str:
+        if value != "mixed" and info.data.get("backbone") == "searched":
+            raise ValueError("a searched backbone has its own forms; Input should be mixed")
         if value != "mixed" and info.data.get("backbone") == "yolov10":
             raise ValueError("YOLOv10's backbone has no universal inverted bottlenecks; Input should be mixed")
         return value
@@ -138,9 +153,14 @@ class ModelSpec(Spec):
         backbone, scale = info.data.get("backbone"), info.data.get("scale", "n")
         if backbone is None:
             return value
-        taps = ({"n": 256, "s": 512}[scale],) if backbone == "yolov10" else TAPS[backbone]
-        if value not in taps:
-            *others, last = map(str, taps)
+        if backbone == "searched":
+            if not (rows := info.data.get("rows")):  # reported by themselves
+                return value
+            allowed_taps = taps(rows)
+        else:
+            allowed_taps = ({"n": 256, "s": 512}[scale],) if backbone == "yolov10" else TAPS[backbone]
+        if value not in allowed_taps:
+            *others, last = map(str, allowed_taps)
             allowed = f"{', '.join(others)} or {last}" if others else last
             raise ValueError(f"Input should be {allowed} with backbone {backbone}")
         return value
@@ -152,6 +172,8 @@ class ModelSpec(Spec):
         if not isinstance(data, dict):
             return data
         data = dict(data)
+        if isinstance(data.get("backbone"), str) and data["backbone"].endswith(".json"):
+            data |= {"backbone": "searched", "rows": read_backbone(Path(data["backbone"])).rows}
         if named := data.get("peer") or data.get("weights"):
             data["head"] = "dual" if str(named).startswith(DUAL_FAMILIES) else "one_to_many"
         stages = data.get("block_stages", ("p5_out",))
@@ -164,6 +186,15 @@ class ModelSpec(Spec):
         if data.get("kernel", 7) == 3:
             data["reparameterised"] = True
         return data
+
+    @field_validator("rows")
+    @classmethod
+    def _rows_of_a_searched_backbone(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and info.data.get("backbone") != "searched":
+            raise ValueError("only a searched backbone has rows; name its file as backbone")
+        if info.data.get("backbone") == "searched":
+            check_rows(value)
+        return value
 
     @model_validator(mode="after")
     def _possible(self) -> ModelSpec:
@@ -187,6 +218,7 @@ PartName = Literal[
 """The parts of the network that hold weights (mnv4bench.models.detector)."""
 
 _PARTS_OF: dict[str, tuple[PartName, ...]] = {
+    "rows": ("backbone",),
     "uib": ("backbone",),
     "mobile_attention": ("backbone",),
     "p5_tap": ("backbone", "sppf"),

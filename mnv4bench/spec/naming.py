@@ -17,7 +17,11 @@ def slug(run: RunSpec) -> str:
     """Name a run by what differs from the default detector's; the digest tells apart what these words do not."""
     model, default = run.model, ModelSpec()
     implied = {"head"} if model.peer or model.weights else {"block_stages", "kernel"} if model.block == "c2f" else set()
+    if model.rows:
+        implied |= {"rows", "backbone"}
     words = [_word(key, value) for key, value in model if value != getattr(default, key) and key not in implied]
+    if model.rows:
+        words.insert(0, model.backbone_name)
     if run.loss.weights != "sum":
         words.append(run.loss.weights)
     if (run.loss.alpha, run.loss.beta) != (LossSpec().alpha, LossSpec().beta):

@@ -10,13 +10,12 @@ import hashlib
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import MEND, write_bytes
-from mnv4bench.train.loop import Trainer
 
 FILE = "checkpoint.pt"
 ASIDE = "checkpoint-unusable.pt"
@@ -27,11 +26,17 @@ Identity = dict[str, str]
 """What a checkpoint belongs to: digests of the spec, the data and the weights that the run started from."""
 
 
+class Resumable(Protocol):
+    """What a checkpoint is made of: a trainer, or a search."""
+
+    def state(self) -> dict[str, Any]: ...
+
+
 class _Unusable(Exception):
     """Why a checkpoint is not gone on from."""
 
 
-def save(trainer: Trainer, identity: Identity, folder: Path) -> None:
+def save(trainer: Resumable, identity: Identity, folder: Path) -> None:
     """Write the checkpoint.
 
     Raises:

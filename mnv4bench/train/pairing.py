@@ -42,7 +42,7 @@ def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: 
     for name, members in groups(state).items():
         tensors = {member: state[member] for member in members}
         form = "|".join(f"{member}{shape}" for member, shape in shapes(state, members).items())
-        whose = f" of {spec.model.backbone}" if name.startswith("backbone.") else ""
+        whose = f" of {spec.model.backbone_name}" if name.startswith("backbone.") else ""
         prints[f"{name}{whose}:{hashlib.sha256(form.encode()).hexdigest()[:8]}"] = weights.digest(tensors)[:16]
     kind = "" if spec.mixture == ALIKE else f" of {spec.mixture.model_dump_json(exclude_defaults=True)}"
     names = ("img", "cls", "bboxes", "batch_idx", "labelled")

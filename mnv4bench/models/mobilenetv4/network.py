@@ -5,6 +5,7 @@ The tables are in tables.py and variants.py; the blocks that their rows build in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -14,7 +15,7 @@ from mnv4bench.io.errors import SpecError
 from mnv4bench.models.mobilenetv4.attention import Kind
 from mnv4bench.models.mobilenetv4.blocks import ConvRow, Row
 from mnv4bench.models.mobilenetv4.uniform import uniform
-from mnv4bench.models.mobilenetv4.variants import Variant, variant
+from mnv4bench.models.mobilenetv4.variants import Variant, parse, variant
 from mnv4bench.models.yolo import Conv
 from mnv4bench.spec.model import UIBForm
 
@@ -87,9 +88,15 @@ def backbone(
     attention: Kind | Literal["none"] = "mqa",
     kv_downsampling: bool = True,
     uib: UIBForm = "mixed",
+    rows: Sequence[str] = (),
 ) -> MobileNetV4:
-    """Build a trunk by name; `variants.variant` explains the choices of attention, `uniform` those of blocks."""
-    chosen = uniform(variant(name, attention, kv_downsampling), uib)
+    """Build a trunk by name; `variants.variant` explains the choices of attention, `uniform` those of blocks.
+
+    Args:
+        rows: of a searched backbone, in the notation of tables.py, in place of a named one.
+    """
+    known = Variant(parse("\n".join(rows)), input_side=0) if rows else variant(name, attention, kv_downsampling)
+    chosen = uniform(known, uib)
     if chosen.rows[-1].channels == FEATURES:  # the classifier's last convolution can be tapped too, before its pooling
         chosen = replace(chosen, rows=(*chosen.rows, ConvRow(1, HEAD_CHANNELS)))
     return MobileNetV4(chosen, p5_tap)

@@ -1,0 +1,51 @@
+"""search.json: what a search chose, and what that came to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mnv4bench.results.record import Record
+from mnv4bench.spec.search import SearchSpec
+
+
+class SearchInput(Record):
+    """input.json: what is searched, and in what; another search may not go on in its folder."""
+
+    spec: SearchSpec
+    data: str
+    """SHA-256 of the crops and of what they teach."""
+
+
+class SearchStage(Record):
+    """One space searched: coarse, fine or joint."""
+
+    remedy: ClassVar[str] = "delete it and search again"
+
+    name: str
+    chosen: tuple[int, ...]
+    """The most probable option's index of each choice."""
+    confidence: tuple[float, ...]
+    """Its probability."""
+    expected_cost: float
+    reward_mean: float
+    """Over the last quarter of the steps."""
+    reward_variance: float
+
+
+class SearchResult(Record):
+    """search.json."""
+
+    remedy: ClassVar[str] = "delete {folder} and search again"
+
+    spec: SearchSpec
+    data: str
+    """As in input.json."""
+    classes: tuple[str, ...]
+    stages: tuple[SearchStage, ...]
+    rows: tuple[str, ...]
+    expected_cost: float
+    """The sum over the rows that the search went by, in the budget's unit."""
+    macs: int
+    """Counted on the whole network."""
+    accuracy: float
+    """Top-1 on the test crops (0–1) after training from scratch."""

@@ -1,0 +1,33 @@
+"""What an architecture search is; its content decides its result to the byte."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mnv4bench.spec.base import Spec
+from mnv4bench.spec.run import Seed
+
+
+class SearchSpec(Spec):
+    """One search for a backbone at a budget, and the training that its result is judged by."""
+
+    skeleton: Literal["conv_small", "tiny"] = "conv_small"
+    """Whose places are filled: MobileNetV4-Conv-S's; tiny is for tests."""
+    method: Literal["two_stage", "one_stage"] = "two_stage"
+    """Filters and depth first and kernels second, or all at once; each in `steps` steps altogether."""
+    cost: Literal["macs", "ms"] = "macs"
+    budget: float = Field(gt=0, le=1e15)
+    """Multiply-accumulates, or milliseconds in ONNX Runtime with one thread, of one image."""
+    side: int = Field(64, ge=32, le=512, multiple_of=32)
+    """Of the images, in pixels."""
+    steps: int = Field(4000, ge=8, le=100_000)
+    batch: int = Field(64, ge=2, le=65_536)
+    reward_batch: int = Field(256, ge=1, le=65_536)
+    """Held-out images that a sampled network is rewarded on: four times the batch, as TuNAS does by default."""
+    lr: float = Field(2e-3, gt=0, le=10)
+    final_steps: int = Field(3000, ge=1, le=100_000)
+    """Of the chosen network's own training, from scratch."""
+    seed: Annotated[int, Seed] = 0
+    threads: int = Field(1, ge=1, le=1024)
