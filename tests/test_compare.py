@@ -267,3 +267,18 @@ def test_runs_that_were_scored_on_other_images_are_refused(tmp_path: Path) -> No
     matches.save(tmp_path / "runs" / odd / "matches.npz", {"nms_free": right_or_wrong(np.ones(11, bool))})
     with pytest.raises(DataError, match=rf"{odd}.*other images or objects than"):
         compare(plan, tmp_path)
+
+
+def test_runs_of_two_data_sets_are_refused_by_both_digests(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, 2, "attention")
+    write_runs(plan, tmp_path, effects())
+    odd = plan.arms[0].runs[1]
+    for run in plan.runs:
+        path = tmp_path / "runs" / run / "metrics.json"
+        metrics = Metrics.model_validate(read_json(path))
+        digest = "b" * 64 if run == odd else "a" * 64
+        path.write_text(metrics.model_copy(update={"data_digest": digest}).model_dump_json())
+    with pytest.raises(DataError) as error:
+        compare(plan, tmp_path)
+    assert all(part in str(error.value) for part in ("a" * 64, "b" * 64, odd, "start again"))
+    assert not (tmp_path / "compare.json").exists()

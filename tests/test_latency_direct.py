@@ -10,17 +10,23 @@ import pytest
 from helpers import spread
 
 from mnv4bench import cli
-from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.io.errors import DataError, FileError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_text
 from mnv4bench.latency import direct
 from mnv4bench.latency.forward import most_common_baseline, recomputed, time_forward
 from mnv4bench.models import detector, weights
+from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency
+from mnv4bench.results.run import Status
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.run import DataSpec, RunSpec, TrainSpec
 
 TINY = LatencySpec(runtimes=("torch",), images=2, sessions=1, rounds=2, blocks=1, block_ms=1)
+
+MACHINE = Environment(
+    cpu="made up", cpu_flags="", gpu=None, cores=1, platform="", python="", packages={}, threads=1, commit=None
+)
 
 
 @pytest.fixture
@@ -80,6 +86,16 @@ def test_runs_of_different_sides_need_one_to_be_chosen(images: Path, tmp_path: P
     write_text(tmp_path / "b" / "spec.json", RunSpec.model_validate(spec).model_dump_json())
     with pytest.raises(SpecError, match=r"trained at \[64, 96\] pixels: choose one side with --imgsz"):
         direct.time_models([first, second], images, tmp_path / "out", TINY)
+
+
+def test_weights_that_are_not_those_of_the_status_are_refused(images: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    model = make_run(folder)
+    status = Status(run="a", state="done", epochs=1, steps=1, seconds=1.0, weights_digest="0" * 64, environment=MACHINE)
+    write_text(folder / "status.json", status.model_dump_json())
+    with pytest.raises(FileError, match=rf"weights\.safetensors: digest is .*, not {'0' * 64}"):
+        direct.time_models([model], images, tmp_path / "out", TINY)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

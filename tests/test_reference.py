@@ -15,15 +15,17 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.reference.publish import publish, take_over
-from mnv4bench.reference.rebuild import changed, check
+from mnv4bench.reference.rebuild import changed
+from mnv4bench.reference.result_set import reference_set
 from mnv4bench.reference.values import changes
 from mnv4bench.report.docs.measured import apart_from_zero, measured, references
 from mnv4bench.report.rendering import render
+from mnv4bench.report.results import collect
 from mnv4bench.report.tables.write import write_tables
 from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.matches import MatchRecords
-from mnv4bench.results.reference import FOLDER, REBUILT, names, read_reference
+from mnv4bench.results.reference import FOLDER, REBUILT, check_files, names, read_reference
 from mnv4bench.spec.plan import Plan
 
 TABLES = ("ablations", "slices", "latency", "errors")
@@ -87,7 +89,7 @@ def test_a_reference_holds_the_records_and_nothing_large(project: tuple[Plan, Pa
     assert set(record.matches) == set(plan.runs)
     assert names() == ["tiny"]
     assert str(made[1].parent.parent) not in (folder / "data/scenes-64-20x10-seed0/dataset.json").read_text()
-    check(record, folder)
+    check_files(record, folder)
 
 
 def test_match_records_keep_the_readings_that_arms_use_and_the_sum_of_all(
@@ -113,7 +115,7 @@ def test_an_unfinished_preset_is_named_and_leaves_the_old_reference(
     (broken / "cost.json").unlink()
     with pytest.raises(Mnv4benchError, match=r"cost\.json: is missing; finish the preset first"):
         publish(plan, broken, "tiny")
-    check(read_reference("tiny"), folder)
+    check_files(read_reference("tiny"), folder)
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
 
 
@@ -156,7 +158,7 @@ def test_a_folder_that_is_no_reference_is_never_replaced(
 def test_publishing_again_replaces_all_of_a_reference(project: tuple[Plan, Path], made: tuple[Plan, Path]) -> None:
     write_text(project[1] / "runs/stale.json", "{}")
     publish(*made, "tiny")
-    check(read_reference("tiny"), project[1])
+    check_files(read_reference("tiny"), project[1])
     assert not (project[1] / "runs/stale.json").exists()
     assert [path.name for path in project[1].parent.iterdir()] == ["tiny"]
 
@@ -201,14 +203,17 @@ def test_an_ablation_is_shown_as_each_reference_that_ran_it_measured_it(
 
 
 def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:
-    _, folder = project
+    plan, folder = project
     first, second = sorted(folder.glob("runs/*/metrics.json"))[:2]
     first.unlink()
     write_text(second, "{}")
     with pytest.raises(Mnv4benchError) as error:
-        check(read_reference("tiny"), folder)
+        check_files(read_reference("tiny"), folder)
     assert f"{first}: is missing" in str(error.value)
     assert f"{second}: is not what reference.json was written for" in str(error.value)
+    for reader in (lambda: collect(plan, folder), lambda: reference_set(folder)):
+        with pytest.raises(Mnv4benchError, match=r"is not what reference\.json was written for"):
+            reader()
     assert len(str(error.value).splitlines()) == 2
 
 
@@ -333,7 +338,7 @@ def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
     rendered_now = [path for path in folder.rglob("*") if path.suffix in {".md", ".pdf"} or path.name == "effects.png"]
     assert [path.read_text() for path in rendered_now] == ["made anew"] * len(rendered_now)
     assert bool(rendered_now) == rendered
-    check(read_reference("tiny"), folder)
+    check_files(read_reference("tiny"), folder)
 
 
 def test_what_is_asked_for_is_a_preset_or_a_reference(project: tuple[Plan, Path]) -> None:

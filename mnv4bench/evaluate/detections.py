@@ -15,11 +15,10 @@ from mnv4bench.data.prepared import verify
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
 from mnv4bench.evaluate.settings import MAX_DETECTIONS, TRAINED, Settings, read_rows, settings_of
-from mnv4bench.io.files import write_json
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector, branches
-from mnv4bench.results import matches
+from mnv4bench.results import manifest, matches
 from mnv4bench.results.detections import Detections, write_detections
 from mnv4bench.results.metrics import Metrics, Reading
 from mnv4bench.results.run import Status, check_data, read_status
@@ -30,7 +29,8 @@ BATCH = 16
 
 
 def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
-    """Score a trained run on the validation images; write detections.json, matches.npz and, last, metrics.json.
+    """Score a trained run on the validation images; write detections.json, matches.npz, manifest.json and,
+    last, metrics.json.
 
     A run that did not end well gets a metrics.json that says so.
     """
@@ -40,7 +40,7 @@ def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
         metrics = Metrics(run=run, state=status.state, reason=status.reason)
     else:
         metrics = _score(run, spec, status, data, folder)
-    write_json(folder / "metrics.json", metrics)
+    manifest.write_metrics(folder, metrics)
     return metrics
 
 

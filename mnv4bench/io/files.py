@@ -79,10 +79,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a record or plain value as indented JSON with sorted keys and a final newline."""
+    """Write what `json_text` returns."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a record or plain value as indented JSON with sorted keys and a final newline."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def write_with(path: Path, writer: Callable[[Path], Any]) -> None:

@@ -19,7 +19,8 @@ from mnv4bench.models import weights
 from mnv4bench.models.published import networks
 from mnv4bench.models.yolo import load_checkpoint
 from mnv4bench.results.latency import Latency
-from mnv4bench.results.run import read_spec
+from mnv4bench.results.record import read_record
+from mnv4bench.results.run import Status, read_spec
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import Read, default_read, readings
 
@@ -127,9 +128,15 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
     if read not in readings(spec.model):
         raise SpecError(f"{label}: its {spec.model.head} head is read {' or '.join(readings(spec.model))}")
     path = folder / "weights.safetensors"
-    source = Run(spec.model, weights.classes(path), read, path)
+    recorded = _recorded_digest(folder / "status.json")
+    source = Run(spec.model, weights.classes(path, recorded), read, path, recorded=recorded)
     network = f"{spec.model.model_dump_json()} {sha256(path)}"
     return Named(Candidate(label, read, source), network, spec.data.imgsz)
+
+
+def _recorded_digest(path: Path) -> str | None:
+    """Return what a status says of the weights, whatever the folder is called now; None without a status."""
+    return read_record(path, Status).weights_digest if path.exists() else None
 
 
 def _checkpoint(label: str, path: Path, read: Read | None, trust: bool) -> Named:

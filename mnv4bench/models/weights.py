@@ -62,14 +62,17 @@ def _form(tensor: Tensor | None) -> str:
     return "missing" if tensor is None else f"{tensor.dtype} of shape {tuple(tensor.shape)}"
 
 
-def classes(path: Path) -> int:
+def classes(path: Path, recorded: str | None = None) -> int:
     """Return how many classes the model that `save` wrote tells apart.
 
+    Args:
+        recorded: as for `read`.
+
     Raises:
-        FileError: the file is missing or damaged.
+        FileError: the file is missing or damaged, or holds other tensors.
         SpecError: it holds no detector.
     """
-    sizes = [len(value) for name, value in read(path).items() if CLASS_BIAS.fullmatch(name)]
+    sizes = [len(value) for name, value in read(path, recorded).items() if CLASS_BIAS.fullmatch(name)]
     if not sizes:
         raise SpecError(f"{path}: holds no detection head; {REMEDY}")
     return sizes[0]

@@ -23,7 +23,7 @@ from mnv4bench.reference.contents import (
     rendered_files,
     timed_files,
 )
-from mnv4bench.results import matches
+from mnv4bench.results import manifest, matches
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import FOLDER, RECORD, Reference, read_reference
@@ -105,6 +105,7 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
 def _copy_run(plan: Plan, results: Path, made: Path, run: str) -> str:
     """Copy a run's records; return the sum of its match records as they were scored, empty where there are none."""
     folder = f"runs/{run}"
+    manifest.check_run(results / folder)
     curve = [f"{folder}/curve.csv"] if (results / folder / "curve.csv").exists() else []
     _copy_all(results, made, [*(f"{folder}/{file}" for file in OF_A_RUN), *curve])
     scored = results / folder / "matches.npz"

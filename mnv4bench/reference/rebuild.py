@@ -6,12 +6,11 @@ import lzma
 import shutil
 from pathlib import Path
 
-from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.io.files import replacing, sha256, write_json, write_text
+from mnv4bench.io.files import replacing, write_json, write_text
 from mnv4bench.latency import arms, forward
 from mnv4bench.reference.contents import BLOCKS, LATENCY, PACKED, computed_files, timed_files
 from mnv4bench.reference.values import Change, changes
-from mnv4bench.results.reference import RECORD, Reference, read_reference
+from mnv4bench.results.reference import check_files, read_reference
 from mnv4bench.spec.plan import Plan
 
 
@@ -23,7 +22,7 @@ def restore(plan: Plan, folder: Path, results: Path) -> None:
     """
     folder = Path(folder)
     record = read_reference(folder.name, folder.parent)
-    check(record, folder)
+    check_files(record, folder)
     for file in record.files:
         if file != PACKED:
             with replacing(results / file) as temporary:
@@ -32,22 +31,6 @@ def restore(plan: Plan, folder: Path, results: Path) -> None:
     for file in timed_files(folder):
         path = results / file
         write_json(path, arms.recomputed(plan, results) if file == LATENCY else forward.recomputed(path))
-
-
-def check(record: Reference, folder: Path) -> None:
-    """Refuse a reference whose records are not those that were published.
-
-    Raises:
-        Mnv4benchError: lists the files.
-    """
-    wrong = []
-    for file, digest in record.files.items():
-        if not (folder / file).is_file():
-            wrong.append(f"{folder / file}: is missing; check it out again")
-        elif sha256(folder / file) != digest:
-            wrong.append(f"{folder / file}: is not what {RECORD} was written for; check it out again")
-    if wrong:
-        raise Mnv4benchError("\n".join(wrong))
 
 
 def changed(folder: Path, results: Path) -> list[Change]:

@@ -14,7 +14,7 @@ from mnv4bench.io.files import read_json, sha256
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.record import read_record
-from mnv4bench.results.reference import read_reference
+from mnv4bench.results.reference import check_files, read_reference
 from mnv4bench.results.run import Status, read_status
 
 ABLATIONS = Path("tables/ablations.csv")
@@ -136,8 +136,14 @@ class ResultSet:
 
 
 def reference_set(folder: Path) -> ResultSet:
-    """Return what a reference holds."""
-    return ResultSet(folder, read_reference(folder.name, folder.parent).matches)
+    """Return what a reference holds.
+
+    Raises:
+        Mnv4benchError: a record is missing or is not the one that was published.
+    """
+    record = read_reference(folder.name, folder.parent)
+    check_files(record, folder)
+    return ResultSet(folder, record.matches)
 
 
 def identical(a: ResultSet, b: ResultSet, run: str) -> bool:

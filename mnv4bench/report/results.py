@@ -18,6 +18,7 @@ from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency, LatencyRow, QuantisedAP, Stage
 from mnv4bench.results.metrics import Metrics, read_metrics
 from mnv4bench.results.record import read_record
+from mnv4bench.results.reference import RECORD, check_files, read_reference
 from mnv4bench.results.run import Status, read_status
 from mnv4bench.results.runs import SeedResult, seed_results
 from mnv4bench.spec.arms import Arm
@@ -140,6 +141,8 @@ def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
         Mnv4benchError: names the file that is missing or wrong, and what to do.
     """
     results = Path(results)
+    if (results / RECORD).is_file():
+        check_files(read_reference(results.name, results.parent), results)
     comparison = read_record(results / "compare.json", Comparison)
     cost = read_record(results / "cost.json", Cost)
     latency = read_record(results / "latency" / "latency.json", Latency)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
+from mnv4bench.results import manifest
 
 LOSSES = ("box_loss", "cls_loss", "dfl_loss")
 """The detector's own; YOLO26 has no distance distribution, and logs the L1 distance of the sides as `dfl_loss`."""
@@ -32,6 +33,7 @@ def read_curve(path: Path, epochs: int) -> list[dict[str, float]]:
         rows = [_row(line, number) for number, line in enumerate(_lines(path), start=1)]
         if len(rows) != epochs:
             raise ValueError(f"{len(rows)} epochs, but the run's status counts {epochs}")
+        manifest.check(path)
         return rows
     except (OSError, ValueError) as error:
         raise Mnv4benchError(

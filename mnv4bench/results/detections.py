@@ -9,6 +9,7 @@ from typing import Any
 
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import read_json, write_text
+from mnv4bench.results import manifest
 from mnv4bench.spec.model import Read
 
 Detections = list[dict[str, Any]]
@@ -36,4 +37,5 @@ def read_detections(path: Path, reads: Iterable[Read]) -> dict[Read, Detections]
         if not (isinstance(rows, list) and all(isinstance(row, dict) and row.keys() == FIELDS for row in rows)):
             raise FileError(f"{path}: {read}: not detections; {REMEDY}")
         result[read] = rows
+    manifest.check(path)
     return result

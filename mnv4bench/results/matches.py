@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import replacing
+from mnv4bench.results import manifest
 
 AREAS = ("all", "small", "medium", "large")
 """Object areas: any, below 32², 32² to 96², above 96² pixels of the annotated image."""
@@ -91,13 +92,16 @@ def load(path: Path) -> dict[str, MatchRecords]:
 
     Raises:
         DataError: the file is missing, damaged, or of another schema.
+        FileError: it is not the one that the run's manifest names.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = sorted({name.rpartition(".")[0] for name in archive.files})
-            return {name: _records(archive, name) for name in names}
+            readings = {name: _records(archive, name) for name in names}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: no match records ({error}); evaluate the run again") from error
+    manifest.check(path)
+    return readings
 
 
 def _records(archive: Mapping[str, NDArray[Any]], reading: str) -> MatchRecords:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mnv4bench.io.errors import FileError
+from mnv4bench.results import manifest
 from mnv4bench.results.record import Record, read_record
 from mnv4bench.results.run import State
 from mnv4bench.spec.model import Read
@@ -80,4 +81,5 @@ def read_metrics(folder: Path) -> Metrics:
     metrics = read_record(path, Metrics)
     if metrics.run != folder.name:
         raise FileError(f"{path}: run: is {metrics.run}; {Metrics.remedy}")
+    manifest.check(path)
     return metrics

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator
 
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.files import sha256
 from mnv4bench.io.names import checked_name
 from mnv4bench.results.record import Record, read_record
 from mnv4bench.spec.problems import nearest
@@ -68,3 +69,19 @@ def read_reference(name: str, folder: Path = FOLDER) -> Reference:
     if not path.exists():
         raise Mnv4benchError(f"no reference {name!r}: {path} does not exist; {nearest(name, names(folder))}")
     return read_record(path, Reference)
+
+
+def check_files(record: Reference, folder: Path) -> None:
+    """Refuse a reference whose records are not those that were published.
+
+    Raises:
+        Mnv4benchError: lists the files.
+    """
+    wrong = []
+    for file, digest in record.files.items():
+        if not (folder / file).is_file():
+            wrong.append(f"{folder / file}: is missing; check it out again")
+        elif sha256(folder / file) != digest:
+            wrong.append(f"{folder / file}: is not what {RECORD} was written for; check it out again")
+    if wrong:
+        raise Mnv4benchError("\n".join(wrong))

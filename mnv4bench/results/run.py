@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from mnv4bench.io.errors import DataError, FileError
+from mnv4bench.results import manifest
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.record import Record, read_record
 from mnv4bench.spec.run import RunSpec
@@ -51,6 +52,7 @@ def read_status(folder: Path) -> Status:
     status = read_record(path, Status)
     if status.run != folder.name:
         raise FileError(f"{path}: run: is {status.run}; {REMEDY.format(folder=folder)}")
+    manifest.check(path)
     return status
 
 
@@ -60,7 +62,9 @@ def read_spec(folder: Path) -> RunSpec:
     Raises:
         FileError: it is missing or damaged.
     """
-    return read_record(folder / "spec.json", RunSpec, REMEDY)
+    spec = read_record(folder / "spec.json", RunSpec, REMEDY)
+    manifest.check(folder / "spec.json")
+    return spec
 
 
 def check_data(folder: Path, status: Status, data: str) -> None:

@@ -20,6 +20,8 @@ class SeedResult:
     state: State
     reason: str | None
     reading: Reading | None
+    data: str | None = None
+    """Digest of the data that it was scored on."""
 
     def score(self, name: str, part: str | None = None) -> float | None:
         """Return a COCO score (0–1) of the whole validation split or of one slice; None where there is none."""
@@ -51,9 +53,14 @@ def _seed_result(arm: Arm, seed: int, run: str, folder: Path) -> SeedResult:
             f"{folder / 'metrics.json'}: weights_digest: scores weights {metrics.weights_digest}, but status.json has "
             f"{status.weights_digest}; delete metrics.json and start again to score the run anew"
         )
+    if status.data_digest not in (None, metrics.data_digest):  # files of older versions have none
+        raise Mnv4benchError(
+            f"{folder / 'metrics.json'}: data_digest: scored on data {metrics.data_digest}, but trained on "
+            f"{status.data_digest}; delete metrics.json and start again to score the run anew"
+        )
     if arm.read not in metrics.readings:
         raise Mnv4benchError(
             f"{folder / 'metrics.json'}: readings has no {arm.read!r}, which arm {arm.label} needs; evaluate the run "
             "again"
         )
-    return SeedResult(seed, run, "done", None, metrics.readings[arm.read])
+    return SeedResult(seed, run, "done", None, metrics.readings[arm.read], metrics.data_digest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -80,14 +80,16 @@ def compare(plan: Plan, results: Path) -> None:
     comparison of an arm with its baseline belongs to one family, over which Holm's adjustment is made.
 
     Raises:
-        Mnv4benchError: a done run lacks a file or a reading, or two runs were scored on different images.
+        Mnv4benchError: a done run lacks a file or a reading, or two runs were scored on different data.
     """
     results = Path(results)
     data = plan.preset.data
     seed = derive_seed("bootstrap", data.name, data.seed, data.val)
     resampler = _Resampler(results, plan.preset.bootstrap, seed)
+    scored = {arm.label: seed_results(arm, results) for arm in plan.arms}
+    _check_data(results, [result for seeds in scored.values() for result in seeds])
     arms = [arm for arm in plan.arms if arm.name != plan.ablations[arm.ablation].baseline]
-    rows = [_difference(arm, plan, results, resampler) for arm in arms]
+    rows = [_difference(arm, plan, scored, resampler) for arm in arms]
     hypotheses = [_hypothesis(arm, plan.baseline(arm.ablation)) for arm in arms]
     family = len(set(hypotheses))
     comparison = Comparison(
@@ -108,11 +110,26 @@ def _hypothesis(arm: Arm, baseline: Arm) -> _Hypothesis:
     return frozenset((side.read, *sorted(side.runs.items())) for side in (arm, baseline))
 
 
-def _difference(arm: Arm, plan: Plan, results: Path, resampler: _Resampler) -> Difference:
+def _check_data(results: Path, scored: Iterable[SeedResult]) -> None:
+    """Refuse runs of several data sets: their differences would not be the arms' effects."""
+    runs: dict[str | None, str] = {}
+    for result in scored:
+        if result.state == "done":
+            runs.setdefault(result.data, result.run)
+    if len(runs) > 1:
+        (data, run), (other_data, other), *_ = runs.items()
+        raise DataError(
+            f"{results / 'runs'}: data_digest: {run} was scored on data {data or 'unknown'}, {other} on "
+            f"{other_data or 'unknown'}; delete the metrics.json of both and start again, which trains anew what was "
+            "trained on other data than are prepared"
+        )
+
+
+def _difference(arm: Arm, plan: Plan, scored: Mapping[str, Sequence[SeedResult]], resampler: _Resampler) -> Difference:
     """Return everything but the test and the verdict, which depend on the other rows."""
     baseline = plan.baseline(arm.ablation)
-    ours = {result.seed: result for result in seed_results(arm, results)}
-    theirs = {result.seed: result for result in seed_results(baseline, results)}
+    ours = {result.seed: result for result in scored[arm.label]}
+    theirs = {result.seed: result for result in scored[baseline.label]}
     pairs = {seed: (ours[seed], theirs[seed]) for seed in ours if _comparable(ours[seed]) and _comparable(theirs[seed])}
     empty = Difference(
         ablation=arm.ablation,

@@ -13,6 +13,7 @@ from mnv4bench.io.errors import PairingError
 from mnv4bench.io.files import write_json
 from mnv4bench.models import weights
 from mnv4bench.models.sharing import groups, shapes
+from mnv4bench.results import manifest
 from mnv4bench.results.pairing import Pairing
 from mnv4bench.results.record import read_record
 from mnv4bench.spec.run import MixtureSpec, RunSpec
@@ -64,6 +65,7 @@ def prove(run: str, spec: RunSpec, data: str, prints: Mapping[str, str], runs: P
     for path in sorted(runs.glob(f"*/{FILE}")):
         if path.parent.name == run or (other := read_record(path, Pairing)).group != group:
             continue
+        manifest.check(path)
         for name, value in prints.items():
             if other.prints.get(name, value) != value:
                 (runs / run / FILE).unlink()  # it would stop the others, which may be right

@@ -16,6 +16,7 @@ from mnv4bench.io.signals import ending_in_order
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector, hyperparameters
+from mnv4bench.results import manifest
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status, check_data, read_spec, read_status
 from mnv4bench.spec.run import RunSpec, derive_seed
@@ -47,6 +48,7 @@ def train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
             return published.take(folder, spec, dataset)
         if status := _finished(folder, dataset):
             return status
+        (folder / manifest.FILE).unlink(missing_ok=True)  # of files that are now written anew
         write_json(folder / "spec.json", spec)
         set_up_process(spec.train.threads)
         with starts.counted(folder) as killed:
