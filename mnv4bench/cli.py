@@ -85,6 +85,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     latency.set_defaults(command=commands.time_networks)
 
+    search = subparsers.add_parser("search", help="search a MobileNetV4 backbone for your classes and a budget")
+    budget = search.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--budget-macs", type=float, metavar="N", help="multiply-accumulates of one image")
+    budget.add_argument("--budget-ms", type=float, metavar="X", help="milliseconds of one image on this machine")
+    search.add_argument("--images", type=Path, metavar="DIR", help="a folder in COCO 2017's layout (default: Scenes)")
+    search.add_argument("--method", choices=("two_stage", "one_stage"), help="as in MobileNetV4 (default), or at once")
+    search.add_argument(
+        "--objects", type=int, default=4000, metavar="N", help="most objects in a split (default: 4000)"
+    )
+    search.add_argument("--steps", type=int, metavar="N", help="of the search (default: 4000)")
+    search.add_argument("--final-steps", type=int, metavar="N", help="of the network's own training (default: 3000)")
+    search.add_argument("--seed", type=int, metavar="N")
+    search.add_argument("--out", type=Path, default=Path("results/search"), metavar="DIR")
+    search.set_defaults(command=commands.search_architecture)
+
     ledger = subparsers.add_parser("ledger", help="check the published figures of papers and article, one by one")
     ledger.add_argument("--preset", default="quick", help="whose results stand beside the claims (default: quick)")
     ledger.add_argument(

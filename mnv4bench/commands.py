@@ -19,6 +19,7 @@ from mnv4bench.spec.latency import latency_spec
 from mnv4bench.spec.plan import Plan, load
 from mnv4bench.spec.preset import PRESETS
 from mnv4bench.spec.scaffold import new_ablation
+from mnv4bench.spec.search import search_spec
 from mnv4bench.spec.yamlfile import YamlFile
 from mnv4bench.steps import STEPS, Context, run_step
 
@@ -106,6 +107,19 @@ def time_networks(options: argparse.Namespace) -> None:
         options.models, options.images, options.out, spec, options.imgsz, options.allow_busy, options.trust
     )
     print(describe(record))
+
+
+def search_architecture(options: argparse.Namespace) -> None:
+    names = ("method", "steps", "final_steps", "seed")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    cost, budget = ("macs", options.budget_macs) if options.budget_macs is not None else ("ms", options.budget_ms)
+    spec = search_spec({**given, "cost": cost, "budget": budget})
+    from mnv4bench.search.command import search_backbone
+
+    result = search_backbone(spec, options.images, options.objects, options.out)
+    print(*result.rows, sep="\n")
+    print(f"cost {result.expected_cost:.4g} {cost} of {budget:.4g}, {result.macs} MACs, accuracy {result.accuracy:.3f}")
+    print(f"model.backbone: {options.out / 'backbone.json'}")
 
 
 def check_ledger(options: argparse.Namespace) -> None:

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from mnv4bench.cli import main
 from mnv4bench.data.crops import SPLITS, Crops, Split, from_scenes
 from mnv4bench.io.errors import SpecError
+from mnv4bench.models import detector
 from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.search import run, stage, training
 from mnv4bench.search import space as spaces
 from mnv4bench.search.cost import Costs, macs_of
+from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.search import SearchSpec
 
 BUDGET = 2.0e6
@@ -150,3 +153,20 @@ def test_soft_labels_are_taken_as_they_are() -> None:
     entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum()
     assert float(soft) == pytest.approx(float(entropy))
     assert float(training.loss(logits, torch.tensor([0]))) > float(-logits.log_softmax(1)[0, 0])
+
+
+def test_the_command_writes_a_backbone_that_a_detector_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--objects", "12", "--steps", "8", "--final-steps", "1", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as nothing:
+        main(["search", *options])
+    assert nothing.value.code == 2
+    with pytest.raises(SystemExit) as wrong:
+        main(["search", "--budget-macs", "-3", *options])
+    assert wrong.value.code == 2
+    assert "--budget: Input should be greater than 0" in capsys.readouterr().err
+    main(["search", "--budget-macs", "1.2e7", *options])
+    assert str(tmp_path / "backbone.json") in capsys.readouterr().out
+    spec = ModelSpec(backbone=str(tmp_path / "backbone.json"))  # type: ignore[arg-type]
+    assert detector.build(spec, 3) is not None

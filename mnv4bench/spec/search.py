@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from mnv4bench.io.errors import SpecError
 from mnv4bench.spec.base import Spec
+from mnv4bench.spec.problems import problems
 from mnv4bench.spec.run import Seed
 
 
@@ -31,3 +34,16 @@ class SearchSpec(Spec):
     """Of the chosen network's own training, from scratch."""
     seed: Annotated[int, Seed] = 0
     threads: int = Field(1, ge=1, le=1024)
+
+
+def search_spec(settings: Mapping[str, Any]) -> SearchSpec:
+    """Return the search that the command line asks for.
+
+    Raises:
+        SpecError: names the option and what is wrong with it.
+    """
+    try:
+        return SearchSpec.model_validate(settings)
+    except ValidationError as error:
+        lines = [f"--{str(place[0]).replace('_', '-')}: {message}" for place, message in problems(SearchSpec, error)]
+        raise SpecError("\n".join(dict.fromkeys(lines))) from error
