@@ -9,15 +9,18 @@ Stages, in milliseconds per image:
 - in_graph: end to end with suppression inside the runtime's graph, where the runtime can. An NMS-free arm's graph ends
   in detections anyway.
 
-Decoding and letterboxing are the same for all arms and are not timed.
+Published networks are timed at the confidence and overlap that they are scored with. Decoding and letterboxing are not
+timed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from mnv4bench.evaluate.settings import PUBLISHED_DETECTIONS, TRAINED
 from mnv4bench.io.errors import DataError
 from mnv4bench.latency.analyse.analysis import Judged
 from mnv4bench.latency.campaign import Campaign, analysed, check_runtimes, first_images, measure, schedule
@@ -25,6 +28,7 @@ from mnv4bench.latency.measure.accuracy import Split
 from mnv4bench.latency.measure.agreement import Rows, scored
 from mnv4bench.latency.measure.candidates import Candidate, Run
 from mnv4bench.latency.measure.task import Task
+from mnv4bench.latency.runtimes.outputs import Thresholds
 from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES
 from mnv4bench.results.blocks import read_blocks
 from mnv4bench.results.dataset import Dataset
@@ -35,6 +39,7 @@ from mnv4bench.results.run import read_status
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import default_read
 from mnv4bench.spec.plan import Plan
+from mnv4bench.spec.run import DeploySpec, RunSpec
 
 
 def time_arms(plan: Plan, results: Path, data_folder: Path) -> None:
@@ -89,6 +94,7 @@ def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task
     dataset = read_record(data / "dataset.json", Dataset)
     annotations, folder = (dataset.path(data, part) for part in (dataset.val.annotations, dataset.val.images))
     images = first_images(dataset, data, "val", spec.images)
+    half = "train" if dataset.train.count else "val"  # ranges of activations need images, no labels
     if not images:
         raise DataError(f"{annotations}: no image to time; the validation split needs one")
     return Task(
@@ -98,7 +104,7 @@ def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task
         images=images,
         imgsz=imgsz,
         schedule=schedule(spec),
-        calibration=tuple(path for _, path in first_images(dataset, data, "train", spec.calibration)),
+        calibration=tuple(path for _, path in first_images(dataset, data, half, spec.calibration)),
         score=Split(annotations, folder, dataset.category_ids, imgsz),
     )
 
@@ -116,20 +122,35 @@ def _candidates(
         for run, wanted in reads.items()
     }
     return tuple(
-        _candidate(arm, runs / _timed_run(plan, arm), len(dataset.classes), detections[_timed_run(plan, arm)][arm.read])
+        _candidate(
+            arm, plan.spec(arm), runs / _timed_run(plan, arm), dataset, detections[_timed_run(plan, arm)][arm.read]
+        )
         for arm in arms
     )
 
 
-def _candidate(arm: Arm, run: Path, classes: int, detections: Mapping[int, Rows]) -> Candidate:
+def _candidate(arm: Arm, spec: RunSpec, run: Path, dataset: Dataset, detections: Mapping[int, Rows]) -> Candidate:
     recorded = read_status(run).weights_digest
-    source = Run(arm.model, classes, arm.read, run / "weights.safetensors", recorded=recorded)
-    return Candidate(arm.label, arm.read, source, detections)
+    source = Run(arm.model, len(dataset.classes), arm.read, run / "weights.safetensors", recorded=recorded)
+    if not arm.published:
+        return Candidate(arm.label, arm.read, source, detections)
+    metrics = read_metrics(run)
+    same_classes = not metrics.ignored_classes and not metrics.unknown_classes
+    return Candidate(
+        arm.label,
+        arm.read,
+        source,
+        detections if same_classes else None,
+        imgsz=spec.data.imgsz,
+        thresholds=Thresholds(spec.deploy.confidence, spec.deploy.iou),  # the very ones that it was scored with
+        settings=replace(TRAINED, limit=PUBLISHED_DETECTIONS),
+        quantised=spec.deploy == DeploySpec() and same_classes,
+    )
 
 
 def _timed_run(plan: Plan, arm: Arm) -> str:
     """Return the run whose weights are timed: the first seed's."""
-    return arm.runs[plan.preset.seeds[0]]
+    return arm.runs[0 if arm.published else plan.preset.seeds[0]]
 
 
 def _scored_ap(plan: Plan, arm: Arm, runs: Path) -> float | None:
@@ -167,12 +188,14 @@ def share(plan: Plan, absent: Collection[str]) -> dict[str, str]:
     """Return for every arm that is not absent the label of the first one that deploys the same network."""
     first: dict[str, str] = {}
     present = [arm for arm in plan.arms if arm.label not in absent]
-    return {arm.label: first.setdefault(network(arm), arm.label) for arm in present}
+    return {arm.label: first.setdefault(network(plan, arm), arm.label) for arm in present}
 
 
-def network(arm: Arm) -> str:
+def network(plan: Plan, arm: Arm) -> str:
     """Name what an arm deploys."""
-    return f"{arm.model.model_dump_json()} read {arm.read}"
+    spec = plan.spec(arm)
+    deployed = f" {spec.deploy.model_dump_json()} at {spec.data.imgsz}" if arm.published else ""
+    return f"{arm.model.model_dump_json()} read {arm.read}{deployed}"
 
 
 def choose_reference(plan: Plan, shared: Mapping[str, str]) -> str:

@@ -10,7 +10,13 @@ from typing import Any
 
 NONE = "–"
 """Printed where there is no value."""
-STATES = {"diverged": "diverged", "out_of_memory": "out of memory", "failed": "failed", "done": "done"}
+STATES = {
+    "diverged": "diverged",
+    "out_of_memory": "out of memory",
+    "failed": "failed",
+    "missing": "missing",
+    "done": "done",
+}
 READS = {"nms": "NMS", "nms_free": "NMS-free"}
 
 

@@ -36,13 +36,16 @@ class Difference(Record):
     df: float | None = None
     agreeing: int = 0
     """Seeds whose difference has the sign of the mean."""
+    given_weights: bool = False
+    """Whether published weights were judged: interval and test are over images alone, and no seed rule applies."""
     smallest_effect: float
     """Declared by the ablation before anything ran."""
     equivalence_low: float | None = None
     equivalence_high: float | None = None
     """90 % interval: inside ±smallest_effect means equivalent (two one-sided tests)."""
     p: float | None = None
-    """Exact two-sided sign-flip test over seeds; None where the smallest p of so many seeds fails Holm's first step."""
+    """Exact two-sided sign-flip test over seeds; for given weights, the permutation test over images. None where the
+    smallest p of so many seeds fails Holm's first step."""
     p_holm: float | None = None
     """`p` adjusted for the family of declared comparisons."""
     mde: float | None = None

@@ -22,6 +22,7 @@ from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import derive_seed
 from mnv4bench.statistics import bootstrap as resampling
 from mnv4bench.statistics import small_samples as stats
+from mnv4bench.statistics.permutation import exchange_p
 from mnv4bench.statistics.verdict import Evidence, judge
 
 LEVEL = 0.95
@@ -48,7 +49,7 @@ class _Resampler:
 
     def ap(self, run: str, read: str) -> NDArray[np.float64]:
         if (run, read) not in self._known:
-            records = self._records(run, read)
+            records = self.records(run, read)
             parts = np.array_split(self._weights, usable_cores())
             # NumPy lets go of the interpreter in its long loops, so threads are enough.
             with ThreadPoolExecutor(len(parts)) as pool:
@@ -60,7 +61,7 @@ class _Resampler:
     def _weights(self) -> NDArray[np.integer]:
         return resampling.bootstrap_weights(self.images, self.replicates, self.seed)
 
-    def _records(self, run: str, read: str) -> matches.MatchRecords:
+    def records(self, run: str, read: str) -> matches.MatchRecords:
         path = self.results / "runs" / run / "matches.npz"
         readings = matches.load(path)
         if read not in readings:
@@ -90,6 +91,7 @@ def compare(plan: Plan, results: Path) -> None:
     _check_data(results, [result for seeds in scored.values() for result in seeds])
     arms = [arm for arm in plan.arms if arm.name != plan.ablations[arm.ablation].baseline]
     rows = [_difference(arm, plan, scored, resampler) for arm in arms]
+    given = [_exchange_p(arm, plan, row, resampler) for arm, row in zip(arms, rows, strict=True)]
     hypotheses = [_hypothesis(arm, plan.baseline(arm.ablation)) for arm in arms]
     family = len(set(hypotheses))
     comparison = Comparison(
@@ -100,7 +102,7 @@ def compare(plan: Plan, results: Path) -> None:
         bootstrap=plan.preset.bootstrap,
         bootstrap_seed=seed,
         images=resampler.images,
-        differences=tuple(_judged(rows, hypotheses, family)),
+        differences=tuple(_judged(rows, given, hypotheses, family)),
     )
     write_json(results / "compare.json", comparison)
 
@@ -136,6 +138,7 @@ def _difference(arm: Arm, plan: Plan, scored: Mapping[str, Sequence[SeedResult]]
         arm=arm.name,
         baseline=baseline.name,
         seeds={},
+        given_weights=arm.published,
         smallest_effect=plan.ablations[arm.ablation].smallest_effect,
     )
     if not pairs:
@@ -144,15 +147,26 @@ def _difference(arm: Arm, plan: Plan, scored: Mapping[str, Sequence[SeedResult]]
         [resampler.ap(a.run, arm.read) - resampler.ap(b.run, baseline.read) for a, b in pairs.values()], axis=0
     )
     deltas = _deltas(pairs)
-    numbers = _numbers(np.array(list(deltas.values())), replicates, resampler.images)
+    numbers = _numbers(np.array(list(deltas.values())), replicates, resampler.images, arm.published)
     return empty.model_copy(update={"seeds": deltas, **numbers, "slices": _slices(pairs)})
 
 
-def _numbers(values: NDArray[np.float64], replicates: NDArray[np.float64], images: int) -> dict[str, float | None]:
+def _exchange_p(arm: Arm, plan: Plan, row: Difference, resampler: _Resampler) -> float | None:
+    """Return the p of the permutation test over images; None for networks that were trained, or not scored."""
+    if not row.given_weights or not row.seeds:
+        return None
+    baseline = plan.baseline(arm.ablation)
+    ours, theirs = (resampler.records(next(iter(side.runs.values())), side.read) for side in (arm, baseline))
+    return exchange_p(ours, theirs, resampler.replicates, derive_seed("exchange", resampler.seed))
+
+
+def _numbers(
+    values: NDArray[np.float64], replicates: NDArray[np.float64], images: int, given_weights: bool
+) -> dict[str, float | None]:
     """Return the fields of a Difference that follow from its (seeds,) differences and (replicates,) resamples."""
     interval = stats.combined_interval(values, replicates, images, LEVEL)
     narrow = stats.combined_interval(values, replicates, images, 1 - 2 * ALPHA)
-    known = interval.seed_sd is not None
+    known = given_weights or interval.seed_sd is not None
     return {
         "mean": interval.mean,
         "low": interval.low,
@@ -167,12 +181,18 @@ def _numbers(values: NDArray[np.float64], replicates: NDArray[np.float64], image
     }
 
 
-def _judged(rows: Sequence[Difference], hypotheses: Sequence[_Hypothesis], family: int) -> Iterator[Difference]:
-    """Yield the rows with p, p_holm and verdict."""
+def _judged(
+    rows: Sequence[Difference], given: Sequence[float | None], hypotheses: Sequence[_Hypothesis], family: int
+) -> Iterator[Difference]:
+    """Yield the rows with p, p_holm and verdict.
+
+    Args:
+        given: p over images, of rows that judge given weights.
+    """
     tested = {
-        hypothesis: stats.sign_flip_p(list(row.seeds.values()))
-        for row, hypothesis in zip(rows, hypotheses, strict=True)
-        if row.seeds and stats.is_testable(len(row.seeds), family, ALPHA)
+        hypothesis: stats.sign_flip_p(list(row.seeds.values())) if p is None else p
+        for row, p, hypothesis in zip(rows, given, hypotheses, strict=True)
+        if p is not None or (row.seeds and stats.is_testable(len(row.seeds), family, ALPHA))
     }
     adjusted = dict(zip(tested, stats.holm(list(tested.values()), family), strict=True))
     for row, hypothesis in zip(rows, hypotheses, strict=True):
@@ -186,7 +206,7 @@ def _verdict(row: Difference, p_holm: float | None) -> Verdict | None:
     if row.equivalence_low is None or row.equivalence_high is None:
         return None
     equivalence = (row.equivalence_low, row.equivalence_high)
-    evidence = Evidence(len(row.seeds), row.mean, (row.low, row.high), equivalence, p_holm)
+    evidence = Evidence(len(row.seeds), row.mean, (row.low, row.high), equivalence, p_holm, row.given_weights)
     return judge(evidence, row.smallest_effect, ALPHA)
 
 

@@ -20,12 +20,14 @@ class Evidence:
     1987)."""
     p: float | None
     """Adjusted for the family of declared comparisons; None where so few seeds could not pass whatever they showed."""
+    given_weights: bool = False
+    """Whether the weights themselves are judged, which have no noise of training."""
 
 
 def judge(evidence: Evidence, smallest_effect: float, alpha: float) -> Verdict:
     """Return the word that the evidence supports. The first that fits, from top to bottom:
 
-    - one seed: `untestable`, whatever the images say, for the noise of training is unknown;
+    - one seed, unless weights are given: `untestable`, whatever the images say: the noise of training is unknown;
     - the interval excludes zero and |mean| >= smallest_effect: `untestable` without p, `better` or `worse` where
       p <= alpha, else `inconclusive`, because interval and test disagree;
     - the interval excludes zero: `tiny`;
@@ -35,7 +37,7 @@ def judge(evidence: Evidence, smallest_effect: float, alpha: float) -> Verdict:
     An interval that ends on zero contains it, and one that ends on ±smallest_effect does not lie inside.
     """
     low, high = evidence.interval
-    if evidence.seeds < 2:
+    if evidence.seeds < 2 and not evidence.given_weights:
         return "untestable"
     if low > 0 or high < 0:
         return _beyond_zero(evidence, smallest_effect, alpha)

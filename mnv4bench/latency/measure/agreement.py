@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.latency.runtimes.outputs import DEPLOYED_CONFIDENCE, NMS_IOU, TOLERANCE
+from mnv4bench.latency.runtimes.outputs import DEPLOYED, DEPLOYED_CONFIDENCE, TOLERANCE, Thresholds
 from mnv4bench.results.detections import read_detections
 from mnv4bench.spec.model import Read
 
@@ -51,7 +51,7 @@ def _by_image(
     return {image: np.array(lines) for image, lines in rows.items()}
 
 
-def unexplained(rows: Rows, expected: Rows, side: float) -> int:
+def unexplained(rows: Rows, expected: Rows, side: float, thresholds: Thresholds = DEPLOYED) -> int:
     """Return how many rows of either side the other lacks, and no rounding explains.
 
     A row's twin has its class, its score and its box within the tolerance that runtimes have. A row without twin is
@@ -64,7 +64,7 @@ def unexplained(rows: Rows, expected: Rows, side: float) -> int:
     rows, expected = rows.reshape(-1, 6), expected.reshape(-1, 6)
     everything = np.concatenate([rows, expected])
     unmatched = [*_without_twin(rows, expected, side), *_without_twin(expected, rows, side)]
-    return sum(not _explained(row, everything) for row in unmatched)
+    return sum(not _explained(row, everything, thresholds) for row in unmatched)
 
 
 def _without_twin(rows: Rows, others: Rows, side: float) -> list[Rows]:
@@ -73,12 +73,12 @@ def _without_twin(rows: Rows, others: Rows, side: float) -> list[Rows]:
     return list(rows[~near.any(axis=1)])
 
 
-def _explained(row: Rows, everything: Rows) -> bool:
-    if abs(row[4] - DEPLOYED_CONFIDENCE) <= TOLERANCE:
+def _explained(row: Rows, everything: Rows, thresholds: Thresholds) -> bool:
+    if abs(row[4] - thresholds.confidence) <= TOLERANCE:
         return True
     same = everything[everything[:, 5] == row[5]]
     corner = np.minimum(row[2:4], same[:, 2:4]) - np.maximum(row[:2], same[:, :2])
     common = np.maximum(corner, 0).prod(axis=1)
     areas = (same[:, 2:4] - same[:, :2]).prod(axis=1)
     overlap = common / np.maximum(areas + (row[2:4] - row[:2]).prod() - common, 1e-12)
-    return bool((np.abs(overlap - NMS_IOU) <= NEAR_TIE).any())
+    return bool((np.abs(overlap - thresholds.iou) <= NEAR_TIE).any())

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from torch import nn
 
+from mnv4bench.evaluate.settings import TRAINED, Settings
 from mnv4bench.latency.measure.agreement import Rows
+from mnv4bench.latency.runtimes.outputs import DEPLOYED, Thresholds
 from mnv4bench.spec.model import ModelSpec, Read
 
 
@@ -85,3 +87,10 @@ class Candidate:
     source: Source
     scored: Mapping[int, Rows] | None = None
     """Image id → what evaluation found with these weights; None where they were not evaluated."""
+    imgsz: int | None = None
+    """Side in pixels; None for the task's."""
+    thresholds: Thresholds = DEPLOYED
+    settings: Settings = TRAINED
+    """What int8 runtimes are scored with."""
+    quantised: bool = True
+    """Whether int8 runtimes take it; one of several settings of a network is enough."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,12 +14,12 @@ from mnv4bench.cost.arms import deployed
 from mnv4bench.data.letterbox import Letterboxed, letterbox
 from mnv4bench.io.errors import DataError, Mnv4benchError
 from mnv4bench.latency.analyse.analysis import COPY
-from mnv4bench.latency.measure.accuracy import average_precision
+from mnv4bench.latency.measure.accuracy import Split, average_precision
 from mnv4bench.latency.measure.agreement import Rows, unexplained
 from mnv4bench.latency.measure.candidates import Candidate
 from mnv4bench.latency.measure.protocol import Call, Subject
 from mnv4bench.latency.measure.task import Task
-from mnv4bench.latency.runtimes.outputs import TOLERANCE, Output, detections, disagreement
+from mnv4bench.latency.runtimes.outputs import DEPLOYED, TOLERANCE, Output, Thresholds, detections, disagreement
 from mnv4bench.latency.runtimes.registry import RUNTIMES
 from mnv4bench.latency.runtimes.runtime import Deployment, Runtime
 from mnv4bench.results.latency import Stage
@@ -43,24 +43,32 @@ def load_all(task: Task) -> Loaded:
     Raises:
         Mnv4benchError: weights are damaged, or an image cannot be read.
     """
-    images = [letterbox(path, task.imgsz) for _, path in task.images]
-    if not images:
+    if not task.images:
         raise DataError("no image to time on; the validation split needs one")
-    calibration = [letterbox(path, task.imgsz).pixels for path in task.calibration]
+    letterboxed: dict[int, tuple[list[Letterboxed], list[np.ndarray]]] = {}
     loaded = Loaded(absent=_missing(task.runtimes))
     for candidate, label in in_random_order(task):
+        side = candidate.imgsz or task.imgsz
+        if side not in letterboxed:
+            letterboxed[side] = (
+                [letterbox(path, side) for _, path in task.images],
+                [letterbox(path, side).pixels for path in task.calibration],
+            )
+        images, calibration = letterboxed[side]
         model = candidate.source.load()
         network = deployed(model)
         expected = raw_output(model, images[0].pixels)
         for name in task.runtimes:
             if name in loaded.absent:
                 continue
+            if RUNTIMES[name].precision == "int8" and not candidate.quantised:
+                continue
             loader = _Loader(task, candidate, network, name, images, calibration)
             try:
                 runtime = loader.load()
                 subject = loader.subject(label, runtime, expected)
                 if loader.precision == "int8" and task.score and candidate.source.trained and label != COPY:
-                    loaded.int8_ap[label, name] = average_precision(runtime, candidate.read, task.score)
+                    loaded.int8_ap[label, name] = average_precision(runtime, candidate.read, loader.score(task.score))
                 loaded.subjects.append(subject)
             except Exception as error:  # a runtime may raise anything; the others are still worth timing
                 if label != COPY:  # whose original fails for the same reason
@@ -115,17 +123,26 @@ class _Loader:
     def precision(self) -> str:
         return RUNTIMES[self.name].precision
 
+    @property
+    def side(self) -> int:
+        return self.candidate.imgsz or self.task.imgsz
+
+    def score(self, split: Split) -> Split:
+        """Return a split as this candidate is scored on it."""
+        return replace(split, imgsz=self.side, settings=self.candidate.settings)
+
     def load(self, nms_in_graph: bool = False) -> Runtime:
         """Return a runtime that holds a copy of the network, its weights at places of their own."""
         runtime = RUNTIMES[self.name]()
         runtime.load(
             Deployment(
                 model=copy.deepcopy(self.network),
-                imgsz=self.task.imgsz,
+                imgsz=self.side,
                 threads=self.task.threads,
                 read=self.candidate.read,
                 calibration=self.calibration if self.precision == "int8" else (),
                 nms_in_graph=nms_in_graph,
+                thresholds=self.candidate.thresholds,
             )
         )
         return runtime
@@ -147,7 +164,7 @@ class _Loader:
         return Subject(self.name, label, calls)
 
     def _check(self, outputs: list[Output], expected: Output) -> None:
-        difference = disagreement(outputs[0], expected, self.candidate.read, self.task.imgsz)
+        difference = disagreement(outputs[0], expected, self.candidate.read, self.side)
         if not difference <= TOLERANCE:
             raise Mnv4benchError(
                 f"its output differs from the scored model's by {difference:.1e}, and {TOLERANCE:.0e} is allowed"
@@ -156,21 +173,26 @@ class _Loader:
         if scored is not None:
             nothing = np.empty((0, 6))
             expected_rows = [scored.get(image, nothing) for image, _ in self.task.images]
-            self._compare(self._detections(outputs), expected_rows, "evaluation found")
+            above = max(self.candidate.thresholds.confidence, DEPLOYED.confidence)  # `scored` holds no other
+            rows = [rows[rows[:, 4] > above] for rows in self._detections(outputs)]
+            expected_rows = [rows[rows[:, 4] > above] for rows in expected_rows]
+            self._compare(rows, expected_rows, "evaluation found", Thresholds(above, self.candidate.thresholds.iou))
 
     def _check_graph(self, whole: Runtime, outputs: list[Output]) -> None:
         inside = [_restored(whole(image.pixels), image) for image in self.images]
-        self._compare(inside, self._detections(outputs), "suppression outside the graph leaves")
+        self._compare(
+            inside, self._detections(outputs), "suppression outside the graph leaves", self.candidate.thresholds
+        )
 
     def _detections(self, outputs: list[Output]) -> list[Rows]:
         return [
-            _restored(detections(output, self.candidate.read), image)
+            _restored(detections(output, self.candidate.read, self.candidate.thresholds), image)
             for output, image in zip(outputs, self.images, strict=True)
         ]
 
-    def _compare(self, rows: list[Rows], expected: list[Rows], origin: str) -> None:
+    def _compare(self, rows: list[Rows], expected: list[Rows], origin: str, thresholds: Thresholds) -> None:
         wrong = [
-            unexplained(ours, theirs, max(image.height, image.width))
+            unexplained(ours, theirs, max(image.height, image.width), thresholds)
             for ours, theirs, image in zip(rows, expected, self.images, strict=True)
         ]
         if any(wrong):
@@ -190,14 +212,14 @@ def _stages(
     runtime: Runtime, images: list[Letterboxed], outputs: list[Output], candidate: Candidate
 ) -> dict[Stage, Call]:
     """Return what each stage does with the image of an index; `latency.arms` says what belongs to which."""
-    read = candidate.read
+    read, thresholds = candidate.read, candidate.thresholds
     forward: dict[Stage, Call] = {"forward": lambda index: runtime(images[index].pixels)}
     if not candidate.source.trained:
         return forward
     return {
         **forward,
-        "post": lambda index: detections(outputs[index], read),
-        "end_to_end": lambda index: detections(runtime(images[index].pixels), read),
+        "post": lambda index: detections(outputs[index], read, thresholds),
+        "end_to_end": lambda index: detections(runtime(images[index].pixels), read, thresholds),
     }
 
 

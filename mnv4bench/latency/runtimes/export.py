@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from mnv4bench.latency.runtimes.outputs import DEPLOYED_CONFIDENCE, LIMIT, NMS_IOU
+from mnv4bench.latency.runtimes.outputs import DEPLOYED, LIMIT, Thresholds
 
 OPSET = 18
 
@@ -32,13 +32,13 @@ class _Output(nn.Module):
         return output
 
 
-def export(model: nn.Module, imgsz: int, nms: bool = False) -> onnx.ModelProto:
+def export(model: nn.Module, imgsz: int, nms: Thresholds | None = None) -> onnx.ModelProto:
     """Return a fused model in eval mode as ONNX (opset 18) for one image of (3, imgsz, imgsz).
 
     Input "image" (1, 3, imgsz, imgsz); output "output", the model's raw output with its leading 1.
 
     Args:
-        nms: append suppression to a model read "nms"; the output is then "detections", see `append_nms`.
+        nms: thresholds of suppression to append to a model read "nms", whose output is then that of `append_nms`.
     """
     image = torch.zeros(1, 3, imgsz, imgsz)
     with tempfile.TemporaryDirectory(prefix="mnv4bench-") as folder, warnings.catch_warnings(), torch.no_grad():
@@ -55,7 +55,7 @@ def export(model: nn.Module, imgsz: int, nms: bool = False) -> onnx.ModelProto:
         )
         graph = onnx.load(Path(folder) / "model.onnx")
     if nms:
-        append_nms(graph)
+        append_nms(graph, nms)
     return graph
 
 
@@ -66,7 +66,7 @@ def nothing() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
 
 
-def append_nms(model: onnx.ModelProto) -> None:
+def append_nms(model: onnx.ModelProto, thresholds: Thresholds = DEPLOYED) -> None:
     """Replace a raw "nms" output (1, 4 + classes, anchors) by "detections", in place: what `outputs.detections` finds.
 
     Detections are (1, k, 6): rows x1, y1, x2, y2, score, class by falling score, suppressed class by class, every
@@ -81,8 +81,8 @@ def append_nms(model: onnx.ModelProto) -> None:
         "nms_parts": np.array([2, 2, classes], np.int64),
         "nms_half": np.array(0.5, np.float32),
         "nms_limit": np.array([LIMIT], np.int64),
-        "nms_iou": np.array([NMS_IOU], np.float32),
-        "nms_confidence": np.array([DEPLOYED_CONFIDENCE], np.float32),
+        "nms_iou": np.array([thresholds.iou], np.float32),
+        "nms_confidence": np.array([thresholds.confidence], np.float32),
         "nms_first": np.array(0, np.int64),
         "nms_class": np.array([1], np.int64),
         "nms_anchor": np.array(2, np.int64),

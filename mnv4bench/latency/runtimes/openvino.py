@@ -27,7 +27,11 @@ class OpenVino:
 
     def graph(self, core: Any, network: Deployment) -> Any:
         """Return what is compiled."""
-        return core.read_model(export(network.model, network.imgsz, network.nms_in_graph).SerializeToString())
+        return core.read_model(
+            export(
+                network.model, network.imgsz, network.thresholds if network.nms_in_graph else None
+            ).SerializeToString()
+        )
 
     def __call__(self, image: Image) -> Output:
         # The image is read where it lies; the output is copied, because the next call overwrites OpenVINO's own.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,15 +20,26 @@ NMS_IOU = 0.7
 LIMIT = 300
 """A deployed detector's settings, as ultralytics' predictor has them; scoring AP keeps far more."""
 
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Which detections a deployed detector reports."""
+
+    confidence: float = DEPLOYED_CONFIDENCE
+    iou: float = NMS_IOU
+
+
+DEPLOYED = Thresholds()
+
 TOLERANCE = 1e-4
 """Largest difference between two runtimes: of a score, and of a coordinate relative to the image's side."""
 
 
-def detections(output: Output, read: Read) -> NDArray[np.floating]:
+def detections(output: Output, read: Read, thresholds: Thresholds = DEPLOYED) -> NDArray[np.floating]:
     """Return (k, 6) rows of x1, y1, x2, y2, score, class above the confidence, in pixels of the square image."""
     if read == "nms_free":
-        return output[output[:, 4] > DEPLOYED_CONFIDENCE]
-    return read_nms(*corners(output), DEPLOYED_CONFIDENCE, NMS_IOU, LIMIT)
+        return output[output[:, 4] > thresholds.confidence]
+    return read_nms(*corners(output), thresholds.confidence, thresholds.iou, LIMIT)
 
 
 def corners(output: Output) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Protocol
 
 from torch import nn
 
-from mnv4bench.latency.runtimes.outputs import Image, Output
+from mnv4bench.latency.runtimes.outputs import DEPLOYED, Image, Output, Thresholds
 from mnv4bench.spec.model import Read
 
 Precision = Literal["float32", "int8"]
@@ -32,6 +32,8 @@ class Deployment:
     """What int8 runtimes take their ranges from."""
     nms_in_graph: bool = False
     """Whether suppression is part of the graph; for read "nms", in a runtime with `graph_nms`."""
+    thresholds: Thresholds = DEPLOYED
+    """Of that suppression."""
 
 
 class Runtime(Protocol):
