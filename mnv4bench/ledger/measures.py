@@ -100,7 +100,16 @@ class Trunk(Check):
     """A property of a MobileNetV4 trunk: P2–P5 channels, the number of blocks of a kind, of blocks with a residual."""
 
     variant: str
-    of: Literal["channels", "p5_channels", "uib", "attention", "uib_with_residual", "activation", "layer_scale"]
+    of: Literal[
+        "channels",
+        "p5_channels",
+        "uib",
+        "uib_expansion_4",
+        "attention",
+        "uib_with_residual",
+        "activation",
+        "layer_scale",
+    ]
 
     def measure(self, context: Context) -> Measured:
         from mnv4bench.ledger.structure import trunk

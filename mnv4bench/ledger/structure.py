@@ -81,6 +81,8 @@ def trunk(name: str, of: str) -> str | int:
         return "none" if chosen.style.layer_scale is None else f"{chosen.style.layer_scale:g}"
     if of == "uib":
         return sum(isinstance(row, UIBRow) for row in chosen.rows)
+    if of == "uib_expansion_4":
+        return sum(isinstance(row, UIBRow) and row.expansion == 4 for row in chosen.rows)
     if of == "attention":
         return sum(isinstance(row, AttentionRow) for row in chosen.rows)
     if of == "p5_channels":
