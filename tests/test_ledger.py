@@ -359,6 +359,20 @@ def test_counts_come_out_at_the_printed_digits_and_are_made_once(
         Detector(model="yolov10n", of="params", imgsz=64).measure(again)
 
 
+@pytest.mark.parametrize("text", ["[1]", '{"a": 3}', '{"a": {"params": "many"}}', "{", "\x00", ""])
+def test_damaged_counts_are_put_aside_and_counted_again(
+    text: str, tmp_path: Path, published: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "counts.json"
+    path.write_text(text)
+    context = FiguresAndCounts(published, Counts(path))
+    row = as_row(check(published.facts["timm/counts/MNv4-Conv-S/timm_params"], context, {}))
+    assert (row.verdict, row.measured) == ("reproduced", 3774024)
+    assert len(read_json(path)) == 1
+    assert (tmp_path / "counts-unusable.json").read_text() == text
+    assert str(path) in capsys.readouterr().err
+
+
 def broken(folder: Path, file: str, old: str, new: str) -> Path:
     shutil.copytree(FOLDER, folder / "published", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     path = folder / "published" / file

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.errors import FileError, Mnv4benchError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.ledger.checks import Attention, NotHere
 
@@ -92,8 +93,19 @@ class Counts:
 
     def _load(self) -> dict[str, Counted]:
         if self._known is None:
-            self._known = _FILE.validate_python(read_json(self.path)) if self.path.exists() else {}
+            self._known = self._read() if self.path.exists() else {}
         return self._known
+
+    def _read(self) -> dict[str, Counted]:
+        """Return what the file holds; put aside one that is damaged, as all can be counted again."""
+        try:
+            return _FILE.validate_python(read_json(self.path))
+        except (FileError, ValidationError) as error:
+            aside = self.path.with_name(f"{self.path.stem}-unusable.json")
+            self.path.replace(aside)
+            reason = error if isinstance(error, FileError) else f"{self.path}: not counts of this version"
+            print(f"{reason}; it is {aside.name} now, and models are counted again", file=sys.stderr)
+            return {}
 
 
 def _code_digest() -> str:
