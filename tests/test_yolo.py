@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.models import detector, torchvision_ops
 from mnv4bench.models.nms import nms
 from mnv4bench.models.yolo import Detector
-from mnv4bench.models.yolo.offline import link_font
+from mnv4bench.models.yolo.offline import PREFIX, configure, link_font
 from mnv4bench.spec.model import ModelSpec, Read
 
 ROOT = Path(__file__).parent.parent
@@ -263,3 +264,21 @@ def test_predict_val_and_export_contact_no_network_and_write_into_no_configurati
     assert list(home.iterdir()) == []
     assert (work / "mnv4-yolov10n.onnx").exists()
     assert not (chosen / "Ultralytics" / "Arial.ttf").exists()
+
+
+def test_folders_of_killed_processes_are_removed_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    killed, living, foreign = (
+        tmp_path / name for name in (f"{PREFIX}{ended.pid}-x", f"{PREFIX}{os.getpid()}-x", "mnv4bench-mine")
+    )
+    for folder in (killed, living, foreign):
+        (folder / "Ultralytics").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("YOLO_CONFIG_DIR", raising=False)
+    configure()
+    made = Path(os.environ["YOLO_CONFIG_DIR"])
+    assert made.parent == tmp_path
+    assert {living, foreign, made} == set(tmp_path.iterdir())

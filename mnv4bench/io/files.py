@@ -55,11 +55,12 @@ def _remove_abandoned(folder: Path) -> None:
     """Remove temporary files of processes of this machine that no longer run; once for each folder and process."""
     for path in folder.glob(f".*.{NODE}-*-*.tmp*"):
         owner = path.name.rsplit(f".{NODE}-", 1)[1].split("-")[0]
-        if owner.isdecimal() and not _runs(int(owner)):
+        if owner.isdecimal() and not is_running(int(owner)):
             path.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether a process of this machine exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -13,14 +13,28 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from mnv4bench.io.files import NODE, is_running
+
 FONT = "Arial.ttf"
 """What ultralytics draws labels with, and looks for on the network where it finds none of that name."""
 
+PREFIX = f"mnv4bench-{NODE}-"
+"""Of temporary folders; their owner's process number follows."""
+
 
 def _private_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="mnv4bench-"))
+    _remove_abandoned(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders of this machine's processes that were killed, and so did not do it themselves."""
+    for path in parent.glob(f"{PREFIX}*-*"):
+        owner = path.name.removeprefix(PREFIX).split("-")[0]
+        if owner.isdecimal() and not is_running(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)  # another user's stays
 
 
 def link_font(folder: Path) -> Path | None:
