@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnv4bench.data.prepared import key
 from mnv4bench.data.sources import source_digest
+from mnv4bench.eta import memory_mb
 from mnv4bench.data.weights import state as weights_state
 from mnv4bench.io.locks import exclusive
 from mnv4bench.reference.plans import chosen
@@ -151,6 +152,8 @@ rule train:
         f"{OUT}/benchmarks/train/{{run}}.tsv"
     priority: 10
     threads: lambda wildcards: PLAN.run(wildcards.run).train.threads
+    resources:
+        mem_mb=lambda wildcards: memory_mb(PLAN, Path(OUT), wildcards.run),
     params:
         weights=lambda wildcards: weights_state(PLAN.run(wildcards.run).model.weights),
     shell:

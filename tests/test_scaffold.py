@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mnv4bench import cli
-from mnv4bench.eta import GUESSED_RATE, expected, lines
+from mnv4bench.eta import GUESSED_RATE, expected, lines, memory_mb
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.results.dataset import Dataset, Split
@@ -75,12 +75,12 @@ def test_an_ablation_is_never_overwritten(project: Path) -> None:
     assert (project / "ablations" / "psa.yaml").read_text() == before
 
 
-def finish(results: Path, run: str, rate: float) -> None:
+def finish(results: Path, run: str, rate: float, memory: float = 1.0) -> None:
     folder = results / "runs" / run
     environment = {"cpu": "", "cpu_flags": "", "cores": 1, "platform": "", "python": "", "packages": {}, "threads": 1}
     status = {
         "run": run, "state": "done", "epochs": 1, "steps": 1, "images_per_second": rate, "seconds": 1.0,
-        "peak_memory_mib": 1.0, "environment": {**environment, "gpu": None, "commit": None},
+        "peak_memory_mib": memory, "environment": {**environment, "gpu": None, "commit": None},
     }  # fmt: skip
     write_json(folder / "status.json", status)
     write_text(folder / "metrics.json", "x" * 3_000_000)
@@ -167,3 +167,18 @@ def test_a_reader_that_stops_early_causes_no_traceback() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+def test_memory_is_what_runs_of_the_same_kind_took_else_a_guess_by_pixels(project: Path, tmp_path: Path) -> None:
+    quick, results = plan.load("quick", "scdown"), tmp_path / "results"
+    conv, scdown = (arm.runs for arm in quick.arms)
+    guess = memory_mb(quick, results, conv[0])
+    assert guess == pytest.approx((1024 + 1200 * 16 * 160**2 / 1e6) * 1.048576, abs=1)
+    large = plan.load("coco", "scdown")
+    assert memory_mb(large, results, next(iter(large.runs))) > 4 * guess
+    finish(results, conv[0], 10.0, memory=800.0)
+    finish(results, conv[1], 10.0, memory=1000.0)
+    assert memory_mb(quick, results, conv[2]) == pytest.approx(1.1 * 1000 * 1.048576, abs=1)
+    assert memory_mb(quick, results, scdown[0]) == guess  # another network
+    write_text(results / "runs" / conv[1] / "status.json", "{}")
+    assert memory_mb(quick, results, conv[2]) == pytest.approx(1.1 * 800 * 1.048576, abs=1)
