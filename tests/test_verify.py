@@ -324,7 +324,7 @@ def test_a_damaged_spec_is_named(content: bytes, sides: tuple[ResultSet, ResultS
     here, reference = sides
     run = here.arms["psa", "none"].runs[0]
     (here.folder / "runs" / run / "spec.json").write_bytes(content)
-    with pytest.raises(Mnv4benchError, match=r"spec\.json: .*; train the run again"):
+    with pytest.raises(Mnv4benchError, match=r"spec\.json: .*; delete the folder"):
         verify(here, reference)
 
 
@@ -332,7 +332,7 @@ def test_a_run_that_is_gone_is_named(sides: tuple[ResultSet, ResultSet]) -> None
     here, reference = sides
     run = here.arms["psa", "none"].runs[0]
     shutil.rmtree(here.folder / "runs" / run)
-    with pytest.raises(Mnv4benchError, match=rf"{run}.spec\.json: missing; train the run again"):
+    with pytest.raises(Mnv4benchError, match=rf"{run}.spec\.json: missing; delete the folder"):
         verify(here, reference)
 
 

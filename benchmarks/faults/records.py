@@ -54,6 +54,7 @@ UNREAD = ("curve.csv", "detections.json")
 """Files whose readers make pictures, which are not compared: these are compared themselves."""
 MESSAGE = re.compile(r"^mnv4bench: (.*(?:\n  .*)*)", re.MULTILINE)
 DELETE = re.compile(r"[Dd]elete (?:the folder )?(?P<path>\S*results/\S+?)[,;.)]*(?=\s|$)")
+BESIDE = re.compile(r"[Dd]elete (?:it and )?(?P<name>[\w-]+\.\w+) ")
 ROUNDS = 3
 """Starts that remedies may take: one reader after another may meet the same damage."""
 
@@ -129,7 +130,9 @@ def _unclear(ended: Ended, damaged: str) -> str | None:
     messages = MESSAGE.findall(ended.output)
     if not messages:
         return f"exit {ended.status} without a message: {ended.output[-900:]}"
-    places = (damaged, str(Path(damaged).parent))
+    places = [damaged, str(Path(damaged).parent)]
+    if "/data/" in damaged:  # one digest stands for both halves
+        places.append(str(Path(damaged).parents[1]))
     if not any(place in message for message in messages for place in places):
         return f"names another file than {damaged}: {messages[0]}"
     return None
@@ -141,9 +144,10 @@ def _remedied(project: Project, base: Project, message: str, damaged: str) -> bo
         shutil.copy2(base.root / damaged, project.root / damaged)
         return True
     places = [match["path"] for match in DELETE.finditer(message)]
-    subject = re.match(r"(\S*results/\S+?)(?::\d+)?:", message)
-    if not places and subject and "delete it" in message:
-        places = [subject[1]]
+    if subject := re.match(r"(\S*results/\S+?)(?::\d+)?:", message):
+        here = Path(subject[1])
+        places += [str(here.parent / match["name"]) for match in BESIDE.finditer(message)]
+        places += [str(here)] * ("delete it" in message) + [str(here.parent)] * ("delete the run's folder" in message)
     for place in places:
         target = project.root / place
         if not target.resolve().is_relative_to(project.root.resolve() / OUT.parent):

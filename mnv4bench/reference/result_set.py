@@ -92,7 +92,7 @@ class ResultSet:
         except OSError as error:
             raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); finish the preset first") from error
         except (KeyError, ValueError, StopIteration, AttributeError, csv.Error) as error:
-            raise Mnv4benchError(f"{path}: not this version's table ({error!r}); delete it and run again") from error
+            raise Mnv4benchError(f"{path}: not this version's table ({error!r}); delete it and start again") from error
 
     def baseline(self, ablation: str) -> ArmRow | None:
         return next((row for (name, _), row in self.arms.items() if name == ablation and row.is_baseline), None)
@@ -113,7 +113,8 @@ class ResultSet:
         Raises:
             Mnv4benchError: the file is missing or damaged.
         """
-        path, remedy = self.folder / "runs" / run / "spec.json", "train the run again"
+        path = self.folder / "runs" / run / "spec.json"
+        remedy = f"delete the folder {path.parent} and start again"
         content = read_json(path, remedy)
         if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
             raise Mnv4benchError(f"{path}: not a run's spec (data: missing); {remedy}")

@@ -52,6 +52,9 @@ class MatchRecords:
     """(areas, images, classes) objects that count."""
 
 
+AGAIN = "delete {folder}/metrics.json and start again to score the run anew"
+"""Remedy of match records that cannot be used."""
+
 _PACKED = ("tp", "ignored")
 _SCORE, _STEPS = "score", "score_steps"
 _UNIT = 10**6
@@ -99,7 +102,7 @@ def load(path: Path) -> dict[str, MatchRecords]:
             names = sorted({name.rpartition(".")[0] for name in archive.files})
             readings = {name: _records(archive, name) for name in names}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: no match records ({error}); evaluate the run again") from error
+        raise DataError(f"{path}: no match records ({error}); {AGAIN.format(folder=path.parent)}") from error
     manifest.check(path)
     return readings
 

@@ -64,12 +64,13 @@ class _Resampler:
     def records(self, run: str, read: str) -> matches.MatchRecords:
         path = self.results / "runs" / run / "matches.npz"
         readings = matches.load(path)
+        again = matches.AGAIN.format(folder=path.parent)
         if read not in readings:
-            raise DataError(f"{path}: no reading {read!r} (has {', '.join(readings)}); evaluate the run again")
+            raise DataError(f"{path}: no reading {read!r} (has {', '.join(readings)}); {again}")
         records = readings[read]
         self.first = self.first or (path, records)
         if not resampling.same_split(self.first[1], records):
-            raise DataError(f"{path}: other images or objects than {self.first[0]}; evaluate both runs again")
+            raise DataError(f"{path}: other images or objects than {self.first[0]}; {again}, or that one")
         return records
 
 
