@@ -285,7 +285,7 @@ def test_a_damaged_table_of_cells_is_named(sides: tuple[ResultSet, ResultSet]) -
         b"\xff",
     ):
         path.write_bytes(damaged)
-        with pytest.raises(Mnv4benchError, match=r"verify\.csv: .*; delete it and run again"):
+        with pytest.raises(Mnv4benchError, match=r"verify\.csv: .*; delete it and start again"):
             differing(here.folder)
 
 
@@ -315,7 +315,7 @@ def test_a_damaged_table_of_arms_is_named(old: bytes, new: bytes, sides: tuple[R
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
-    with pytest.raises(Mnv4benchError, match=r"ablations\.csv: not this version's table .*; delete it and run again"):
+    with pytest.raises(Mnv4benchError, match=r"ablations\.csv: not this version's table .*; delete it and start again"):
         verify(here, reference)
 
 
