@@ -94,14 +94,14 @@ def differing(results: Path) -> list[str]:
     try:
         header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
     except (ValueError, csv.Error) as error:
-        raise Mnv4benchError(f"{path}: cannot be read ({error}); delete it and run again") from error
+        raise Mnv4benchError(f"{path}: cannot be read ({error}); delete it and start again") from error
     cells = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
     if tuple(header) != COLUMNS or any(cell.get("verdict") not in get_args(Agreement) for cell in cells):
-        raise Mnv4benchError(f"{path}: a column or a verdict is not this version's; delete it and run again")
+        raise Mnv4benchError(f"{path}: a column or a verdict is not this version's; delete it and start again")
     try:
         return [_in_short(cell) for cell in cells if cell["verdict"] == "differ"]
     except ValueError as error:
-        raise Mnv4benchError(f"{path}: {error}; delete it and run again") from error
+        raise Mnv4benchError(f"{path}: {error}; delete it and start again") from error
 
 
 def _in_short(cell: Mapping[str, str]) -> str:
