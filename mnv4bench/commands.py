@@ -17,7 +17,7 @@ from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.latency import latency_spec
 from mnv4bench.spec.plan import Plan, load
-from mnv4bench.spec.preset import PRESETS
+from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.scaffold import new_ablation
 from mnv4bench.spec.search import search_spec
 from mnv4bench.spec.yamlfile import YamlFile
@@ -59,7 +59,8 @@ def check_specs(options: argparse.Namespace) -> None:
     presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     ablations = sorted(path.stem for path in ABLATIONS.glob("*.yaml"))
     checks: list[Callable[[], object]] = [
-        *(partial(load, preset, only) for preset in presets for only in (None, *ablations)),
+        *(partial(load, preset) for preset in presets),
+        *(partial(_check_together, preset, name) for preset in presets for name in ablations),
         *(partial(_check_figures, ABLATIONS / f"{name}.yaml") for name in ablations),
         partial(extensions, ablations),
     ]
@@ -76,6 +77,14 @@ def check_specs(options: argparse.Namespace) -> None:
         from mnv4bench.data.prepare import check_folder
 
         print(check_folder(options.folder))
+
+
+def _check_together(preset: str, name: str) -> None:
+    """Resolve an ablation under a preset that is not its own, unless only one of the two is of published weights."""
+    given = YamlFile(PRESETS / f"{preset}.yaml").parse(Preset).model.weights is not None
+    published = YamlFile(ABLATIONS / f"{name}.yaml").parse(AblationSpec).start == "published"
+    if given == published:
+        load(preset, name)
 
 
 def _check_figures(path: Path) -> None:

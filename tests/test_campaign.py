@@ -36,9 +36,9 @@ def test_an_error_is_clear_when_it_names_the_file_and_shows_no_traceback() -> No
 def test_a_small_campaign_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main(["--kills", "0", "--files", "3", "--settings", "12"])
+        main(["--kills", "0", "--files", "2", "--settings", "12"])
     record = read_json(tmp_path / "results/benchmarks/faults.json")
     assert record["faults"] == []
     assert ended.value.code == 0
     assert sum(record["counts"]["settings"].values()) == 12
-    assert sum(record["counts"]["files"].values()) == 3
+    assert sum(record["counts"]["files"].values()) == 2

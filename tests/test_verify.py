@@ -332,7 +332,7 @@ def test_a_run_that_is_gone_is_named(sides: tuple[ResultSet, ResultSet]) -> None
     here, reference = sides
     run = here.arms["psa", "none"].runs[0]
     shutil.rmtree(here.folder / "runs" / run)
-    with pytest.raises(Mnv4benchError, match=rf"{run}.spec\.json: missing; delete the folder"):
+    with pytest.raises(Mnv4benchError, match=rf"{run}.spec\.json: missing; start again"):
         verify(here, reference)
 
 
