@@ -496,7 +496,7 @@ def test_arms_that_are_the_same_runs_are_one_point(healthy: tuple[Plan, Path]) -
 
 def test_front_keeps_the_points_that_nothing_beats() -> None:
     def point(ms: float, ap: float) -> Point:
-        return Point(0, f"{ms}", "#000000", False, False, (ms, ms, ms), (ap, ap, ap))
+        return Point(0, f"{ms}", "#000000", False, False, None, (ms, ms, ms), (ap, ap, ap))
 
     drawn = [point(1, 0.2), point(2, 0.1), point(2, 0.3), point(2, 0.25), point(3, 0.3), point(4, 0.4)]
     assert [p.label for p in front(drawn)] == ["1", "2", "4"]

@@ -15,8 +15,11 @@ from mnv4bench.report import text
 from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
 from mnv4bench.report.rendering import render
 from mnv4bench.report.results import QUANTISED, ArmResult, Results, distinct
+from mnv4bench.spec.model import Read
 
 FRONT = "#666666"
+READING_LINES: dict[Read, str] = {"nms": ":", "nms_free": "-"}
+"""How the fronts of a published network's two readings are drawn, beside the front of all."""
 LOWEST, TALLEST = 2.1, 3.0
 """Inches of a panel, so that three fit a page."""
 LINE = 0.145
@@ -35,6 +38,8 @@ class Point:
     colour: str
     baseline: bool
     peer: bool
+    published: Read | None
+    """How a published network is read; None for a network that was trained."""
     ms: tuple[float, float, float]
     """Low, middle, high: the median, and as far off on either side as the paired ratio's interval is."""
     ap: tuple[float, float, float]
@@ -108,6 +113,7 @@ def points(results: Results, runtime: str) -> list[Point]:
                 colour=colour,
                 baseline=any(arm.is_baseline for arm in group),
                 peer=group[0].arm.model.peer is not None,
+                published=group[0].arm.read if group[0].arm.published else None,
                 ms=ms,
                 ap=(min(aps), mean, max(aps)),
             )
@@ -176,19 +182,18 @@ def front(drawn: Sequence[Point]) -> list[Point]:
 
 
 def _panel(axis: Axes, drawn: Sequence[Point]) -> None:
-    edge = front(drawn)
-    axis.step(
-        [p.ms[1] for p in edge],
-        [p.ap[1] for p in edge],
-        where="post",
-        color=FRONT,
-        linewidth=1.0,
-        linestyle="--",
-        zorder=1,
-    )
+    _front(axis, drawn, "--")
+    for reading, style in READING_LINES.items():
+        _front(axis, [p for p in drawn if p.published == reading], style)
     for p in reversed(drawn):
         _point(axis, p)
     axis.margins(0.06, 0.1)
+
+
+def _front(axis: Axes, drawn: Sequence[Point], style: str) -> None:
+    edge = front(drawn)
+    ms, ap = [p.ms[1] for p in edge], [p.ap[1] for p in edge]
+    axis.step(ms, ap, where="post", color=FRONT, linewidth=1.0, linestyle=style, zorder=1)
 
 
 def _point(axis: Axes, p: Point) -> None:
