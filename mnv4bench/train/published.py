@@ -11,11 +11,12 @@ from mnv4bench.models.published import stored
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status, read_status
 from mnv4bench.spec.run import RunSpec
+from mnv4bench.train.loop import Progress
 from mnv4bench.train.outcome import write_outcome
 
 
 def take(folder: Path, spec: RunSpec, dataset: Dataset) -> Status:
-    """Write spec.json, weights.safetensors and, last, status.json, and return the status.
+    """Write spec.json, an empty curve.csv, weights.safetensors and, last, status.json, and return the status.
 
     It is left as it is where the same file was taken before. A file that is not on this machine makes the run
     `missing`, which the next start tries again.
@@ -34,4 +35,5 @@ def take(folder: Path, spec: RunSpec, dataset: Dataset) -> Status:
         status = read_status(folder)
         if (status.state, status.data_digest) == ("done", dataset.digest) and status.checkpoint_sha256 == sha256(path):
             return status
-    return write_outcome(folder, dataset.digest, "done", None, average=stored.build(spec.model), checkpoint=path)
+    model = stored.build(spec.model)
+    return write_outcome(folder, dataset.digest, "done", None, Progress(), average=model, checkpoint=path)

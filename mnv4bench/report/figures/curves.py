@@ -33,9 +33,9 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         by_runs.setdefault(tuple(arm.arm.runs.values()), []).append(arm)
     for group in by_runs.values():
         _curve(axis, results, group, colour_of[group[0].arm.name])
-    done = [curve_of(results, result.run)["loss"] for arm in arms for result in arm.done]
+    losses = [loss for arm in arms for result in arm.done for loss in curve_of(results, result.run)["loss"]]
     # A diverging loss must not squeeze the others flat.
-    highest = max(max(loss) for loss in done) if done else None
+    highest = max(losses, default=None)  # published weights have none
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     # Room above the curves for the legend's rows.
     lines = [label.count("\n") + 1 for label in axis.get_legend_handles_labels()[1]]
