@@ -45,7 +45,7 @@ ALTERNATIVES: dict[str, dict[str, Any]] = {
     "class_branch": {"class_branch": "full"},
     "head": {"head": "one_to_many"},
 }
-WHOLE = {"peer", "backbone", "mobile_attention", "scale"}
+WHOLE = {"peer", "backbone", "mobile_attention", "scale", "weights", "rows"}
 """Fields that decide the whole network, or have another value only beside another backbone."""
 
 
