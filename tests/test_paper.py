@@ -26,6 +26,7 @@ from mnv4bench.report.paper.write import FACTS, FIGURES, SOURCES, render, write_
 from mnv4bench.report.results import Results, collect
 from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Row, SourceSummary
 from mnv4bench.spec import plan as planning
+from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.plan import Plan
 
 SOURCE = Path(__file__).parents[1] / "paper"
@@ -202,6 +203,34 @@ def test_a_missing_fact_is_an_error(made: tuple[Plan, Path], results: Results) -
                 kept.append(f"{name}.{key}")
             group[key] = value
     assert kept == []
+
+
+def test_the_paper_of_published_weights_says_that_nothing_was_trained(
+    made: tuple[Plan, Path], results: Results, tmp_path: Path
+) -> None:
+    given = replace(results, plan=replace(results.plan, arms=tuple(map(with_weights, results.plan.arms))))
+    shutil.copytree(made[1] / "figures", tmp_path / "figures")
+    said = typeset(tmp_path, json.loads(json.dumps(facts(given))))
+    assert "permutation" in said
+    false = (
+        "trained for",
+        "trained with the same seeds",
+        "moving average after",
+        "learning rate",
+        "sign-flip test over",
+    )
+    assert not [words for words in false if words in said]
+
+
+def with_weights(arm: Arm) -> Arm:
+    return replace(arm, published=True)
+
+
+def test_the_model_is_listed_by_what_is_set(results: Results) -> None:
+    model = facts(results)["model"]
+    assert model["attention"] == "psa"
+    assert all(model.values())
+    assert not {"none", "()"} & set(model.values()) - {results.plan.preset.model.attention}
 
 
 def test_facts_are_json_with_raw_beside_rounded(results: Results) -> None:

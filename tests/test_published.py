@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from test_checkpoints import Calls
 from ultralytics.nn.tasks import DetectionModel
 
@@ -296,3 +297,9 @@ def test_a_status_tells_the_file(at_hand: Path, tmp_path: Path) -> None:
     folder, _ = prepared(tmp_path / "prepared")
     train(RUN, spec(), folder, tmp_path / "runs")
     assert read_status(tmp_path / "runs" / RUN).checkpoint == "yolov10s.pt"
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime_int8"])
+def test_a_runtime_that_scoring_would_ignore_cannot_be_asked_for(runtime: str) -> None:
+    with pytest.raises(ValidationError, match="runtime"):
+        DeploySpec.model_validate({"runtime": runtime})

@@ -7,6 +7,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,12 +18,15 @@ from jinja2 import Environment, PackageLoader
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import rendering
+from mnv4bench.report.findings import scope
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import ArmResult, Results, collect
 from mnv4bench.report.tables.latency import stages
 from mnv4bench.report.tables.write import tables
+from mnv4bench.report.text import about
 from mnv4bench.results.comparison import Comparison, Verdict
 from mnv4bench.results.latency import Latency, LatencyVerdict
+from mnv4bench.spec.plan import load
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_AP, ON_TIME = get_args(Verdict), get_args(LatencyVerdict)
@@ -191,3 +195,16 @@ def test_a_word_changed_in_every_template_changes_no_table(
 @pytest.mark.parametrize("name", rendering._environment().list_templates(extensions=["j2"]))
 def test_a_template_is_valid(name: str) -> None:
     assert rendering._environment().get_template(name)
+
+
+def test_pages_of_trained_arms_name_no_method_of_published_weights_and_the_reverse(every_verdict: Results) -> None:
+    published = replace(every_verdict, plan=load("published", root=ROOT))
+    trained, given = (" ".join(about(results, "how_to_read")) for results in (every_verdict, published))
+    assert "sign-flip" in trained
+    assert "permutation" not in trained
+    assert "permutation" in given
+    assert not [
+        word for word in ("sign-flip", "was trained from", "seed noise", "over seeds", "n seeds") if word in given
+    ]
+    assert "trained on" in scope(every_verdict)
+    assert "trained on" not in scope(published)

@@ -14,7 +14,7 @@ from mnv4bench.data.letterbox import Letterboxed, letterbox
 from mnv4bench.data.prepared import verify
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
-from mnv4bench.evaluate.settings import MAX_DETECTIONS, TRAINED, Settings, read_rows, settings_of
+from mnv4bench.evaluate.settings import TRAINED, Settings, read_rows, settings_of
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector, branches
@@ -69,7 +69,7 @@ def scored(
     readings: dict[Read, Reading] = {}
     records: dict[str, matches.MatchRecords] = {}
     for read, rows in results.items():
-        evaluation = coco_eval.evaluate(truth, rows, max_dets=MAX_DETECTIONS)
+        evaluation = coco_eval.evaluate(truth, rows)
         readings[read] = coco_eval.reading(evaluation)
         records[read] = match_records.from_eval(evaluation)
     matches.save(folder / "matches.npz", records)

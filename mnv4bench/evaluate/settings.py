@@ -9,14 +9,13 @@ import numpy as np
 
 from mnv4bench.models.nms import read_nms, read_top
 from mnv4bench.models.published.stored import ClassMap, class_map
+from mnv4bench.results.metrics import MAX_DETECTIONS
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import DeploySpec, RunSpec
 
-MAX_DETECTIONS = 100
-"""Per image and over all classes, as COCO asks of submissions."""
 PUBLISHED_DETECTIONS = 300
 """Of published networks, as ultralytics' and YOLOv10's validators keep, so that their printed figures are comparable;
-each class still counts no more than 100. On photographs of COCO it is worth up to 0.01 AP."""
+each class still counts no more than 100."""
 
 
 @dataclass(frozen=True)

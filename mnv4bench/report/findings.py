@@ -25,6 +25,7 @@ def scope(results: Results) -> str:
         seeds=len(results.plan.preset.seeds),
         differences=len(results.comparison.differences),
         data=results.data.record,
+        published=results.plan.published,
     )
 
 

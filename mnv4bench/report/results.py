@@ -216,7 +216,7 @@ def data_folder(results: Path, digests: Iterable[str | None] = ()) -> Path:
         names = ", ".join(path.parent.name for path in paths) or "none"
         raise Mnv4benchError(
             f"{Path(results) / 'data'}: one data set with the data_digest of the runs' metrics.json is needed, "
-            f"found {names}; delete the others, or evaluate the runs again"
+            f"found {names}; delete the others, or the runs' metrics.json, and start again"
         )
     return paths[0].parent
 

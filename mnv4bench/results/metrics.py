@@ -11,6 +11,9 @@ from mnv4bench.results.record import Record, read_record
 from mnv4bench.results.run import State
 from mnv4bench.spec.model import Read
 
+MAX_DETECTIONS = 100
+"""Per image and over all classes, as COCO asks of submissions."""
+
 
 class Scores(Record):
     """COCO metrics on 0–1; None where the data has no object of that kind."""
@@ -64,7 +67,7 @@ class Metrics(Record):
     confidence: float | None = None
     """Detections below this score are not kept."""
     detections_kept: int | None = None
-    """At most so many an image, over all classes."""
+    """At most so many an image, over all classes; None in older files, which have MAX_DETECTIONS."""
     ignored_classes: tuple[str, ...] = ()
     """Classes of a published network that the data set does not have, and whose detections are dropped."""
     unknown_classes: tuple[str, ...] = ()

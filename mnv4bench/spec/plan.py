@@ -30,6 +30,11 @@ class Plan:
     """As asked for, see `load`."""
 
     @property
+    def published(self) -> bool:
+        """Whether its arms judge given weights, which no run trains."""
+        return all(arm.published for arm in self.arms)
+
+    @property
     def title(self) -> str:
         """The preset's, with the ablations in brackets where they are not the preset's own."""
         return self.preset.title + (f" ({', '.join(self.ablations)})" if self.only else "")

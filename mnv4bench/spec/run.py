@@ -150,10 +150,7 @@ class DistillSpec(Spec):
 
 
 class DeploySpec(Spec):
-    """What computes a published network's detections, and which of them are scored and timed."""
-
-    runtime: Literal["torch", "onnxruntime_int8", "openvino_int8"] = "torch"
-    """torch is the network as published, in float32; the others quantise it to 8 bits first."""
+    """Which of a published network's detections are scored and timed."""
 
     confidence: float = Field(0.001, ge=0.001, lt=1)
     """Scores must exceed it; ultralytics' validator and YOLOv10's have 0.001, its predictor 0.25."""

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from mnv4bench.data.letterbox import letterbox
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate.detections import coco_rows
-from mnv4bench.evaluate.settings import MAX_DETECTIONS, TRAINED, Settings, read_rows, top_rows
+from mnv4bench.evaluate.settings import TRAINED, Settings, read_rows, top_rows
 from mnv4bench.latency.runtimes.outputs import Output, corners
 from mnv4bench.latency.runtimes.runtime import Runtime
 from mnv4bench.results.detections import Detections
@@ -33,7 +33,7 @@ def average_precision(runtime: Runtime, read: Read, split: Split) -> float | Non
     """Return COCO's AP on 0–1 of a loaded runtime over a whole split, read as evaluation reads it."""
     truth = coco_eval.ground_truth(split.annotations)
     results = detect(runtime, read, truth, split)
-    return coco_eval.reading(coco_eval.evaluate(truth, results, max_dets=MAX_DETECTIONS)).scores.AP
+    return coco_eval.reading(coco_eval.evaluate(truth, results)).scores.AP
 
 
 def detect(runtime: Runtime, read: Read, truth: COCO, split: Split) -> Detections:

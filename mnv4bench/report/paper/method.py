@@ -6,6 +6,7 @@ from typing import Any
 
 from mnv4bench.report import text
 from mnv4bench.report.results import ArmResult, Results, grouped
+from mnv4bench.results.metrics import MAX_DETECTIONS
 from mnv4bench.spec.run import RunSpec
 
 YOLOV10 = {"epochs": 500, "images": 118_287, "imgsz": 640}
@@ -35,8 +36,16 @@ def _data(results: Results) -> dict[str, Any]:
         "images": record.val.count,
         "objects": record.val.objects,
         "imgsz": results.plan.preset.data.imgsz,
+        "detections_kept": _detections_kept(results),
         "notes": record.notes,
     }
+
+
+def _detections_kept(results: Results) -> int:
+    """Return how many detections of an image were scored."""
+    return max(
+        (scores.detections_kept or MAX_DETECTIONS for scores in results.metrics.values()), default=MAX_DETECTIONS
+    )
 
 
 def _arm_runs(results: Results) -> list[RunSpec]:
