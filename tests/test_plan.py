@@ -403,6 +403,7 @@ LEAVES["model.rows"] = (*["conv 3x3 16 /2"] * 5, "conv 1x1 960 /1")
 LEAVES["model.p5_tap"] = TAPS["mnv4_conv_small"][0]  # one of a few numbers
 LEAVES["model.peer"] = "yolov8n"
 LEAVES["model.weights"] = "yolov8n"
+LEAVES |= {"deploy.confidence": 0.25}  # of published weights
 LEAVES["model.block_stages"] = ("p4_out", "p5_out")
 LEAVES["mixture.sets"] = ("heavy",)
 del LEAVES["model.mobile_attention"]  # has another value beside a hybrid backbone alone; a test of its own is below
