@@ -12,7 +12,7 @@ from mnv4bench.eta import expected, lines
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.reference.plans import chosen, plan_of
-from mnv4bench.results.reference import FOLDER, REBUILT
+from mnv4bench.results.reference import FOLDER, REBUILT, TRUNKS
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.latency import latency_spec
@@ -177,6 +177,8 @@ def publish_reference(options: argparse.Namespace) -> None:
     from mnv4bench.reference.publish import publish, replaceable, take_over
     from mnv4bench.reference.rebuild import changed
 
+    if not options.rebuilt and not (loaded := _load(options))[0].arms:
+        return _ship_trunks(options.name, *loaded)
     target = replaceable(options.name, FOLDER)
     if options.rebuilt:
         for change in changed(target, REBUILT / options.name):
@@ -187,6 +189,15 @@ def publish_reference(options: argparse.Namespace) -> None:
         record = publish(plan, results, options.name, rendered=options.rendered)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {len(record.files)} records, {size / 1e6:.1f} MB in all")
+
+
+def _ship_trunks(name: str, plan: Plan, results: Path) -> None:
+    from mnv4bench.train.trunks import ship
+
+    if name != TRUNKS.name:
+        raise Mnv4benchError(f"{name}: preset {plan.preset_name} trains trunks alone; name them {TRUNKS.name}")
+    for run in plan.runs:
+        print(ship(run, results / "runs"))
 
 
 def do_step(options: argparse.Namespace) -> None:

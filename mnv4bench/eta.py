@@ -14,6 +14,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.results.benchmark import wall_seconds
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
+from mnv4bench.results.reference import TRUNKS
 from mnv4bench.results.run import Status
 from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import RunSpec
@@ -63,7 +64,12 @@ class Finished:
 def expected(plan: Plan, results: Path, cores: int) -> Expected:
     """Return what finishing a preset takes at least: the core-seconds of the runs that are left over all cores, and no
     less than the longest of them takes."""
-    left = [spec for name, spec in plan.runs.items() if not (results / "runs" / name / "metrics.json").exists()]
+    taken = [trunk.name for trunk in plan.trunks if plan.takes_trunks and (TRUNKS / trunk.name).exists()]
+    left = [
+        spec
+        for name, spec in plan.runs.items()
+        if name not in taken and not (results / "runs" / name / "metrics.json").exists()
+    ]
     finished = _finished(plan, results)
     besides = [run.besides for run in finished if run.besides is not None]
     return Expected(
@@ -106,7 +112,7 @@ def _seconds(
         rate = _rate(spec, finished, cores)
         if rate is None or images is None:
             return None
-        seconds = images * spec.train.epochs / rate + besides
+        seconds = min(images, spec.train.images or images) * spec.train.epochs / rate + besides
         core_seconds += seconds * _threads(spec, cores)
         longest = max(longest, seconds)
     return max(core_seconds / cores, longest)
@@ -120,7 +126,7 @@ def _finished(plan: Plan, results: Path) -> list[Finished]:
     finished = []
     for name, spec in plan.runs.items():
         status = _status(results / "runs" / name / "status.json")
-        if status and status.state == "done" and status.images_per_second:
+        if status and status.state == "done" and status.images_per_second and not status.shipped:
             benchmark = results / "benchmarks" / "train" / f"{name}.tsv"
             # The file is about the last start alone, so it can hold less than all of a resumed run's training.
             besides = max(0.0, wall_seconds(benchmark) - status.seconds) if benchmark.exists() else None

@@ -76,9 +76,14 @@ def _published_weights(plan: Plan) -> None:
 
 def train(context: Context) -> None:
     """Train and score a run in one process, which has loaded its libraries and its images once."""
+    from mnv4bench.evaluate.detections import validation
+    from mnv4bench.results.reference import TRUNKS
     from mnv4bench.train.run import train
 
-    train(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
+    name, plan = context.run_name, context.plan
+    spec = plan.run(name)
+    shipped = TRUNKS if plan.takes_trunks and name in [trunk.name for trunk in plan.trunks] else None
+    train(name, spec, context.data, context.runs, validation(spec, context.data), shipped)
     evaluate(context)
 
 
@@ -167,9 +172,13 @@ def complete(context: Context) -> None:
         Mnv4benchError: a run did not end well, or the results are not those of the reference; the tables are there and
             show it in its cell.
     """
-    problems = [*_ended_badly(context), *(_changed(context) if context.reference else _differ(context))]
+    problems = _ended_badly(context)
+    if not context.plan.arms:
+        problems += _other_trunks(context)
+    else:
+        problems += _changed(context) if context.reference else _differ(context)
     if problems:
-        raise Mnv4benchError("tables, figures and paper are made, but:\n" + "\n".join(problems))
+        raise Mnv4benchError("all is made, but:\n" + "\n".join(problems))
     write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
 
 
@@ -186,6 +195,22 @@ def _ended_badly(context: Context) -> list[str]:
         *wrong,
         f"To try one again, delete its status.json and metrics.json in {context.runs}, and start once more.",
     ]
+
+
+def _other_trunks(context: Context) -> list[str]:
+    """Compare the trunks that were trained with the shipped ones of the same name."""
+    from mnv4bench.results.reference import TRUNKS
+    from mnv4bench.results.run import read_status
+
+    problems = []
+    for run in context.plan.runs:
+        if not (TRUNKS / run / "status.json").exists():
+            print(f"{run}: {TRUNKS} has no such trunk; `mnv4bench publish trunks` ships it", file=sys.stderr)
+            continue
+        ours, theirs = read_status(context.runs / run), read_status(TRUNKS / run)
+        if ours.weights_digest != theirs.weights_digest:
+            problems.append(f"  {run}: its weights are {ours.weights_digest}, the shipped ones {theirs.weights_digest}")
+    return ["these trunks differ from the shipped ones:", *problems] if problems else []
 
 
 def _changed(context: Context) -> list[str]:

@@ -6,7 +6,7 @@ Every picture belongs to one slice, in turn, and each slice stresses one mechani
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from mnv4bench.data.drawing import Draws, bounds, owners, render, without_hidden
 from mnv4bench.data.parts import Part, Source
 from mnv4bench.data.png import encode_png
-from mnv4bench.data.slices import CLASSES, COMPOSE, start
+from mnv4bench.data.slices import CLASSES, COMPOSE, SHARES, start
 from mnv4bench.io.files import replacing
 from mnv4bench.io.locks import exclusive
 from mnv4bench.spec.run import DataSpec
 
 SLICES = tuple(COMPOSE)
-TRAIN, VAL = 600, 200
+TRAIN, VAL = 4000, 1000
 """Pictures made when the spec leaves their number open."""
 
 Box = tuple[str, int, int, int, int]
@@ -45,8 +45,17 @@ def scene(seed: int, split: str, index: int, side: int) -> tuple[NDArray[np.uint
     return render(sketch.background, layers), boxes
 
 
+def _turns(shares: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a round in which each slice has its share of turns, spread evenly."""
+    turns = [((turn + 0.5) / share, name) for name, share in shares.items() for turn in range(share)]
+    return tuple(name for _, name in sorted(turns, key=lambda item: (item[0], SLICES.index(item[1]))))
+
+
+_ROUND = _turns(SHARES)
+
+
 def slice_of(index: int) -> str:
-    return SLICES[index % len(SLICES)]
+    return _ROUND[index % len(_ROUND)]
 
 
 def source(spec: DataSpec, folder: Path) -> Source:

@@ -15,7 +15,7 @@ from mnv4bench.data.drawing import TURN, Colour, Draws, Ints, Layer, Mask, cloud
 
 SHAPES = ("ring", "square", "triangle", "cross")
 LAMPS = ("lamp_off", "lamp_on")
-FRAMES = ("frame_same", "frame_mixed")
+FRAMES = ("frame_dark", "frame_light")
 CLASSES = SHAPES + LAMPS + FRAMES
 
 _SMALLEST = 5
@@ -137,16 +137,16 @@ def crowd(sketch: Sketch) -> None:
 
 
 def small(sketch: Sketch) -> None:
-    """Put many shapes of 5 to 12 pixels."""
+    """Put many shapes of 6 to 13 pixels."""
     draws = sketch.draws
     sketch.contrast = draws.between(70, 130)
     for _ in range(draws.below(3)):
         stick = shape("stick", sketch.px(draws.between(30, 90)), draws.below(TURN))
         sketch.put(stick, *sketch.anywhere(stick))
-    for _ in range(draws.between(6, 16)):
+    for _ in range(draws.between(5, 12)):
         label = draws.pick(SHAPES)
         # Any other angle would blur a shape of a few pixels beyond recognition.
-        mask = shape(label, sketch.size(5, 12), TURN // 4 * draws.below(4))
+        mask = shape(label, sketch.size(6, 13), TURN // 4 * draws.below(4))
         sketch.put(mask, *sketch.anywhere(mask), label, keep=80)
 
 
@@ -154,7 +154,7 @@ def context(sketch: Sketch) -> None:
     """Put lamps that are on or off as a switch in the opposite corner is white or black."""
     draws, side = sketch.draws, sketch.side
     _distract(sketch, 1)
-    _shapes(sketch, draws.below(3), 18, 40)
+    _shapes(sketch, draws.below(2), 18, 40)
     lit, right, low = draws.chance(50), draws.chance(50), draws.chance(50)
     for _ in range(draws.between(1, 3)):
         mask, cross = _lamp(sketch)
@@ -164,11 +164,11 @@ def context(sketch: Sketch) -> None:
         sketch.put(mask, x, y, LAMPS[lit], keep=60, edge=sketch.px(1))
         paint = sketch.layers[-1].paint
         paint[cross] += 90 if int(paint[cross].sum()) < 390 * int(cross.sum()) else -90
-    plate = np.ones((sketch.px(22), sketch.px(22)), np.bool_)
+    plate = np.ones((sketch.px(40), sketch.px(40)), np.bool_)
     margin = draws.between(0, sketch.px(8))
     far = side - margin - len(plate)
     x, y = far if right else margin, far if low else margin
-    sketch.add(Layer(plate, x, y, _sign(plate, _WHITE if lit else _BLACK, _ORANGE, sketch.px(4))))
+    sketch.add(Layer(plate, x, y, _sign(plate, _WHITE if lit else _BLACK, _ORANGE, sketch.px(5))))
 
 
 def _lamp(sketch: Sketch) -> tuple[Mask, Mask]:
@@ -189,23 +189,23 @@ def _sign(mask: Mask, colour: Colour, border: Colour, edge: int) -> Ints:
 
 
 def large(sketch: Sketch) -> None:
-    """Put a frame that nearly fills the picture; its class is whether the seals at two opposite corners are alike."""
+    """Put a frame that nearly fills the picture; its class is the colour of the seals at two of its corners."""
     draws, side = sketch.draws, sketch.side
     _distract(sketch, 1)
-    _shapes(sketch, draws.below(4), 18, 44)
+    _shapes(sketch, draws.below(2), 18, 40)
     width, height = (side * draws.between(74, 96) // 100 for _ in range(2))
-    bar, seal = sketch.px(draws.between(6, 10)), sketch.px(draws.between(20, 28))
+    bar, seal = sketch.px(draws.between(6, 10)), sketch.px(draws.between(34, 42))
     mask = rim(np.ones((height, width), np.bool_), bar)
-    first, same, falling = draws.chance(50), draws.chance(50), draws.chance(50)
+    light, falling = draws.chance(50), draws.chance(50)
     left = [(slice(0, seal) if falling else slice(height - seal, height)), slice(0, seal)]
     right = [(slice(height - seal, height) if falling else slice(0, seal)), slice(width - seal, width)]
     for place in (left, right):
         mask[tuple(place)] = True
-    sketch.put(mask, *sketch.anywhere(mask), FRAMES[not same], keep=60, edge=sketch.px(1))
+    sketch.put(mask, *sketch.anywhere(mask), FRAMES[light], keep=60, edge=sketch.px(1))
     paint = sketch.layers[-1].paint
-    for place, white in ((left, first), (right, first == same)):
-        patch = np.ones((seal, seal), np.bool_)
-        paint[tuple(place)] = _sign(patch, _WHITE if white else _BLACK, _BLUE, sketch.px(3))
+    patch = np.ones((seal, seal), np.bool_)
+    for place in (left, right):
+        paint[tuple(place)] = _sign(patch, _WHITE if light else _BLACK, _BLUE, sketch.px(3))
 
 
 COMPOSE: dict[str, Callable[[Sketch], None]] = {
@@ -215,3 +215,6 @@ COMPOSE: dict[str, Callable[[Sketch], None]] = {
     "context": context,
     "large": large,
 }
+
+SHARES = {"plain": 3, "crowd": 3, "small": 3, "context": 5, "large": 5}
+"""How often each composition is drawn. Classes that depend on something far away need more images than shapes."""

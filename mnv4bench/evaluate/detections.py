@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from pycocotools.coco import COCO
 
 from mnv4bench.data.letterbox import Letterboxed, letterbox
-from mnv4bench.data.prepared import verify
+from mnv4bench.data.prepared import load, verify
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
 from mnv4bench.evaluate.settings import TRAINED, Settings, read_rows, settings_of
@@ -19,6 +20,7 @@ from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results import manifest, matches
+from mnv4bench.results.curve import VALIDATION
 from mnv4bench.results.detections import Detections, write_detections
 from mnv4bench.results.metrics import Metrics, Reading
 from mnv4bench.results.run import Status, check_data, read_status
@@ -26,6 +28,8 @@ from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import RunSpec
 
 BATCH = 16
+VALIDATED = 200
+"""Images behind the AP of each epoch."""
 
 
 def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
@@ -58,6 +62,27 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
     where = dataset.path(data, dataset.val.images)
     results = detect(model, images, where, spec.data.imgsz, dataset.category_ids, settings)
     return scored(run, status, truth, results, settings, folder)
+
+
+def validation(spec: RunSpec, data: Path) -> Callable[[Detector], dict[str, float]]:
+    """Return what scores a model on the first validation images: its columns of the curve.
+
+    Costs a few seconds an epoch, and draws nothing from a random stream.
+    """
+
+    def validate(model: Detector) -> dict[str, float]:
+        dataset = load(data)
+        truth = coco_eval.ground_truth(dataset.path(data, dataset.val.annotations))
+        ids = sorted(truth.imgs)[:VALIDATED]
+        # A copy, because reading a model sets it up for it.
+        scored = copy.deepcopy(model).to(spec.train.device, memory_format=torch.channels_last).eval()
+        settings = settings_of(spec, scored.names, dataset.classes)
+        where = dataset.path(data, dataset.val.images)
+        results = detect(scored, [truth.imgs[i] for i in ids], where, spec.data.imgsz, dataset.category_ids, settings)
+        scores = {read: coco_eval.score(truth, rows, ids).AP for read, rows in results.items()}
+        return {VALIDATION[read]: score for read, score in scores.items() if score is not None}
+
+    return validate
 
 
 def scored(

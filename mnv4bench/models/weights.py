@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
-from mnv4bench.io.errors import FileError, SpecError
+from mnv4bench.io.errors import Diverged, FileError, SpecError
 from mnv4bench.io.files import write_bytes
 from mnv4bench.models.yolo import Detector
 
@@ -21,6 +21,10 @@ REMEDY = "delete the run's folder to train it again"
 
 CLASS_BIAS = re.compile(r"\w+\.(one2one_)?cv3\.0\.2\.bias")
 """Name of a tensor with an element for each class; a peer's head has another part name."""
+
+
+ONE_TO_ONE = re.compile(r"head\.one2one_")
+"""Beginning of the name of a tensor of a dual head's one-to-one branch."""
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -35,9 +39,43 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 def save(model: Detector, path: Path) -> str:
     """Write a model's tensors and return their digest."""
-    state = {name: value.detach().cpu().contiguous() for name, value in model.part_state().items()}
+    return write({name: value.detach().cpu().contiguous() for name, value in model.part_state().items()}, path)
+
+
+def write(state: dict[str, Tensor], path: Path) -> str:
+    """Write tensors and return their digest."""
     write_bytes(path, save_bytes(state))
     return digest(state)
+
+
+def round_to_half(model: Detector) -> None:
+    """Round a model's float32 tensors to what float16 holds.
+
+    Raises:
+        Diverged: one of them is too large for it.
+    """
+    state = model.part_state()
+    halved = {name: value.half().float() if value.dtype == torch.float32 else value for name, value in state.items()}
+    for name, value in halved.items():
+        if not torch.isfinite(value).all():
+            raise Diverged(f"{name}: holds values beyond float16's, which half_weights rounds to")
+    model.load_part_state(halved)
+
+
+def save_half(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors that `round_to_half` rounded, in half their size; `read_half` returns them to the bit."""
+    halves = {name: value.half() if value.dtype == torch.float32 else value for name, value in state.items()}
+    write_bytes(path, save_bytes(halves))
+
+
+def read_half(path: Path, recorded: str | None) -> dict[str, Tensor]:
+    """Read what `save_half` wrote.
+
+    Raises:
+        FileError: as for `read`.
+    """
+    state = {name: value.float() if value.dtype == torch.float16 else value for name, value in _file(path).items()}
+    return _checked(state, path, recorded)
 
 
 def load(model: Detector, path: Path, recorded: str | None = None) -> None:
@@ -87,17 +125,25 @@ def read(path: Path, recorded: str | None = None) -> dict[str, Tensor]:
     Raises:
         FileError: the file is missing or damaged, or holds other tensors.
     """
+    return _checked(_file(path), path, recorded)
+
+
+def _file(path: Path) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path}: not readable as weights ({error}); {REMEDY}") from error
+    return state
+
+
+def _checked(state: dict[str, Tensor], path: Path, recorded: str | None) -> dict[str, Tensor]:
     if recorded is not None and (now := digest(state)) != recorded:
         raise FileError(f"{path}: digest is {now}, not {recorded} as status.json says; {REMEDY}")
     return state
 
 
 def load_parts(model: Detector, state: Mapping[str, Tensor], fresh: Iterable[str]) -> None:
-    """Fill every part that `fresh` does not name.
+    """Fill every part that `fresh` does not name; a one-to-one head alone takes the dual head's one-to-one branch.
 
     Raises:
         SpecError: a loaded part's tensors differ in name or shape, or `fresh` names no part.
@@ -108,6 +154,8 @@ def load_parts(model: Detector, state: Mapping[str, Tensor], fresh: Iterable[str
     if unknown := fresh - parts:
         raise SpecError(f"fresh: no part {', '.join(sorted(unknown))}; the model has {', '.join(sorted(parts))}")
     merged = dict(ours)
+    if model.head.assignment == "one_to_one":
+        state = {**state, **{ONE_TO_ONE.sub("head.", name): v for name, v in state.items() if ONE_TO_ONE.match(name)}}
     for name, value in ours.items():
         if name.split(".", 1)[0] in fresh:
             continue

@@ -13,7 +13,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.cost import Cost, CostRow
-from mnv4bench.results.curve import COLUMNS, LOSSES, read_curve
+from mnv4bench.results.curve import COLUMNS, read_curve
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency, LatencyRow, QuantisedAP, Stage
 from mnv4bench.results.metrics import Metrics, read_metrics
@@ -226,14 +226,13 @@ def _data(folder: Path) -> DataFacts:
 
 
 def curve_of(results: Results, run: str) -> dict[str, list[float]]:
-    """Return the columns of a run's curve.csv; `loss` is the sum of box, cls and dfl, `distill_loss` stands apart.
+    """Return the columns of a run's curve.csv, of the APs those that it has.
 
     Raises:
         Mnv4benchError: the file is missing, damaged, or shorter than the run's training.
     """
     rows = read_curve(results.folder / "runs" / run / "curve.csv", results.statuses[run].epochs)
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    return {**columns, "loss": [sum(row[name] for name in LOSSES) for row in rows]}
+    return {name: [row[name] for row in rows] for name in COLUMNS if all(name in row for row in rows)}
 
 
 def distinct(arms: Iterable[ArmResult]) -> list[list[ArmResult]]:

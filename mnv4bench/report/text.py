@@ -47,8 +47,8 @@ def values(results: Results) -> dict[str, Any]:
 
 def _of_plan(plan: Plan) -> dict[str, Any]:
     scratch = from_scratch(plan)
-    others = {name: spec.fresh for name, spec in plan.ablations.items() if spec.fresh and name not in scratch}
-    return {"plan": plan, "trunk": plan.preset.trunk, "scratch": scratch, "others": others}
+    fresh = {name: spec.fresh for name, spec in plan.ablations.items() if spec.start == "trunk"}
+    return {"plan": plan, "trunks": [trunk.block for trunk in plan.trunks], "scratch": scratch, "fresh": fresh}
 
 
 def from_scratch(plan: Plan) -> list[str]:
@@ -121,9 +121,11 @@ def reason(d: Difference, comparison: Comparison, decimals: int) -> str:
     )
 
 
-def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
+def arm_notes(arm: ArmResult, results: Results, decimals: int) -> list[str]:
     """Return what must be said under a table about this arm."""
+    d, planned = arm.difference, len(results.plan.preset.seeds)
+    why = reason(d, results.comparison, decimals) if d else ""
     ended = grouped(
         (result for result in arm.seeds if result.state != "done"), lambda result: (result.state, result.reason)
     )
-    return sentences("text/arm_notes.j2", ended=ended, d=arm.difference, planned_seeds=planned_seeds)
+    return sentences("text/arm_notes.j2", ended=ended, d=d, planned_seeds=planned, reason=why, decimals=decimals)

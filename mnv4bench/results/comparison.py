@@ -8,7 +8,36 @@ from pydantic import Field
 
 from mnv4bench.results.record import Record
 
-Verdict = Literal["better", "worse", "tiny", "equivalent", "inconclusive", "untestable"]
+Verdict = Literal["better", "worse", "tiny", "equivalent", "inconclusive", "untestable", "under-trained"]
+
+
+class WeakClass(Record):
+    """A class that an arm has hardly learned."""
+
+    arm: str
+    name: str
+    AP: float
+    """Mean over seeds, 0–1."""
+    objects: int
+    """In the validation images."""
+
+
+class Gate(Record):
+    """Whether the networks of a comparison have learned enough for a verdict, and what that rests on."""
+
+    passed: bool
+    from_trunk: bool
+    """Whether the arms started from a trunk; else from random weights."""
+    trunk_ap: float | None
+    """Mean AP of the trunks that the seeds started from; for arms from random weights, that of the best trunk on the
+    same data. None where there is none that is read as the baseline is."""
+    baseline_ap: float
+    """Mean over the seeds that are compared."""
+    least_share: float
+    """Of `trunk_ap`, that the baseline has to reach."""
+    least_class_ap: float
+    weak: tuple[WeakClass, ...] = ()
+    """Classes below `least_class_ap`, of the arm and of the baseline."""
 
 
 class SliceDifference(Record):
@@ -51,6 +80,10 @@ class Difference(Record):
     mde: float | None = None
     """True difference whose 95 % interval would exclude zero with 80 % power, from the seeds and images at hand. None
     with one seed, which tells nothing about the noise of training."""
+    gate: Gate | None = None
+    """None where there is no difference, and for given weights."""
+    trunks: dict[str, float] = Field(default_factory=dict)
+    """Trunk → mean difference over the seeds that started from it, where there are several."""
     verdict: Verdict | None = None
     """None where there is no difference to judge."""
     slices: dict[str, SliceDifference] = Field(default_factory=dict)

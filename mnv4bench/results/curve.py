@@ -1,4 +1,4 @@
-"""runs/<run>/curve.csv: learning rate and losses, a line an epoch."""
+"""runs/<run>/curve.csv: learning rate, losses and accuracy on a few validation images, a line an epoch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from mnv4bench.results import manifest
 
 LOSSES = ("box_loss", "cls_loss", "dfl_loss")
 """The detector's own; YOLO26 has no distance distribution, and logs the L1 distance of the sides as `dfl_loss`."""
-COLUMNS = ("epoch", "step", "lr", *LOSSES, "distill_loss")
-"""Epochs and steps counted from 1, the learning rate of the epoch's last step, mean losses per image."""
+VALIDATION = {"nms_free": "val_AP_nms_free", "nms": "val_AP_nms"}
+"""Reading → column of the averaged weights' AP on the first validation images; empty where a head cannot be read so."""
+COLUMNS = ("epoch", "step", "lr", *LOSSES, "distill_loss", *VALIDATION.values())
+"""Epochs and steps counted from 1, the learning rate of the epoch's last step, mean losses per image, AP (0–1)."""
 
 
 def write_curve(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
     """Write curve.csv; numbers keep all their digits."""
-    lines = [",".join(COLUMNS), *(",".join(repr(row[column]) for column in COLUMNS) for row in rows)]
+    lines = [",".join(COLUMNS), *(",".join(_text(row, column) for column in COLUMNS) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _text(row: Mapping[str, float], column: str) -> str:
+    return repr(row[column]) if column in row or column not in VALIDATION.values() else ""
 
 
 def read_curve(path: Path, epochs: int) -> list[dict[str, float]]:
@@ -53,7 +59,8 @@ def _lines(path: Path) -> list[list[str]]:
 
 def _row(values: list[str], epoch: int) -> dict[str, float]:
     try:
-        row = dict(zip(COLUMNS, map(float, values), strict=True))
+        cells = dict(zip(COLUMNS, values, strict=True))
+        row = {name: float(text) for name, text in cells.items() if text or name not in VALIDATION.values()}
     except ValueError as error:
         raise ValueError(f"epoch {epoch}: {error}") from error
     if row["epoch"] != epoch or not all(map(math.isfinite, row.values())):

@@ -19,6 +19,8 @@ from mnv4bench.spec.problems import nearest
 
 FOLDER = Path("results/reference")
 REBUILT = Path("results/rebuilt")
+TRUNKS = FOLDER / "trunks"
+"""Shipped trunks, a folder each."""
 RECORD = "reference.json"
 
 

@@ -39,6 +39,8 @@ class Status(Record):
     checkpoint: str | None = None
     """File that published weights came from; None where the run was trained."""
     checkpoint_sha256: str | None = None
+    shipped: bool = False
+    """Whether the run was taken from results/reference/trunks instead of being trained here."""
     environment: Environment
 
 

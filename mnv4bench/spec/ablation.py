@@ -38,8 +38,8 @@ class AblationSpec(Spec):
     start: Literal["trunk", "scratch", "published"] = "trunk"
     """trunk: from the preset's trunk where it has one; scratch: from random weights, by the preset's `scratch`;
     published: the arms name checkpoints in model.weights, which are scored as they are, without seeds."""
-    fresh: tuple[PartName, ...] | None = None
-    """The parts that start from random weights in this ablation's arms, in place of those that the preset names."""
+    fresh: tuple[PartName, ...] = ()
+    """The parts that start from random weights, in the baseline as in every arm; all others come from the trunk."""
     common: dict[str, Any] = {}
     """Overrides of every arm, which an arm's own win over."""
     baseline: str
@@ -57,7 +57,7 @@ class AblationSpec(Spec):
             raise ValueError(f"baseline {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
         if self.primary != "AP":
             raise ValueError("primary: allowed: AP")
-        if self.start != "trunk" and self.fresh is not None:
+        if self.start != "trunk" and self.fresh:
             raise ValueError(f"fresh: only arms from a trunk have fresh parts; drop `fresh` or `start: {self.start}`")
         if self.core and self.baseline not in self.core:
             raise ValueError(f"core: the baseline {self.baseline!r} must be among them")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -46,23 +46,33 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Trunk:
+    """A trained network that arms start from."""
+
+    block: str
+    name: str
+    """Of its run."""
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
 class _Shared:
     """What a preset gives to all of its ablations."""
 
     preset: Preset
     scratch: TrainSpec
-    trunk: RunSpec | None
+    trunks: tuple[Trunk, ...]
     teacher: RunSpec
-
-    @property
-    def start(self) -> str | None:
-        return run_name(self.trunk, "trunk") if self.trunk else None
 
 
 def resolve(
-    file: YamlFile, preset: Preset, files: Mapping[str, YamlFile], ablations: Mapping[str, AblationSpec]
+    file: YamlFile,
+    preset: Preset,
+    trunks: Sequence[Trunk],
+    files: Mapping[str, YamlFile],
+    ablations: Mapping[str, AblationSpec],
 ) -> tuple[tuple[Arm, ...], dict[str, RunSpec]]:
-    """Return every arm, and name → spec of every run, each once, trunk and teacher included where they are needed.
+    """Return every arm, and name → spec of every run, each once, trunks and teacher included where they are needed.
 
     Args:
         file: the preset's, for errors.
@@ -71,32 +81,44 @@ def resolve(
     Raises:
         SpecError: names the file, the line, the field and what is allowed.
     """
-    shared = _shared(file, preset)
-    trunk, teacher = shared.start, run_name(shared.teacher, "teacher")
-    runs: dict[str, RunSpec] = {trunk: shared.trunk} if trunk and shared.trunk else {}
+    shared = _shared(file, preset, tuple(trunks))
+    teacher = run_name(shared.teacher, "teacher")
+    runs = {trunk.name: trunk.spec for trunk in trunks}
     arms = []
     for ablation, spec in ablations.items():
-        for name, read, run in _runs(files[ablation], spec, shared):
+        blocks = [list(_runs(files[ablation], spec, shared, trunk)) for trunk in trunks or (None,)]
+        for versions in zip(*blocks, strict=True):
+            name, read, run = versions[0]
             if run.teacher:
                 runs[teacher] = shared.teacher
             published = spec.start == "published"
-            seeds = (0,) if published else preset.seeds
-            by_seed = {seed: run.model_copy(update={"seed": seed}) for seed in seeds}
-            names = {seed: run_name(seeded, slug(run)) for seed, seeded in by_seed.items()}
+            by_seed = {
+                seed: versions[seed % len(versions)][2].model_copy(update={"seed": seed})
+                for seed in ((0,) if published else preset.seeds)
+            }
+            names = {seed: run_name(seeded, slug(seeded)) for seed, seeded in by_seed.items()}
             runs |= {names[seed]: seeded for seed, seeded in by_seed.items()}
             arms.append(Arm(ablation, name, read, run.model, names, published))
-    if trunk and not any(run.start == trunk for run in runs.values()):
-        del runs[trunk]
     return tuple(arms), runs
 
 
-def _shared(file: YamlFile, preset: Preset) -> _Shared:
+def own_trunks(file: YamlFile, preset: Preset) -> tuple[Trunk, ...]:
+    """Return the trunks that a preset trains, each of a seed of its own."""
+    if preset.trunk is None:
+        return ()
+    train = override(file, preset.train, preset.trunk.train, ("trunk", "train"))
+    train = train.model_copy(update={"half_weights": True})
+    trunks = []
+    for seed, (block, fields) in enumerate(preset.trunk.blocks.items()):
+        model = override(file, preset.model, fields, ("trunk", "blocks", block))
+        spec = RunSpec(model=model, data=preset.data, train=train, seed=seed)
+        trunks.append(Trunk(block, run_name(spec, "trunk"), spec))
+    return tuple(trunks)
+
+
+def _shared(file: YamlFile, preset: Preset, trunks: tuple[Trunk, ...]) -> _Shared:
     scratch = override(file, preset.train, preset.scratch.train, ("scratch", "train"))
-    trunk = None
-    if preset.trunk is not None:
-        train = override(file, preset.train, preset.trunk.train, ("trunk", "train"))
-        trunk = RunSpec(model=preset.model, data=preset.data, train=train)
-    elif preset.teacher.from_trunk:
+    if preset.teacher.from_trunk and not trunks:
         raise file.error(("teacher", "from_trunk"), "there is no trunk; add `trunk:` or drop this line")
     model = override(file, preset.model, preset.teacher.model, ("teacher", "model"))
     if model.peer is not None:
@@ -105,14 +127,16 @@ def _shared(file: YamlFile, preset: Preset) -> _Shared:
         model=model,
         data=preset.data,
         train=override(file, preset.train, preset.teacher.train, ("teacher", "train")),
-        start=run_name(trunk, "trunk") if trunk and preset.teacher.from_trunk else None,
+        start=trunks[0].name if preset.teacher.from_trunk else None,
     )
-    return _Shared(preset, scratch, trunk, teacher)
+    return _Shared(preset, scratch, trunks, teacher)
 
 
-def _runs(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> Iterator[tuple[str, Read, RunSpec]]:
-    """Yield name, reading and run (of no seed yet) of each arm that the preset asks for."""
-    base = _base(file, ablation, shared)
+def _runs(
+    file: YamlFile, ablation: AblationSpec, shared: _Shared, trunk: Trunk | None
+) -> Iterator[tuple[str, Read, RunSpec]]:
+    """Yield name, reading and run (of no seed yet) of each arm that the preset asks for, beside one trunk's parts."""
+    base = _base(file, ablation, shared, trunk)
     known: dict[tuple[str, Read], str] = {}
     for name, fields in ablation.arms.items():
         if shared.preset.arms == "core" and ablation.core and name not in ablation.core:
@@ -125,8 +149,8 @@ def _runs(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> Iterator[t
         if run.distill.wanted:
             run = run.model_copy(update={"teacher": run_name(shared.teacher, "teacher")})
         read = _read(file, place, run.model, fields.get("read"))
-        if run.start:
-            _check_fresh(file, place, shared.preset.model, run.model, run.fresh)
+        if trunk and run.start:
+            _check_fresh(file, place, trunk.spec.model, run.model, run.fresh)
         key = (run.canonical(), read)
         if key in known:
             raise file.error(place, f"resolves to the same run as arm {known[key]!r}; change a field or drop one")
@@ -134,8 +158,8 @@ def _runs(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> Iterator[t
         yield name, read, run
 
 
-def _base(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> RunSpec:
-    """Return what all arms of an ablation have in common."""
+def _base(file: YamlFile, ablation: AblationSpec, shared: _Shared, trunk: Trunk | None) -> RunSpec:
+    """Return what all arms of an ablation have in common beside one trunk."""
     preset = shared.preset
     if ablation.start == "published" and not preset.model.weights:
         raise file.error(
@@ -148,8 +172,8 @@ def _base(file: YamlFile, ablation: AblationSpec, shared: _Shared) -> RunSpec:
     base = RunSpec(model=preset.model, data=preset.data, train=preset.train)
     if ablation.start == "scratch":
         base = base.model_copy(update={"train": shared.scratch})
-    elif ablation.start == "trunk" and preset.trunk:
-        base = base.model_copy(update={"start": shared.start, "fresh": ablation.fresh or preset.trunk.fresh})
+    elif ablation.start == "trunk" and trunk:
+        base = base.model_copy(update={"model": trunk.spec.model, "start": trunk.name, "fresh": ablation.fresh})
     return override(file, base, ablation.common, ("common",), allowed=_allowed(ablation))
 
 
@@ -176,8 +200,8 @@ def _check_fresh(
             named = " and ".join(parts) if parts else "the whole network"
             raise file.error(
                 (*place, f"model.{key}"),
-                f"decides {named}, which this preset loads from its trunk, so the arms would not start alike; "
-                "name the parts in this file's `fresh` or the preset's trunk.fresh, or write `start: scratch`",
+                f"decides {named}, which arms load from their trunk, so they would not start alike; "
+                "name the parts in this file's `fresh`, or write `start: scratch`",
             )
 
 

@@ -104,7 +104,7 @@ class ModelSpec(Spec):
     scale: Literal["n", "s"] = "n"
     p5_tap: int = Field(960, ge=1, le=4096, validate_default=True)
     """Channels of the backbone's stride-32 output: its last stage, or a 1×1 convolution after it; one of its TAPS."""
-    sppf: Literal["linear", "silu"] = "linear"
+    sppf: Literal["linear", "silu"] = "silu"
     """Behind SPPF's first convolution: nothing, as in ultralytics today, or SiLU, as in YOLOv10's release."""
     attention: Literal["none", "psa", "psa2", "transformer", "mqa"] = "psa"
     """After SPPF: partial self-attention with one or two blocks, a transformer block on all channels (YOLOv10, Table
@@ -228,7 +228,6 @@ _PARTS_OF: dict[str, tuple[PartName, ...]] = {
     "kernel": ("p5_out",),
     "reparameterised": ("p5_out",),
     "class_branch": ("head",),
-    "head": ("head",),
 }
 
 
@@ -241,7 +240,12 @@ def contested(ours: ModelSpec, theirs: ModelSpec) -> Iterator[tuple[str, tuple[P
         != (theirs.block if stage in theirs.block_stages else "c2f")
     )
     for field, value in ours:
-        if value != getattr(theirs, field):
+        if value == getattr(theirs, field):
+            continue
+        if field == "head":
+            # A dual head holds both others', trained.
+            yield field, () if ours.head == "dual" else ("head",)
+        else:
             yield field, stages if field in ("block", "block_stages") else _PARTS_OF.get(field)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.names import checked_name
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
-from mnv4bench.spec.arms import Arm, resolve
+from mnv4bench.spec.arms import Arm, Trunk, own_trunks, resolve
 from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.run import RunSpec
@@ -24,7 +24,8 @@ class Plan:
     ablations: dict[str, AblationSpec]
     arms: tuple[Arm, ...]
     runs: dict[str, RunSpec]
-    """Run name → spec, each once, trunk and teacher included."""
+    """Run name → spec, each once, trunks and teacher included."""
+    trunks: tuple[Trunk, ...] = ()
     only: str | None = None
     seeds: int | None = None
     """As asked for, see `load`."""
@@ -32,7 +33,12 @@ class Plan:
     @property
     def published(self) -> bool:
         """Whether its arms judge given weights, which no run trains."""
-        return all(arm.published for arm in self.arms)
+        return bool(self.arms) and all(arm.published for arm in self.arms)
+
+    @property
+    def takes_trunks(self) -> bool:
+        """Whether its trunks are another preset's, so that shipped ones are taken."""
+        return self.preset.trunk is not None and self.preset.trunk.preset is not None
 
     @property
     def title(self) -> str:
@@ -53,7 +59,7 @@ class Plan:
         return next(arm for arm in self.arms_of(ablation) if arm.name == name)
 
     def spec(self, arm: Arm) -> RunSpec:
-        """Return the spec of an arm's first run, which its others differ from in the seed alone."""
+        """Return the spec of an arm's first run; others differ in the seed, and in their trunk and its parts."""
         return self.runs[next(iter(arm.runs.values()))]
 
     def run(self, name: str) -> RunSpec:
@@ -77,9 +83,7 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
     Raises:
         SpecError: names the file, the line, the field and what is allowed.
     """
-    path = root / PRESETS / f"{checked_name(preset, 'preset')}.yaml"
-    if not path.exists():
-        raise SpecError(f"no preset {preset!r}: {path} does not exist; {nearest(preset, _names(root / PRESETS))}")
+    path = _preset_path(preset, root)
     file = YamlFile(path)
     spec = file.parse(Preset)
     if seeds is not None:
@@ -89,8 +93,42 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
     names = _preset_ablations(file, spec, root) if only is None else _chosen_ablations(only, root)
     files = {name: YamlFile(root / ABLATIONS / f"{name}.yaml") for name in names}
     ablations = {name: file.parse(AblationSpec) for name, file in files.items()}
-    arms, runs = resolve(file, spec, files, ablations)
-    return Plan(preset, spec, ablations, arms, runs, only, seeds)
+    trunks = _trunks(file, spec, root)
+    arms, runs = resolve(file, spec, trunks, files, ablations)
+    needed = {run.start for run in runs.values()}
+    used = tuple(trunk for trunk in trunks if not arms or trunk.name in needed)
+    for trunk in trunks:
+        if trunk not in used:
+            del runs[trunk.name]
+    return Plan(preset, spec, ablations, arms, runs, used, only, seeds)
+
+
+def _trunks(file: YamlFile, preset: Preset, root: Path) -> tuple[Trunk, ...]:
+    """Return the trunks that arms start from: the preset's own, or those of the preset that it names."""
+    if preset.trunk is None:
+        return ()
+    trunks = own_trunks(file, preset)
+    if preset.trunk.preset is not None:
+        path = _preset_path(preset.trunk.preset, root)
+        other = YamlFile(path)
+        spec = other.parse(Preset)
+        if spec.trunk is None or spec.trunk.preset is not None:
+            raise file.error(("trunk", "preset"), f"{path} trains no trunks of its own; name a preset that does")
+        if spec.data != preset.data:
+            raise file.error(("trunk", "preset"), f"the trunks of {path} learned from other data; copy its `data:`")
+        trunks = own_trunks(other, spec)
+    known = [trunk.block for trunk in trunks]
+    for position, block in enumerate(preset.trunk.only):
+        if block not in known:
+            raise file.error(("trunk", "only", position), f"no block {block!r}; {nearest(block, known)}")
+    return tuple(trunk for trunk in trunks if not preset.trunk.only or trunk.block in preset.trunk.only)
+
+
+def _preset_path(name: str, root: Path) -> Path:
+    path = root / PRESETS / f"{checked_name(name, 'preset')}.yaml"
+    if not path.exists():
+        raise SpecError(f"no preset {name!r}: {path} does not exist; {nearest(name, _names(root / PRESETS))}")
+    return path
 
 
 def _preset_ablations(file: YamlFile, preset: Preset, root: Path) -> tuple[str, ...]:

@@ -5,22 +5,49 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.latency import LatencySpec
-from mnv4bench.spec.model import ModelSpec, PartName
+from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.run import DataSpec, Seed, TrainSpec
 
 PRESETS = Path("config")
 
 
 class TrunkSpec(Spec):
-    """The run that all arms start from, and the parts that start fresh in every arm."""
+    """The trained networks that arms start from, a block of seeds from each in turn.
 
-    fresh: tuple[PartName, ...]
+    Several keep a result from being that of one trunk: a part may do well because the rest has learned beside its like.
+    """
+
+    preset: str | None = None
+    """Another preset, whose trunks these are: the shipped weights are taken where they are of the same data."""
     train: dict[str, Any] = {}
     """Overrides of the preset's `train`."""
+    blocks: dict[str, dict[str, Any]] = Field({"default": {}}, min_length=1)
+    """Name of a trunk → overrides of the preset's model; each is trained from a seed of its own, 0, 1, …"""
+    only: tuple[str, ...] = ()
+    """The blocks that are used; all where none is named."""
+
+    @model_validator(mode="after")
+    def _of_one_preset(self) -> TrunkSpec:
+        if self.preset is not None and {"train", "blocks"} & self.model_fields_set:
+            raise ValueError(f"train, blocks: the trunks are those of preset {self.preset}; drop one or the other")
+        return self
+
+
+class GateSpec(Spec):
+    """What a comparison has to pass before it gets a verdict; what does not is called under-trained."""
+
+    recovered: float = Field(0.97, ge=0, le=1)
+    """Least AP of the baseline as a share of its trunk's, where arms start from one."""
+    from_scratch: float = Field(0.9, ge=0, le=1)
+    """Least AP of a baseline from random weights, as a share of a trunk's on the same data."""
+    class_ap: float = Field(0.05, ge=0, le=1)
+    """Least AP of every class, in the arm and in the baseline."""
+    class_objects: int = Field(20, ge=1)
+    """Validation objects below which a class is not asked for that."""
 
 
 class ScratchSpec(Spec):
@@ -47,11 +74,13 @@ class Preset(Spec):
     data: DataSpec
     train: TrainSpec
     trunk: TrunkSpec | None = None
+    gates: GateSpec = GateSpec()
     scratch: ScratchSpec = ScratchSpec()
     teacher: TeacherSpec = TeacherSpec()
     seeds: tuple[Annotated[int, Seed], ...] = Field(min_length=1, max_length=40)
     """The sign-flip test takes no more than 40."""
-    ablations: tuple[str, ...] = Field(min_length=1)
+    ablations: tuple[str, ...]
+    """None where the trunks themselves are what is trained."""
     arms: Literal["core", "all"] = "core"
     """Which arms of an ablation are run: those that it names as its core, or all."""
     latency: LatencySpec = LatencySpec()
@@ -77,6 +106,12 @@ class Preset(Spec):
         if value is not None and model is not None and model.weights is not None:
             raise ValueError("published weights start from nothing; drop `trunk` or `model.weights`")
         return value
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> Preset:
+        if not self.ablations and (self.trunk is None or self.trunk.preset is not None):
+            raise ValueError("ablations: name some; only a preset that trains trunks of its own may have none")
+        return self
 
     @field_validator("seeds", "ablations")
     @classmethod

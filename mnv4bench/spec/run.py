@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.model import ModelSpec
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of what specs mean. Raise it when code changes what an unchanged spec trains, defaults of old fields
 included: every run gets a new name. A new field whose default trains what was trained before needs no new version."""
 
@@ -74,6 +74,8 @@ class TrainSpec(Spec):
 
     epochs: int = Field(ge=0, le=100_000)
     """0 for published weights alone, which are scored as they are."""
+    images: int | None = Field(None, ge=1, le=MOST_IMAGES)
+    """Images of an epoch, which goes on through all of them where the last one stopped; None is every image once."""
     batch: int = Field(16, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, le=LARGEST_FLOAT)
@@ -91,12 +93,12 @@ class TrainSpec(Spec):
     """Of the average's old value, once `ema_tau` steps are over; its memory is 1 / (1 − decay) steps."""
     ema_tau: float = Field(2000, gt=0, le=1e9)
     """Steps in which the decay grows from 0 towards `ema_decay`."""
-    ema_by_length: bool = False
+    ema_by_length: bool = True
     """Scale memory and `ema_tau` to this run, so that they are the share of it that they are of YOLOv10's 500 epochs of
     COCO. Constants made for 231,000 steps never reach their decay in a run of a few hundred."""
-    box_bias: float = Field(2.0, ge=-10, le=10)
+    box_bias: float = Field(1.0, ge=-10, le=10)
     """First bias of the head's distance logits: 2 in ultralytics today, 1 in YOLOv10's release; peers keep theirs."""
-    class_prior: Literal["640", "image"] = "640"
+    class_prior: Literal["640", "image"] = "image"
     """The image side that the first class biases expect a handful of objects in (RetinaNet's prior, as ultralytics sets
     it): 640 pixels whatever the images, or the side that the run trains at."""
     augment: AugmentSpec = AugmentSpec()
@@ -107,6 +109,8 @@ class TrainSpec(Spec):
     """Threads of one training job; part of the spec, because it changes the order of additions and so the bits."""
     workers: int = Field(0, ge=0, le=1024)
     """Data-loading processes; 0 loads in the training process."""
+    half_weights: bool = False
+    """Round the final weights to float16, as a trunk's are: what starts from it starts from what is shipped."""
 
     @model_validator(mode="after")
     def _mixed_precision_needs_cuda(self) -> TrainSpec:
@@ -125,7 +129,7 @@ class LossSpec(Spec):
     """Exponent of the score in the one-to-one branch's matching metric."""
     beta: float = Field(6.0, gt=0, le=100)
     """Exponent of the IoU there."""
-    enlarge_small: bool = True
+    enlarge_small: bool = False
     """Whether objects with a side below 16 pixels are assigned anchors as if it were 16, as ultralytics does today and
     YOLOv10's release does not."""
     weights: Literal["sum", "decaying"] = "sum"

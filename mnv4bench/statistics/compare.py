@@ -22,6 +22,7 @@ from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import derive_seed
 from mnv4bench.statistics import bootstrap as resampling
 from mnv4bench.statistics import small_samples as stats
+from mnv4bench.statistics.gates import gate
 from mnv4bench.statistics.permutation import exchange_p
 from mnv4bench.statistics.verdict import Evidence, judge
 
@@ -46,6 +47,13 @@ class _Resampler:
     @property
     def images(self) -> int:
         return 0 if self.first is None else len(self.first[1].image_ids)
+
+    @property
+    def objects(self) -> list[int]:
+        """Validation objects of each class, in the classes' order."""
+        assert self.first is not None, "no run has been read"
+        counts: list[int] = self.first[1].objects[0].sum(axis=0).tolist()
+        return counts
 
     def ap(self, run: str, read: str) -> NDArray[np.float64]:
         if (run, read) not in self._known:
@@ -148,8 +156,20 @@ def _difference(arm: Arm, plan: Plan, scored: Mapping[str, Sequence[SeedResult]]
         [resampler.ap(a.run, arm.read) - resampler.ap(b.run, baseline.read) for a, b in pairs.values()], axis=0
     )
     deltas = _deltas(pairs)
+    judged = None if arm.published else gate(plan, resampler.results, arm, list(pairs.values()), resampler.objects)
     numbers = _numbers(np.array(list(deltas.values())), replicates, resampler.images, arm.published)
-    return empty.model_copy(update={"seeds": deltas, **numbers, "slices": _slices(pairs)})
+    parts = {"slices": _slices(pairs), "gate": judged, "trunks": _per_trunk(plan, pairs, deltas)}
+    return empty.model_copy(update={"seeds": deltas, **numbers, **parts})
+
+
+def _per_trunk(plan: Plan, pairs: _Pairs, deltas: Mapping[int, float]) -> dict[str, float]:
+    """Return trunk → mean difference, where the seeds started from several."""
+    blocks = {trunk.name: trunk.block for trunk in plan.trunks}
+    found: dict[str, list[float]] = {}
+    for seed, delta in deltas.items():
+        if start := plan.runs[pairs[seed][0].run].start:
+            found.setdefault(blocks[start], []).append(delta)
+    return {block: fmean(values) for block, values in found.items()} if len(found) > 1 else {}
 
 
 def _exchange_p(arm: Arm, plan: Plan, row: Difference, resampler: _Resampler) -> float | None:
@@ -207,7 +227,8 @@ def _verdict(row: Difference, p_holm: float | None) -> Verdict | None:
     if row.equivalence_low is None or row.equivalence_high is None:
         return None
     equivalence = (row.equivalence_low, row.equivalence_high)
-    evidence = Evidence(len(row.seeds), row.mean, (row.low, row.high), equivalence, p_holm, row.given_weights)
+    passed = row.gate is None or row.gate.passed
+    evidence = Evidence(len(row.seeds), row.mean, (row.low, row.high), equivalence, p_holm, row.given_weights, passed)
     return judge(evidence, row.smallest_effect, ALPHA)
 
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 from mnv4bench.results.comparison import Difference, Verdict
 
-WEAKEST_FIRST: tuple[Verdict, ...] = ("inconclusive", "untestable", "equivalent", "tiny", "better", "worse")
+WEAKEST_FIRST: tuple[Verdict, ...] = (
+    "under-trained", "inconclusive", "untestable", "equivalent", "tiny", "better", "worse",
+)  # fmt: skip
 SIGNED = {"tiny", "better", "worse"}
 """Verdicts whose interval excludes zero, on the mean's side of it."""
 CONTRADICTIONS = ({"better", "worse"}, {"better", "equivalent"}, {"worse", "equivalent"})

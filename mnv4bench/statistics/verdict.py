@@ -22,11 +22,14 @@ class Evidence:
     """Adjusted for the family of declared comparisons; None where so few seeds could not pass whatever they showed."""
     given_weights: bool = False
     """Whether the weights themselves are judged, which have no noise of training."""
+    trained: bool = True
+    """Whether the networks passed the preset's gates."""
 
 
 def judge(evidence: Evidence, smallest_effect: float, alpha: float) -> Verdict:
     """Return the word that the evidence supports. The first that fits, from top to bottom:
 
+    - a gate was not passed: `under-trained`, whatever the numbers say;
     - one seed, unless weights are given: `untestable`, whatever the images say: the noise of training is unknown;
     - the interval excludes zero and |mean| >= smallest_effect: `untestable` without p, `better` or `worse` where
       p <= alpha, else `inconclusive`, because interval and test disagree;
@@ -37,6 +40,8 @@ def judge(evidence: Evidence, smallest_effect: float, alpha: float) -> Verdict:
     An interval that ends on zero contains it, and one that ends on ±smallest_effect does not lie inside.
     """
     low, high = evidence.interval
+    if not evidence.trained:
+        return "under-trained"
     if evidence.seeds < 2 and not evidence.given_weights:
         return "untestable"
     if low > 0 or high < 0:

@@ -31,7 +31,7 @@ class Batches:
         if isinstance(dataset, CocoDataset):
             dataset = Mixture({"mild": dataset}, {"mild": spec.augment}, len(dataset), {})
         self.mixture, self.spec, self.seed = dataset, spec, seed
-        self._order = _Order(len(dataset))
+        self._order = _Order(min(spec.images or len(dataset), len(dataset)))
         self.loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_size=spec.batch,
@@ -49,13 +49,21 @@ class Batches:
 
     def __call__(self, epoch: int) -> Iterable[dict[str, Any]]:
         self.mixture.enter(epoch, self.spec.epochs)
-        self._order.items = self.mixture.order(self.seed, epoch)
+        self._order.items = self._items(epoch)
         stream = derive_seed("augmentation", self.seed, epoch)
         random.seed(stream)
         np.random.seed(stream)  # ultralytics' augmentations draw from the global generators
         torch.manual_seed(stream)
         self._worker_seeds.manual_seed(stream)
         return self.loader
+
+    def _items(self, epoch: int) -> list[Item]:
+        """Return an epoch's images: the next ones of a pass through all of them, or of the passes that it touches."""
+        whole, count = len(self.mixture), len(self._order)
+        start, end = epoch * count, (epoch + 1) * count
+        passes = range(start // whole, (end - 1) // whole + 1)
+        items = [item for number in passes for item in self.mixture.order(self.seed, number)]
+        return items[start - passes[0] * whole :][:count]
 
 
 class _Order(Sampler[Item]):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mnv4bench.io.errors import Diverged
 from mnv4bench.models.yolo import Detector, ModelEMA
-from mnv4bench.results.curve import COLUMNS, LOSSES
+from mnv4bench.results.curve import LOSSES
 from mnv4bench.spec.run import LossSpec, TrainSpec
 from mnv4bench.train.mixture import with_ground_truth
 from mnv4bench.train.optimizer import make_optimizer
@@ -113,7 +113,9 @@ class Trainer:
         self.epoch += 1
         self.criterion.epoch = self.epoch
         means = (total / steps).tolist()
-        row = dict(zip(COLUMNS, [self.epoch, self.step, lr, *means], strict=True))
+        row = dict(
+            zip(("epoch", "step", "lr", *LOSSES, "distill_loss"), [self.epoch, self.step, lr, *means], strict=True)
+        )
         self.curve.append(row)
         return row
 

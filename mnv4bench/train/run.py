@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -20,14 +20,19 @@ from mnv4bench.results import manifest
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status, check_data, read_spec, read_status
 from mnv4bench.spec.run import RunSpec, derive_seed
-from mnv4bench.train import checkpoint, pairing, published, starts
+from mnv4bench.train import checkpoint, pairing, published, starts, trunks
 from mnv4bench.train.batches import Batches, training_mixture
 from mnv4bench.train.distillation import Distillation, make_projectors
 from mnv4bench.train.loop import Progress, Trainer, fit
 from mnv4bench.train.outcome import is_out_of_memory, write_outcome
 
+Validate = Callable[[Detector], Mapping[str, float]]
+"""A model → its columns of the curve (mnv4bench.results.curve.VALIDATION)."""
 
-def train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
+
+def train(
+    run: str, spec: RunSpec, data: Path, runs: Path, validate: Validate = lambda model: {}, shipped: Path | None = None
+) -> Status:
     """Train a run into `runs`/<run>, from its checkpoint where it has one, and return its status.
 
     Writes spec.json, pairing.json, curve.csv, weights.safetensors (the EMA) and, last, status.json. Two failures are
@@ -37,6 +42,8 @@ def train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
 
     Args:
         data: folder of the prepared data set.
+        validate: called with the averaged weights after each epoch; draws nothing from a random stream.
+        shipped: folder of trunks that the run is taken from where it is among them.
 
     Raises:
         Mnv4benchError: the spec, the data, the pairing or a file is wrong; the next start tries again.
@@ -49,10 +56,12 @@ def train(run: str, spec: RunSpec, data: Path, runs: Path) -> Status:
         if status := _finished(folder, dataset):
             return status
         (folder / manifest.FILE).unlink(missing_ok=True)  # of files that are now written anew
+        if shipped and (taken := trunks.take(folder, spec, dataset, shipped)):
+            return taken
         write_json(folder / "spec.json", spec)
         set_up_process(spec.train.threads)
         with starts.counted(folder) as killed:
-            status = _train(run, spec, dataset, data, runs, killed)
+            status = _train(run, spec, dataset, data, runs, killed, validate)
         _remove_state(folder, status)
         return status
 
@@ -92,7 +101,9 @@ def _put_aside(folder: Path, earlier: str, now: str) -> None:
     )
 
 
-def _train(run: str, spec: RunSpec, dataset: Dataset, data: Path, runs: Path, killed: int) -> Status:
+def _train(
+    run: str, spec: RunSpec, dataset: Dataset, data: Path, runs: Path, killed: int, validate: Validate
+) -> Status:
     folder = runs / run
     sources = trained_sources(spec, dataset.digest, runs)
     if broken := [source for source in sources.values() if source.state != "done"]:
@@ -105,7 +116,8 @@ def _train(run: str, spec: RunSpec, dataset: Dataset, data: Path, runs: Path, ki
         reason = f"killed {killed} times in epoch {reached.epoch + 1}, as the kernel does when memory runs out"
         return write_outcome(folder, dataset.digest, "out_of_memory", reason, reached)
 
-    def after_epoch(trainer: Trainer, row: Mapping[str, float]) -> None:
+    def after_epoch(trainer: Trainer, row: dict[str, float]) -> None:
+        row.update(validate(_averaged(trainer)))
         checkpoint.save(trainer, identity, folder)
         _print_progress(run, trainer, row)
 
@@ -123,9 +135,16 @@ def _train(run: str, spec: RunSpec, dataset: Dataset, data: Path, runs: Path, ki
             raise
         reached = trainer.progress if trainer else Progress()
         return write_outcome(folder, dataset.digest, "out_of_memory", f"{type(error).__name__}: {error}", reached)
+    average = _averaged(trainer)
+    if spec.train.half_weights:
+        weights.round_to_half(average)
+    return write_outcome(folder, dataset.digest, "done", None, trainer.progress, average)
+
+
+def _averaged(trainer: Trainer) -> Detector:
     average = trainer.ema.ema
     assert isinstance(average, Detector)
-    return write_outcome(folder, dataset.digest, "done", None, trainer.progress, average)
+    return average
 
 
 def trained_sources(spec: RunSpec, data: str, runs: Path) -> dict[str, Status]:
@@ -157,7 +176,7 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed))
     model = detector.build(spec.model, classes, seed=spec.seed)
     model.names = dict(enumerate(dataset.classes))
-    if (spec.train.box_bias, spec.train.class_prior) != (2.0, "640"):
+    if (spec.train.box_bias, spec.train.class_prior) != (2.0, "640"):  # what ultralytics leaves there
         side = spec.data.imgsz if spec.train.class_prior == "image" else 640
         model.set_first_biases(None if spec.model.peer else spec.train.box_bias, side)
     if spec.start:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from mnv4bench.report import claims, text
+from mnv4bench.report import accuracy, claims, text
 from mnv4bench.report.rendering import page
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables import arms, latex
@@ -57,8 +57,8 @@ class Section:
 def section(results: Results, name: str) -> Section:
     """Return one ablation's tables, rounded: AP to the digits that the preset's narrowest interval carries."""
     spec, rows, columns = results.plan.ablations[name], results.ablations[name], arms.columns(results)
-    planned = len(results.plan.preset.seeds)
-    notes = {arm.arm.name: text.arm_notes(arm, planned) for arm in rows}
+    decimals = accuracy.decimals_of(results)
+    notes = {arm.arm.name: text.arm_notes(arm, results, decimals) for arm in rows}
     letters = {note: _letter(place) for place, note in enumerate(dict.fromkeys(chain(*notes.values())))}
 
     def name_and_marks(arm: ArmResult) -> Cell:
