@@ -256,12 +256,14 @@ rule tables:
         f"{OUT}/latency/latency.json",
     output:
         table("ablations", "ablations"),
+        table("classes", "classes (exploratory)"),
         table("slices", "slices (exploratory)"),
         table("latency", "latency"),
         table("errors", "error types (exploratory)"),
         f"{OUT}/tables/ablations.md",
         f"{OUT}/tables/ablations.tex",
         f"{OUT}/tables/latency.md",
+        f"{OUT}/tables/classes.md",
         f"{OUT}/tables/errors.md",
     log:
         f"{OUT}/logs/tables.log",

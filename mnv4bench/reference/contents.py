@@ -24,11 +24,15 @@ IF_THERE = (COUNTS, "latency/*", "tables/*")
 COMPUTED = (
     "compare.json",
     "cost.json",
-    *(f"tables/{name}.csv" for name in ("ablations", "slices", "latency", "errors", "ledger")),
+    *(f"tables/{name}.csv" for name in ("ablations", "classes", "slices", "latency", "errors", "ledger")),
     "tables/ledger.json",
 )
 RENDERED = (
-    *(f"tables/{name}.{kind}" for name in ("ablations", "latency", "errors", "ledger") for kind in ("md", "tex")),
+    *(
+        f"tables/{name}.{kind}"
+        for name in ("ablations", "classes", "latency", "errors", "ledger")
+        for kind in ("md", "tex")
+    ),
     "figures/*.png",
     "paper/mnv4bench.pdf",
 )

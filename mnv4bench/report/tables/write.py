@@ -7,14 +7,14 @@ from pathlib import Path
 
 from mnv4bench.io.files import write_text
 from mnv4bench.report.results import Results, collect
-from mnv4bench.report.tables import ablations, arms, errors, latency, slices
+from mnv4bench.report.tables import ablations, arms, classes, errors, latency, slices
 from mnv4bench.report.tables.columns import Column, Row, raw
 from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.spec.plan import Plan
 
 
 def write_tables(plan: Plan, results: Path, dataset: Path | None = None) -> None:
-    """Write tables/ablations.{csv,md,tex}, {latency,errors}.{csv,md} and slices.csv under `results`.
+    """Write tables/ablations.{csv,md,tex}, {classes,latency,errors}.{csv,md} and slices.csv under `results`.
 
     Raises:
         Mnv4benchError: a result file is missing or wrong.
@@ -27,11 +27,13 @@ def tables(results: Results) -> dict[str, str]:
     """Return file name → content."""
     return {
         "ablations.csv": _csv(arms.columns(results), results.arms),
+        "classes.csv": _csv(classes.COLUMNS, classes.rows(results)),
         "slices.csv": _csv(slices.COLUMNS, slices.rows(results)),
         "latency.csv": _csv(latency.columns(results), results.latency.rows),
         "errors.csv": _csv(errors.COLUMNS, errors.rows(results)),
         "ablations.md": ablations.as_markdown(results),
         "latency.md": latency.as_markdown(results),
+        "classes.md": classes.as_markdown(results),
         "errors.md": errors.as_markdown(results),
         "ablations.tex": ablations.as_latex(results),
     }
