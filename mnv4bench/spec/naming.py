@@ -24,6 +24,8 @@ def slug(run: RunSpec) -> str:
         words.insert(0, model.backbone_name)
     if run.loss.weights != "sum":
         words.append(run.loss.weights)
+    if run.loss.candidates != LossSpec().candidates:
+        words.append(f"candidates_{run.loss.candidates}")
     if (run.loss.alpha, run.loss.beta) != (LossSpec().alpha, LossSpec().beta):
         words.append(f"matching_{run.loss.alpha:g}_{run.loss.beta:g}")
     if run.model.weights:

@@ -25,7 +25,7 @@ class DetectionLoss:
     """The loss of a head: one term per branch, by default added with equal weight (YOLOv10, section 3.1).
 
     A one-to-many branch is assigned the 10 best anchors of each object, ranked by score^0.5 × IoU^6, a one-to-one
-    branch the best by the exponents of `spec`. Called with predictions and a batch, it returns the terms (box, class,
+    branch one of the best by the exponents of `spec`. Called with predictions and a batch, it returns the terms (box, class,
     distance) times the batch size, and the same as a mapping of detached values.
     """
 
@@ -43,7 +43,7 @@ class DetectionLoss:
         if assignment != "one_to_one":
             self.terms["one2many" if assignment == "dual" else None] = v8DetectionLoss(model, tal_topk=10)
         if assignment != "one_to_many":
-            one_to_one = v8DetectionLoss(model, tal_topk=1)
+            one_to_one = v8DetectionLoss(model, tal_topk=spec.candidates, tal_topk2=1)
             one_to_one.assigner.alpha, one_to_one.assigner.beta = spec.alpha, spec.beta
             self.terms["one2one" if assignment == "dual" else None] = one_to_one
         if not spec.enlarge_small:
