@@ -130,8 +130,8 @@ class LossSpec(Spec):
     beta: float = Field(6.0, gt=0, le=100)
     """Exponent of the IoU there."""
     candidates: int = Field(1, ge=1, le=100)
-    """Best anchors of an object that the one-to-one branch considers, of which one stays: YOLOv10 takes the best itself,
-    YOLO26's recipe (ultralytics' E2ELoss) the best of 7 after those that several objects claim are settled."""
+    """Best anchors of an object that the one-to-one branch considers, of which one stays: YOLOv10 takes the best
+    itself, YOLO26's recipe (ultralytics' E2ELoss) the best of 7 after those that several objects claim are settled."""
     enlarge_small: bool = False
     """Whether objects with a side below 16 pixels are assigned anchors as if it were 16, as ultralytics does today and
     YOLOv10's release does not."""

@@ -25,8 +25,8 @@ class DetectionLoss:
     """The loss of a head: one term per branch, by default added with equal weight (YOLOv10, section 3.1).
 
     A one-to-many branch is assigned the 10 best anchors of each object, ranked by score^0.5 × IoU^6, a one-to-one
-    branch one of the best by the exponents of `spec`. Called with predictions and a batch, it returns the terms (box, class,
-    distance) times the batch size, and the same as a mapping of detached values.
+    branch one of the best by the exponents of `spec`. Called with predictions and a batch, it returns the terms (box,
+    class, distance) times the batch size, and the same as a mapping of detached values.
     """
 
     def __init__(self, model: DetectionModel, spec: LossSpec, epochs: int) -> None:
