@@ -117,11 +117,7 @@ def _trunks(file: YamlFile, preset: Preset, root: Path) -> tuple[Trunk, ...]:
         if spec.data != preset.data:
             raise file.error(("trunk", "preset"), f"the trunks of {path} learned from other data; copy its `data:`")
         trunks = own_trunks(other, spec)
-    known = [trunk.block for trunk in trunks]
-    for position, block in enumerate(preset.trunk.only):
-        if block not in known:
-            raise file.error(("trunk", "only", position), f"no block {block!r}; {nearest(block, known)}")
-    return tuple(trunk for trunk in trunks if not preset.trunk.only or trunk.block in preset.trunk.only)
+    return trunks
 
 
 def _preset_path(name: str, root: Path) -> Path:

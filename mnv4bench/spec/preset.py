@@ -27,8 +27,6 @@ class TrunkSpec(Spec):
     """Overrides of the preset's `train`."""
     blocks: dict[str, dict[str, Any]] = Field({"default": {}}, min_length=1)
     """Name of a trunk → overrides of the preset's model; each is trained from a seed of its own, 0, 1, …"""
-    only: tuple[str, ...] = ()
-    """The blocks that are used; all where none is named."""
 
     @model_validator(mode="after")
     def _of_one_preset(self) -> TrunkSpec:
