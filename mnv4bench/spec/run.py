@@ -75,7 +75,8 @@ class TrainSpec(Spec):
     epochs: int = Field(ge=0, le=100_000)
     """0 for published weights alone, which are scored as they are."""
     images: int | None = Field(None, ge=1, le=MOST_IMAGES)
-    """Images of an epoch, which goes on through all of them where the last one stopped; None is every image once."""
+    """Images of an epoch, which goes on through all of them where the last one stopped, and begins again after the
+    last; None is every image once."""
     batch: int = Field(16, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, le=LARGEST_FLOAT)
