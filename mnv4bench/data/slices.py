@@ -20,6 +20,8 @@ CLASSES = SHAPES + LAMPS + FRAMES
 
 _SMALLEST = 5
 """Pixels below which the four shapes cannot be told apart, whatever the picture's side."""
+_STEPS = {"ring": (8, 26), "square": (16, 40), "triangle": (26, 46), "cross": (8, 26)}
+"""Percent of its size by which each member of a chain lies beside the one before it."""
 _BLACK, _WHITE, _ORANGE, _BLUE = (16, 16, 16), (240, 240, 240), (235, 140, 20), (40, 90, 235)
 
 
@@ -130,14 +132,14 @@ def crowd(sketch: Sketch) -> None:
         for _ in range(draws.between(2, 6)):
             sketch.put(mask, x, y, label, keep=30, edge=max(1, sketch.px(3) // 2))
             # What lies behind a hollow shape shows through, so such boxes may overlap further.
-            step = size * (draws.between(8, 26) if label in ("ring", "cross") else draws.between(16, 40)) // 100
+            step = size * draws.between(*_STEPS[label]) // 100
             right, down = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))[heading]
             x = min(max(x + right * step, 0), sketch.side - mask.shape[1])
             y = min(max(y + down * step, 0), sketch.side - mask.shape[0])
 
 
 def small(sketch: Sketch) -> None:
-    """Put many shapes of 6 to 13 pixels."""
+    """Put many shapes of 7 to 14 pixels."""
     draws = sketch.draws
     sketch.contrast = draws.between(70, 130)
     for _ in range(draws.below(3)):
@@ -146,7 +148,7 @@ def small(sketch: Sketch) -> None:
     for _ in range(draws.between(5, 12)):
         label = draws.pick(SHAPES)
         # Any other angle would blur a shape of a few pixels beyond recognition.
-        mask = shape(label, sketch.size(6, 13), TURN // 4 * draws.below(4))
+        mask = shape(label, sketch.size(7, 14), TURN // 4 * draws.below(4))
         sketch.put(mask, *sketch.anywhere(mask), label, keep=80)
 
 
@@ -216,5 +218,5 @@ COMPOSE: dict[str, Callable[[Sketch], None]] = {
     "large": large,
 }
 
-SHARES = {"plain": 3, "crowd": 3, "small": 3, "context": 5, "large": 5}
+SHARES = {"plain": 3, "crowd": 4, "small": 4, "context": 5, "large": 5}
 """How often each composition is drawn. Classes that depend on something far away need more images than shapes."""
