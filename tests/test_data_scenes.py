@@ -186,9 +186,7 @@ def test_a_frames_class_is_the_colour_of_the_seals_at_two_opposite_corners() -> 
     seen = set()
     for sketch in relational("large"):
         (frame,) = [layer for layer in sketch.layers if layer.label in FRAMES]
-        corners = {
-            (down, right): (-11 * down + 10 * (not down), -11 * right + 10 * (not right)) for down, right in BOTH
-        }
+        corners = {corner: tuple((10, -11)[far] for far in corner) for corner in product((0, 1), repeat=2)}
         sealed = {corner for corner, (y, x) in corners.items() if frame.mask[y, x]}
         assert sealed in ({(0, 0), (1, 1)}, {(0, 1), (1, 0)})
         (colour,) = {int(frame.paint[corners[corner]].sum()) for corner in sealed}
