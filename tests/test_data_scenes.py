@@ -7,6 +7,9 @@ import io
 import math
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -19,13 +22,13 @@ from mnv4bench.data.drawing import _SINES, Draws, Layer, bounds, clouds, owners,
 from mnv4bench.data.png import encode_png
 from mnv4bench.data.prepare import prepare
 from mnv4bench.data.prepared import STATES, key, load, verify
-from mnv4bench.data.slices import CLASSES, COMPOSE, FRAMES, LAMPS, SHAPES, start
+from mnv4bench.data.slices import CLASSES, COMPOSE, FRAMES, LAMPS, SHAPES, SHARES, Sketch, start
 from mnv4bench.io.errors import DataError, FileError
 from mnv4bench.io.files import read_json, write_text
 from mnv4bench.spec.run import DataSpec
 
 SPEC = DataSpec(name="scenes", imgsz=96, train=10, val=5, seed=3)
-DIGEST = "a16155096173144320d34625bc2aa5989aa2de40ace7fb59b660d308f93c1a3b"
+DIGEST = "7ad646876cb038b069080741f73516d9b80124101fa9d3f6947abb930fe0f78a"
 """Raise PROTOCOL in spec.py when this has to change: every result made with Scenes is then another one's."""
 
 
@@ -79,8 +82,9 @@ def test_the_record_counts_and_names_what_was_asked_for(prepared: Path) -> None:
     assert dataset.category_ids == tuple(range(1, 9))
     assert dataset.slices == ("plain", "crowd", "small", "context", "large")
     val = read_json(dataset.path(prepared, dataset.val.annotations))
-    assert [record["slice"] for record in val["images"]] == list(dataset.slices)
-    assert dataset.val.slices == dict.fromkeys(dataset.slices, 1)
+    slices = [record["slice"] for record in val["images"]]
+    assert slices == [scenes.slice_of(index) for index in range(5)]
+    assert dataset.val.slices == {name: slices.count(name) for name in dataset.slices}
     assert dataset.val.objects == len(val["annotations"])
     assert dataset.path(prepared, dataset.val.images) == prepared / "images" / "val"
 
@@ -122,12 +126,14 @@ def test_every_box_is_tight_around_the_visible_pixels(side: int) -> None:
 
 def test_slices_hold_what_they_are_for() -> None:
     boxes = {name: [] for name in scenes.SLICES}
-    for index in range(100):
+    for index in range(95):
         boxes[scenes.slice_of(index)].append(scenes.scene(0, "train", index, 160)[1])
-    assert {len(pictures) for pictures in boxes.values()} == {20}
+    assert {name: len(pictures) for name, pictures in boxes.items()} == {
+        "plain": 15, "crowd": 15, "small": 15, "context": 25, "large": 25,
+    }  # fmt: skip
     assert all(len({label for label, *_ in picture}) == 1 for picture in boxes["crowd"])
     assert max(_overlap(picture) for picture in boxes["crowd"]) > 0.6
-    assert {max(width, height) for picture in boxes["small"] for *_, width, height in picture} <= set(range(4, 13))
+    assert {max(width, height) for picture in boxes["small"] for *_, width, height in picture} <= set(range(5, 14))
     for picture in boxes["context"]:
         assert len({label for label, *_ in picture if label in LAMPS}) == 1
     for picture in boxes["large"]:
@@ -155,8 +161,55 @@ def test_relational_classes_come_equally_often() -> None:
             COMPOSE[scenes.slice_of(index)](sketch)
             for label in {layer.label for layer in sketch.layers} & set(counts):
                 counts[label] += 1
-    # 80 fair draws each: outside 25 … 55 once in a thousand
-    assert all(25 <= count <= 55 for count in counts.values()), counts
+    # 105 fair draws each: outside 36 … 69 once in a thousand
+    assert all(36 <= count <= 69 for count in counts.values()), counts
+
+
+def test_a_round_gives_each_slice_its_share_spread_evenly() -> None:
+    # In sixths of the round: the short turns are all at 3, those of the others at 1, 3 and 5.
+    shares = {"plain": 1, "crowd": 1, "small": 1, "context": 3, "large": 3}
+    order = "context large plain crowd small context large context large"
+    assert scenes._turns(shares) == tuple(order.split())
+    assert [scenes.slice_of(index) for index in (0, 19, 38)] == [scenes.slice_of(0)] * 3
+    assert Counter(map(scenes.slice_of, range(7, 7 + 19))) == SHARES
+
+
+def relational(name: str) -> Iterator[Sketch]:
+    """Yield ten sketches of a slice, before anything is taken out."""
+    for index in range(10):
+        sketch = start(Draws("relational", name, index), 160)
+        COMPOSE[name](sketch)
+        yield sketch
+
+
+def test_a_frames_class_is_the_colour_of_the_seals_at_two_opposite_corners() -> None:
+    seen = set()
+    for sketch in relational("large"):
+        (frame,) = [layer for layer in sketch.layers if layer.label in FRAMES]
+        corners = {corner: tuple((10, -11)[far] for far in corner) for corner in product((0, 1), repeat=2)}
+        sealed = {corner for corner, (y, x) in corners.items() if frame.mask[y, x]}
+        assert sealed in ({(0, 0), (1, 1)}, {(0, 1), (1, 0)})
+        (colour,) = {int(frame.paint[corners[corner]].sum()) for corner in sealed}
+        assert FRAMES[colour > 384] == frame.label
+        seen.add((frame.label, (0, 0) in sealed))
+    assert len(seen) == 4
+
+
+def test_a_lamps_class_is_the_colour_of_the_switch_in_the_opposite_corner() -> None:
+    seen = set()
+    for sketch in relational("context"):
+        *_, plate = sketch.layers
+        assert plate.label is None
+        assert plate.mask.shape == (40, 40)
+        state = LAMPS[int(plate.paint[20, 20].sum()) > 384]
+        lamps = [layer for layer in sketch.layers if layer.label in LAMPS]
+        assert lamps
+        for lamp in lamps:
+            assert lamp.label == state
+            assert (lamp.x < 80) != (plate.x < 80)
+            assert (lamp.y < 80) != (plate.y < 80)
+        seen.add(state)
+    assert len(seen) == 2
 
 
 def test_a_box_covers_only_the_strip_that_shows() -> None:
@@ -224,8 +277,8 @@ def test_two_decoders_read_back_the_pixels(shape_: tuple[int, int]) -> None:
 
 
 def test_the_name_says_what_the_set_is() -> None:
-    assert key(DataSpec(name="scenes", train=600, val=200)) == "scenes-160-600x200-seed0"
-    assert key(DataSpec(name="scenes")) == key(DataSpec(name="scenes", train=600, val=200))
+    assert key(DataSpec(name="scenes", train=4000, val=1000)) == "scenes-160-4000x1000-seed0"
+    assert key(DataSpec(name="scenes")) == key(DataSpec(name="scenes", train=4000, val=1000))
     assert key(SPEC) == "scenes-96-10x5-seed3"
 
 

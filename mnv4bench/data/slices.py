@@ -1,7 +1,7 @@
 """The five compositions of Scenes: what is put into a picture so that it stresses one mechanism.
 
-Lengths are given in pixels of a picture of 160 and scale with its side. Classes differ by shape or by relation, never
-by colour, size or place, and none changes when the picture is mirrored.
+Lengths are given in pixels of a picture of 160 and scale with its side. Classes differ by shape or by a mark far from
+the object's middle, never by the object's own colour, size or place; none changes when the picture is mirrored.
 """
 
 from __future__ import annotations

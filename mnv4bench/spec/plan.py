@@ -109,13 +109,18 @@ def _trunks(file: YamlFile, preset: Preset, root: Path) -> tuple[Trunk, ...]:
         return ()
     trunks = own_trunks(file, preset)
     if preset.trunk.preset is not None:
-        path = _preset_path(preset.trunk.preset, root)
+        try:
+            path = _preset_path(preset.trunk.preset, root)
+        except SpecError as error:
+            raise file.error(("trunk", "preset"), str(error)) from error
         other = YamlFile(path)
         spec = other.parse(Preset)
         if spec.trunk is None or spec.trunk.preset is not None:
             raise file.error(("trunk", "preset"), f"{path} trains no trunks of its own; name a preset that does")
         if spec.data != preset.data:
             raise file.error(("trunk", "preset"), f"the trunks of {path} learned from other data; copy its `data:`")
+        if spec.model != preset.model:
+            raise file.error(("trunk", "preset"), f"the trunks of {path} are other networks; copy its `model:`")
         trunks = own_trunks(other, spec)
     return trunks
 

@@ -39,6 +39,9 @@ def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: 
     where the architectures agree. Those of a backbone carry its name too: what stands at the same place in another
     backbone is not the same block.
     """
+    if spec.model.head == "one_to_one" and spec.start and "head" not in spec.fresh:
+        # Loaded from the one-to-one branch of a dual head, and compared with that.
+        state = {name.replace("head.cv", "head.one2one_cv"): value for name, value in state.items()}
     prints = {}
     for name, members in groups(state).items():
         tensors = {member: state[member] for member in members}

@@ -57,6 +57,7 @@ def train(
             return status
         (folder / manifest.FILE).unlink(missing_ok=True)  # of files that are now written anew
         if shipped and (taken := trunks.take(folder, spec, dataset, shipped)):
+            _remove_state(folder, taken)
             return taken
         write_json(folder / "spec.json", spec)
         set_up_process(spec.train.threads)
@@ -127,6 +128,9 @@ def _train(
         if not _resume(trainer, identity, folder):
             trainer, batches = prepare(run, spec, data, runs)
         fit(trainer, batches, len(batches), after_epoch)
+        average = _averaged(trainer)
+        if spec.train.half_weights:
+            weights.round_to_half(average)
     except Diverged as error:
         assert trainer is not None
         return write_outcome(folder, dataset.digest, "diverged", str(error), trainer.progress)
@@ -135,9 +139,6 @@ def _train(
             raise
         reached = trainer.progress if trainer else Progress()
         return write_outcome(folder, dataset.digest, "out_of_memory", f"{type(error).__name__}: {error}", reached)
-    average = _averaged(trainer)
-    if spec.train.half_weights:
-        weights.round_to_half(average)
     return write_outcome(folder, dataset.digest, "done", None, trainer.progress, average)
 
 
