@@ -220,7 +220,7 @@ MISTAKES = {
     "unknown value": (
         PRESET.replace("scenes", "scene"),
         BLOCK,
-        [r"tiny\.yaml:2: data\.name: .*'scenes', 'bccd', 'coco' or 'voc' \(got 'scene'\)"],
+        [r"tiny\.yaml:2: data\.name: .*'scenes', 'bccd', 'coco', 'voc' or 'folder' \(got 'scene'\)"],
     ),
     "number out of range": (
         PRESET.replace("epochs: 2", "epochs: 0"),
