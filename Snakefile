@@ -14,6 +14,7 @@ from mnv4bench.data.weights import state as weights_state
 from mnv4bench.io.locks import exclusive
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.reference import names
+from mnv4bench.results.selection import connect, home
 
 ALLOWED = ["preset", "only", "seeds", "reference"]
 unknown = sorted(set(config) - set(ALLOWED))
@@ -24,6 +25,7 @@ if unknown:
 
 REFERENCE = config.get("reference")
 PLAN, OUT = chosen(config)
+connect(OUT)
 PRESET, SPEC = PLAN.preset_name, PLAN.preset
 CONFIG = config if REFERENCE else {"preset": PRESET} | config
 
@@ -64,7 +66,7 @@ def figure(name):
 
 onstart:
     # Held until this process ends, however it ends; other presets have folders of their own.
-    LOCK.enter_context(exclusive(Path(OUT) / ".lock", wait=False))
+    LOCK.enter_context(exclusive(home(OUT) / ".lock", wait=False))
 
 
 wildcard_constraints:

@@ -78,6 +78,8 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
         SpecError: names the file, the line, the field and what is allowed.
     """
     path = root / PRESETS / f"{checked_name(preset, 'preset')}.yaml"
+    if not path.parent.is_dir():
+        raise SpecError(f"{path.parent}: no such folder; run from the project's folder")
     if not path.exists():
         raise SpecError(f"no preset {preset!r}: {path} does not exist; {nearest(preset, _names(root / PRESETS))}")
     file = YamlFile(path)
