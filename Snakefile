@@ -14,6 +14,7 @@ from mnv4bench.data.weights import state as weights_state
 from mnv4bench.io.locks import exclusive
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.reference import names
+from mnv4bench.results.selection import connect, home
 
 ALLOWED = ["preset", "only", "seeds", "reference"]
 unknown = sorted(set(config) - set(ALLOWED))
@@ -24,6 +25,7 @@ if unknown:
 
 REFERENCE = config.get("reference")
 PLAN, OUT = chosen(config)
+connect(OUT)
 PRESET, SPEC = PLAN.preset_name, PLAN.preset
 CONFIG = config if REFERENCE else {"preset": PRESET} | config
 
@@ -37,8 +39,10 @@ SCORED = [f"{OUT}/runs/{run}/metrics.json" for run in PLAN.runs]
 FIGURES = ["effects", "cost", "pareto", "curves", "slices", "detections"]
 PICTURE = FIGURES[-1]  # shows images of the data set, which a reference does not hold
 DRAWN = FIGURES[:-1] if REFERENCE else FIGURES
-# Counting forty published models takes longer than all of the smoke preset.
-LEDGER = [] if PRESET == "smoke" else f"{OUT}/tables/ledger.md"
+# Counting forty published models takes longer than all of the smoke preset, and says nothing of anyone's own images.
+LEDGER = (
+    [] if PRESET == "smoke" or SPEC.data.name == "folder" else f"{OUT}/tables/ledger.md"
+)
 CLAIMED_TIMES = f"{OUT}/latency/claims.json" if SPEC.latency.claims else []
 REFERENCES = [f"results/reference/{name}/reference.json" for name in names()]
 OTHERS = [f"results/reference/{name}/compare.json" for name in names()]
@@ -62,7 +66,7 @@ def figure(name):
 
 onstart:
     # Held until this process ends, however it ends; other presets have folders of their own.
-    LOCK.enter_context(exclusive(Path(OUT) / ".lock", wait=False))
+    LOCK.enter_context(exclusive(home(OUT) / ".lock", wait=False))
 
 
 wildcard_constraints:

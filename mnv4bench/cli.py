@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _which(plan)
     plan.set_defaults(command=commands.show_plan)
 
-    check = subparsers.add_parser("check", help="validate every preset and ablation, and a data set if one is named")
+    check = subparsers.add_parser("check", help="validate every preset and ablation; or a data set, if one is named")
     check.add_argument("folder", nargs="?", type=Path, help="a folder in COCO 2017's layout")
     check.set_defaults(command=commands.check_specs)
 

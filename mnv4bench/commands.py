@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from mnv4bench.eta import expected, lines
-from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.results.reference import FOLDER, REBUILT, TRUNKS
+from mnv4bench.results.selection import home
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.latency import latency_spec
@@ -31,6 +32,7 @@ def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
 
 def show_plan(options: argparse.Namespace) -> None:
     plan, results = _load(options)
+    results = home(results)
     runs = results / "runs"
     for name in plan.runs:
         users = _users(plan, name)
@@ -56,6 +58,14 @@ def _users(plan: Plan, run: str) -> list[str]:
 
 
 def check_specs(options: argparse.Namespace) -> None:
+    if options.folder:
+        from mnv4bench.data.prepare import check_folder
+
+        print(check_folder(options.folder))
+        return
+    for folder in (PRESETS, ABLATIONS):
+        if not folder.is_dir():
+            raise SpecError(f"{folder}: no such folder; run from the project's folder")
     presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     ablations = sorted(path.stem for path in ABLATIONS.glob("*.yaml"))
     checks: list[Callable[[], object]] = [
@@ -73,10 +83,6 @@ def check_specs(options: argparse.Namespace) -> None:
     if problems:
         raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
     print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
-    if options.folder:
-        from mnv4bench.data.prepare import check_folder
-
-        print(check_folder(options.folder))
 
 
 def _check_together(preset: str, name: str) -> None:

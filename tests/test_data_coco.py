@@ -70,7 +70,7 @@ def write(folder: Path, split: str, content: Json) -> None:
 
 
 def spec(folder: Path, **fields: Any) -> DataSpec:
-    return DataSpec(name="coco", folder=str(folder), **fields)
+    return DataSpec(name="folder", path=str(folder), **fields)
 
 
 def refusal(folder: Path, tmp_path: Path) -> str:
@@ -120,14 +120,12 @@ def test_the_folder_is_looked_for_in_the_data_variable_first(
     coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
-    assert prepare(DataSpec(name="coco", folder="set"), tmp_path / "prepared").train.count == 2
+    assert prepare(DataSpec(name="folder", path="set"), tmp_path / "prepared").train.count == 2
     monkeypatch.delenv("MNV4BENCH_DATA")
     monkeypatch.chdir(tmp_path)
-    assert prepare(DataSpec(name="coco", folder="set"), tmp_path / "again").train.count == 2
+    assert prepare(DataSpec(name="folder", path="set"), tmp_path / "again").train.count == 2
     with pytest.raises(DataError, match=r"'nowhere' not found.*set \$MNV4BENCH_DATA"):
-        prepare(DataSpec(name="coco", folder="nowhere"), tmp_path / "prepared")
-    with pytest.raises(DataError, match=r"data\.folder: missing"):
-        prepare(DataSpec(name="coco"), tmp_path / "prepared")
+        prepare(DataSpec(name="folder", path="nowhere"), tmp_path / "prepared")
 
 
 @pytest.mark.parametrize("place", ["images/train2017", "images/train"])
@@ -422,5 +420,35 @@ def test_the_digest_of_a_source_changes_with_it(coco: Path, change: str) -> None
 
 def test_a_source_that_is_not_there_has_a_digest_too(tmp_path: Path) -> None:
     assert source_digest(spec(tmp_path / "nowhere")) == "absent"
-    assert source_digest(DataSpec(name="coco")) == "absent"
     assert "absent" not in {source_digest(DataSpec(name="scenes")), source_digest(DataSpec(name="bccd"))}
+
+
+def test_only_cocos_classes_pass_for_coco(coco: Path, tmp_path: Path) -> None:
+    named = DataSpec(name="coco", folder=str(coco))
+    assert prepare(named, tmp_path / "prepared").name == "coco"
+    for split, first in (("train", 100), ("val", 200)):
+        content = document(first)
+        content["categories"][1]["name"] = "lamp"
+        write(coco, split, content)
+    with pytest.raises(
+        DataError, match=r"'lamp' is not one of COCO 2017's; .* write `data: \{name: folder, path: …\}`"
+    ):
+        prepare(named, tmp_path / "prepared")
+    assert prepare(spec(coco), tmp_path / "prepared").name == coco.name
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "scenes", "path": "x"}, "path: means nothing for scenes; leave it out"),
+        ({"name": "bccd", "seed": 1}, "seed: means nothing for bccd; leave it out"),
+        ({"name": "bccd", "folder": "x"}, "folder: means nothing for bccd; leave it out"),
+        ({"name": "coco", "folder": "x", "seed": 3}, "seed: means nothing for coco; leave it out"),
+        ({"name": "folder", "path": "x", "folder": "y"}, "folder: means nothing for folder; write `path` in its place"),
+        ({"name": "folder"}, "path: missing; folder needs the folder of its images"),
+        ({"name": "coco"}, "folder: missing; coco needs the folder of its images"),
+    ],
+)
+def test_a_field_that_means_nothing_for_a_source_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataSpec(**fields)

@@ -59,7 +59,7 @@ def yolo_set(base: Path, yaml: str) -> None:
 
 
 def prepared(folder: Path, tmp_path: Path) -> tuple[Any, Any, Any]:
-    dataset = prepare(DataSpec(name="coco", folder=str(folder)), tmp_path / "prepared")
+    dataset = prepare(DataSpec(name="folder", path=str(folder)), tmp_path / "prepared")
     return dataset, *(read_json(tmp_path / "prepared" / "annotations" / f"{s}.json") for s in ("train", "val"))
 
 

@@ -78,6 +78,16 @@ def test_a_busy_machine_is_refused_unless_allowed(
         direct.time_models(["yolov10n"], images, tmp_path / "out", TINY)
 
 
+def test_a_committed_run_is_never_said_to_be_deleted(images: Path, tmp_path: Path) -> None:
+    run = Path(make_run(tmp_path / "reference" / "scenes" / "runs" / "a"))
+    (run / "weights.safetensors").unlink()
+    for record, message in ((False, "missing; delete the run's folder"), (True, r"keeps records and no weights; name")):
+        if record:
+            write_text(run.parent.parent / "reference.json", "{}")
+        with pytest.raises(FileError, match=message):
+            direct.time_models([str(run)], images, tmp_path / "out", TINY, allow_busy=True)
+
+
 def test_runs_of_different_sides_need_one_to_be_chosen(images: Path, tmp_path: Path) -> None:
     first = make_run(tmp_path / "a")
     second = make_run(tmp_path / "b")

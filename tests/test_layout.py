@@ -62,6 +62,7 @@ LAYERS = {
         "letterbox",
         "png",
         "drawing",
+        "coco_classes",
         "slices",
         "scenes",
         "voc_xml",

@@ -28,6 +28,7 @@ from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Row, SourceSummary
 from mnv4bench.spec import plan as planning
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.plan import Plan
+from mnv4bench.spec.run import DataSpec
 
 SOURCE = Path(__file__).parents[1] / "paper"
 MAY_BE_NULL = r"ledger|replication|verdicts\.\d+\.verdict|noise\.(copies|canary)|machine\.(gpu|commit)|raw\..*"
@@ -220,6 +221,20 @@ def test_the_paper_of_published_weights_says_that_nothing_was_trained(
         "sign-flip test over",
     )
     assert not [words for words in false if words in said]
+
+
+def test_the_paper_of_a_folder_says_whose_images_they_are(
+    made: tuple[Plan, Path], results: Results, tmp_path: Path
+) -> None:
+    own = DataSpec(name="folder", path="photographs/cranes", imgsz=64)
+    plan = replace(results.plan, preset=results.plan.preset.model_copy(update={"data": own}))
+    record = results.data.record.model_copy(update={"name": own.label})
+    shutil.copytree(made[1] / "figures", tmp_path / "figures")
+    content = facts(replace(results, plan=plan, data=replace(results.data, record=record)))
+    said = typeset(tmp_path, json.loads(json.dumps(content)))
+    assert "folder of the user’s own, cranes" in said.replace("\n", " ")
+    assert "COCO 2017" not in said
+    assert content["ledger"] is None
 
 
 def with_weights(arm: Arm) -> Arm:

@@ -324,7 +324,7 @@ MISTAKES = {
     "unknown value": (
         PRESET.replace("scenes", "scene"),
         BLOCK,
-        [r"tiny\.yaml:2: data\.name: .*'scenes', 'bccd', 'coco' or 'voc' \(got 'scene'\)"],
+        [r"tiny\.yaml:2: data\.name: .*'scenes', 'bccd', 'coco', 'voc' or 'folder' \(got 'scene'\)"],
     ),
     "number out of range": (
         PRESET.replace("epochs: 2", "epochs: 0"),
@@ -545,6 +545,7 @@ LEAVES["model.weights"] = "yolov8n"
 LEAVES |= {"deploy.confidence": 0.25}  # of published weights
 LEAVES["model.block_stages"] = ("p4_out", "p5_out")
 LEAVES["mixture.sets"] = ("heavy",)
+LEAVES["data.name"] = "bccd"  # which needs no folder
 del LEAVES["model.mobile_attention"]  # has another value beside a hybrid backbone alone; a test of its own is below
 
 
@@ -559,6 +560,9 @@ def test_every_field_changes_the_digest(field: str) -> None:
         values["model"]["weights"], values["train"]["epochs"] = "yolov10n", 0
     if field == "model.rows":  # of a searched backbone alone
         values["model"] |= {"backbone": "searched", "rows": (*["conv 3x3 8 /2"] * 5, "conv 1x1 960 /1")}
+    for place, source in (("data.folder", "coco"), ("data.path", "folder")):  # of these sources alone
+        if field == place:
+            values["data"] |= {"name": source, place.removeprefix("data."): "elsewhere"}
     base = RunSpec.model_validate(values).digest()
     if field == "model.weights":
         values["train"]["epochs"] = 0

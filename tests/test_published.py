@@ -15,11 +15,11 @@ from test_checkpoints import Calls
 from ultralytics.nn.tasks import DetectionModel
 
 from mnv4bench.data import voc, weights
+from mnv4bench.data.coco_classes import COCO, VOC_NAMES
 from mnv4bench.data.prepare import prepare
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.evaluate.settings import Settings, read_rows, top_rows
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
-from mnv4bench.models.published.coco_classes import COCO, VOC_NAMES
 from mnv4bench.models.published.stored import build, class_map
 from mnv4bench.models.yolo import branches, network, released
 from mnv4bench.results.dataset import Dataset

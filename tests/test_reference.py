@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mnv4bench.cli import main
-from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.errors import FileError, Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.reference.publish import publish, take_over
@@ -26,6 +26,7 @@ from mnv4bench.results import matches
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.matches import MatchRecords
 from mnv4bench.results.reference import FOLDER, REBUILT, check_files, names, read_reference
+from mnv4bench.results.selection import connect, folder_of, home
 from mnv4bench.spec.plan import Plan
 
 TABLES = ("ablations", "slices", "latency", "errors")
@@ -350,6 +351,29 @@ def test_what_is_asked_for_is_a_preset_or_a_reference(project: tuple[Plan, Path]
         chosen({"reference": "tiny", "only": "psa"})
     with pytest.raises(Mnv4benchError, match=r"no reference 'tinny'.*did you mean 'tiny'\?"):
         chosen({"reference": "tinny"})
+
+
+def test_each_selection_has_a_folder_of_its_own_and_the_runs_of_its_preset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = folder_of("full", None, None)
+    parts = [folder_of("full", "psa,uib", None), folder_of("full", "psa", None), folder_of("full", "psa", 1)]
+    parts += [folder_of("full", None, 1), folder_of("full", ",".join(f"ablation{k}" for k in range(99)), None)]
+    assert [str(part) for part in parts[:4]] == [
+        f"results/full/only/{name}" for name in ("psa+uib", "psa", "psa-1-seeds", "1-seeds")
+    ]
+    assert len({whole, *parts}) == 6
+    assert max(len(part.name) for part in parts) < 100
+    for folder in (whole, *parts, *parts):
+        assert home(folder) == whole
+        connect(folder)
+    write_text(parts[0] / "runs" / "a" / "metrics.json", "{}")
+    assert all((folder / "runs" / "a" / "metrics.json").exists() for folder in (whole, *parts))
+    other = folder_of("full", "scale", None)
+    (other / "runs").mkdir(parents=True)
+    with pytest.raises(FileError, match=r"only/scale/runs: is in the way of a link"):
+        connect(other)
 
 
 def test_a_preset_that_changed_since_is_refused(project: tuple[Plan, Path]) -> None:

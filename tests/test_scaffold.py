@@ -63,6 +63,27 @@ def test_the_published_figures_of_the_template_exist(project: Path) -> None:
     cli.main(["check"])
 
 
+@pytest.mark.parametrize("command", [["check"], ["plan"], ["plan", "--preset", "mine"], ["ledger"], ["new", "mine"]])
+def test_outside_the_project_a_command_says_so(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert ended.value.code == 2
+    assert "no such folder; run from the project's folder" in capsys.readouterr().err
+
+
+def test_finished_runs_are_those_of_the_preset_whichever_selection_asks(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = next(iter(plan.load("smoke", "psa").runs))
+    write_text(project / "results" / "smoke" / "runs" / run / "metrics.json", "{}")
+    cli.main(["plan", "--preset", "smoke", "--only", "psa"])
+    assert "; 1 finished" in capsys.readouterr().out
+    assert not (project / "results" / "smoke" / "only").exists()
+
+
 @pytest.mark.parametrize("name", ["My_Part", "a/b", "../a", "a.b", ""])
 def test_a_name_that_is_no_plain_file_name_is_refused(project: Path, name: str) -> None:
     with pytest.raises(SpecError, match="a name is lower-case letters"):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,34 @@ def test_export_gives_a_graph_with_the_models_own_detections(read: Read) -> None
     assert not operators & {"BatchNormalization", "NonMaxSuppression"}
 
 
+def run_torchscript(path: str, x: torch.Tensor) -> np.ndarray:
+    output = torch.jit.load(path)(x)
+    return np.asarray(output[0] if isinstance(output, tuple) else output)
+
+
+def run_openvino(path: str, x: torch.Tensor) -> np.ndarray:
+    core = pytest.importorskip("openvino").Core()
+    graph = next(Path(path).glob("*.xml"))
+    return np.asarray(core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(x.numpy())[0])
+
+
+@pytest.mark.parametrize("kind", ["own", "peer"])
+@pytest.mark.parametrize(("form", "run"), [("torchscript", run_torchscript), ("openvino", run_openvino)])
+def test_other_formats_are_exported_too(form: str, run: Callable[[str, torch.Tensor], np.ndarray], kind: str) -> None:
+    model = network(**({} if kind == "own" else {"peer": "yolo11n"}))
+    path = mnv4bench.as_yolo(model, SIDE).export(format=form, verbose=False)
+    with torch.no_grad():
+        wanted = model(images(1))[0].numpy()
+    np.testing.assert_allclose(run(path, images(1)), wanted, atol=2e-3, rtol=1e-3)
+
+
+def test_what_needs_images_asks_for_them_and_fetches_none() -> None:
+    yolo = mnv4bench.as_yolo(network("nms"), SIDE)
+    for call in (yolo.val, lambda: yolo.export(format="openvino", int8=True)):
+        with pytest.raises(Mnv4benchError, match=r"data: missing; .* needs images, name them with data="):
+            call()
+
+
 def test_export_embeds_nms_where_it_is_asked_for_and_possible() -> None:
     path = mnv4bench.as_yolo(network("nms"), SIDE).export(
         format="onnx", nms=True, conf=0.001, max_det=20, verbose=False
@@ -243,7 +272,8 @@ import mnv4bench
 yolo = mnv4bench.as_yolo(mnv4bench.build("mnv4-yolov10n", 2), 64)
 yolo.predict(sys.argv[1] + "/images/val/2.png", conf=0.0, save=True, project="out", verbose=False)
 yolo.val(data=sys.argv[1] + "/data.yaml", project="out", plots=True, verbose=False)
-yolo.export(format="onnx", verbose=False)
+for form in ("onnx", "torchscript", "openvino"):
+    yolo.export(format=form, verbose=False)
 print(json.dumps(contacts))
 """
 )

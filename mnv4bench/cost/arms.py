@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from mnv4bench.cost.counting import Macs, activations, deployed, macs, parameters
+from mnv4bench.data.coco_classes import COCO
 from mnv4bench.io.files import write_json
 from mnv4bench.models import detector, peers
 from mnv4bench.models.peers import PeerDetector
-from mnv4bench.models.published.coco_classes import COCO
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results.cost import Cost, CostRow, PartCost
 from mnv4bench.spec.arms import Arm

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mnv4bench.data.coco_classes import COCO
 from mnv4bench.data.parts import SPLITS, Document, Part, Source
 from mnv4bench.io.errors import DataError
 from mnv4bench.spec.run import DataSpec
@@ -29,13 +30,16 @@ EMPTY_BOXES = frozenset({200365, 550395})
 
 
 def source(spec: DataSpec) -> Source:
-    """Return both splits of `spec.folder`, unchanged.
+    """Return both splits of the spec's folder, unchanged.
 
     Raises:
-        DataError: no folder named or found, or an annotation file that is missing, empty or not JSON.
+        DataError: no folder named or found, an annotation file that is missing, empty or not JSON, or classes that are
+            not COCO 2017's although the spec says that it is.
     """
-    folder = locate(spec.folder)
+    folder = locate(spec.location)
     halves = {split: _read(folder, split) for split in splits(spec)}
+    if spec.name == "coco":
+        _refuse_other_classes(halves["val"][0])
     notes = [note for _, found in halves.values() for note in found]
     val = halves["val"][0]
     for record in _records(val, "images"):
@@ -50,10 +54,8 @@ def splits(spec: DataSpec) -> tuple[str, ...]:
     return ("val",) if spec.train == 0 else SPLITS
 
 
-def locate(folder: str | None) -> Path:
+def locate(folder: str) -> Path:
     """Return the folder's path: inside $MNV4BENCH_DATA if it is there, else as given."""
-    if folder is None:
-        raise DataError("data.folder: missing; names coco and voc need a folder in COCO 2017's or PASCAL VOC's layout")
     base = os.environ.get(DATA_VARIABLE)
     places = [*([Path(base) / folder] if base else []), Path(folder)]
     for place in places:
@@ -124,6 +126,16 @@ def image_folder(folder: Path, split: str) -> Path:
         if place.is_dir():
             return place
     raise DataError(f"{folder}: no images of {split}; looked for {', '.join(str(place) for place in places)}")
+
+
+def _refuse_other_classes(part: Part) -> None:
+    """Refuse what would be printed as COCO 2017 and is not."""
+    other = [str(record.get("name")) for record in _records(part, "categories") if record.get("name") not in COCO]
+    if other:
+        raise DataError(
+            f"{part.origin}: the class {other[0]!r} is not one of COCO 2017's; for a set of your own write "
+            f"`data: {{name: folder, path: …}}` in place of `name: coco`"
+        )
 
 
 def _info(document: dict[str, Any]) -> dict[str, Any]:

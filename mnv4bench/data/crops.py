@@ -92,7 +92,7 @@ def from_folder(folder: Path, most: int, side: int = SIDE) -> dict[Split, Crops]
     Raises:
         DataError: lists what is wrong with the folder, or names a split that is empty.
     """
-    origin = coco.source(DataSpec(name="coco", folder=str(folder)))
+    origin = coco.source(DataSpec(name="folder", path=str(folder)))
     train, val = origin.train, origin.val
     assert train is not None, "without train: 0 both halves are read"
     problems = [problem for part in (train, val) for problem in check.structure(part)]

@@ -40,7 +40,7 @@ def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset
     write_json(folder / STATES, states)
     categories = documents["val"]["categories"]
     dataset = Dataset(
-        name=spec.name,
+        name=spec.label,
         digest=digest(folder),
         classes=tuple(category["name"] for category in categories),
         category_ids=tuple(category["id"] for category in categories),
@@ -59,7 +59,7 @@ def check_folder(folder: Path) -> str:
     Raises:
         DataError: lists every offender by name.
     """
-    spec = DataSpec(name="coco", folder=str(folder))
+    spec = DataSpec(name="folder", path=str(folder))
     documents, notes, _ = _checked(coco.source(spec), spec, None)
     counts = (f"{len(d['images'])} images and {len(d['annotations'])} objects in {n}" for n, d in documents.items())
     return "\n".join([f"{folder}: sound; {', '.join(counts)}", *notes])
@@ -83,7 +83,7 @@ def _checked(
     if origin.train:
         files = ([(r["file_name"], s) for r, s in zip(chosen[name], sums[name], strict=True)] for name in parts)
         problems += check.in_both(*files)
-    refuse(problems, f"data {spec.folder or spec.name}")
+    refuse(problems, f"data {spec.location or spec.name}")
     documents = {name: coco.canonical(part, chosen[name], sums[name]) for name, part in parts.items()}
     documents.setdefault("train", {"images": [], "annotations": [], "categories": documents["val"]["categories"]})
     return documents, (*origin.notes, *_clipped(parts)), states

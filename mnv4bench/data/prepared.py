@@ -37,7 +37,7 @@ def key(spec: DataSpec) -> str:
     counts = "x".join("all" if count is None else str(count) for count in (spec.train, spec.val))
     if spec.name == "bccd":
         return f"bccd-{counts}"
-    folder = spec.folder or ""
+    folder = spec.location
     word = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(folder).name) or "folder"
     # Two folders may share a last name.
     mark = "" if word == folder else "-" + hashlib.sha256(folder.encode()).hexdigest()[:8]

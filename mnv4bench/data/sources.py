@@ -42,7 +42,7 @@ def source_digest(spec: DataSpec) -> str:
         return bccd.COMMIT
     result = hashlib.sha256()
     try:
-        folder = coco.locate(spec.folder)
+        folder = coco.locate(spec.location)
         if spec.name == "voc":
             for place in (voc.ANNOTATIONS, voc.LISTS, voc.IMAGES):
                 for line in _listing(folder / place):

@@ -29,7 +29,7 @@ def source(spec: DataSpec) -> Source:
     Raises:
         DataError: no such folder, list or annotation, or an object of a class that VOC does not have.
     """
-    part, notes = read(locate(spec.folder), "test", CLASSES, difficult_as_crowd=True)
+    part, notes = read(locate(spec.location), "test", CLASSES, difficult_as_crowd=True)
     return Source(None, part, notes=tuple(notes))
 
 

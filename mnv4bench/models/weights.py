@@ -16,8 +16,13 @@ from torch import Tensor
 from mnv4bench.io.errors import Diverged, FileError, SpecError
 from mnv4bench.io.files import write_bytes
 from mnv4bench.models.yolo import Detector
+from mnv4bench.results.reference import RECORD
 
 REMEDY = "delete the run's folder to train it again"
+KEPT_ELSEWHERE = (
+    "a reference keeps records and no weights; name the run of this name in results/<preset>/runs, where "
+    "`snakemake --cores all --config preset=<preset>` trains it"
+)
 
 CLASS_BIAS = re.compile(r"\w+\.(one2one_)?cv3\.0\.2\.bias")
 """Name of a tensor with an element for each class; a peer's head has another part name."""
@@ -131,6 +136,9 @@ def read(path: Path, recorded: str | None = None) -> dict[str, Tensor]:
 def _file(path: Path) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError as error:
+        committed = (path.parent.parent.parent / RECORD).is_file()
+        raise FileError(f"{path}: missing; {KEPT_ELSEWHERE if committed else REMEDY}") from error
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path}: not readable as weights ({error}); {REMEDY}") from error
     return state

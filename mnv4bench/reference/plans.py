@@ -8,6 +8,7 @@ from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.results.reference import FOLDER, REBUILT, read_reference
+from mnv4bench.results.selection import folder_of
 from mnv4bench.spec.plan import Plan, load
 
 
@@ -41,7 +42,8 @@ def chosen(config: Mapping[str, Any]) -> tuple[Plan, Path]:
     name = given.pop("reference", None)
     if name is None:
         preset = given.get("preset", "quick")
-        return load(preset, given.get("only"), seeds=given.get("seeds")), Path("results") / preset
+        plan = load(preset, given.get("only"), seeds=given.get("seeds"))
+        return plan, folder_of(preset, plan.only, plan.seeds)
     if given:
         raise Mnv4benchError(f"reference={name} brings its own preset, ablations and seeds; drop {', '.join(given)}")
     return plan_of(name), REBUILT / name

@@ -23,6 +23,7 @@ from mnv4bench.results.comparison import Comparison
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Row
 from mnv4bench.results.record import read_record
+from mnv4bench.results.selection import COUNTS
 from mnv4bench.spec.plan import Plan
 
 CLAIMED_TIMES = Path("latency") / "claims.json"
@@ -41,7 +42,7 @@ def write_ledger(plan: Plan, results: Path) -> LedgerSummary:
     published = load()
     claims = results / CLAIMED_TIMES
     times = read_record(claims, Latency) if claims.exists() else None
-    counts = Counts(results / "counts.json")
+    counts = Counts((results / COUNTS).resolve())  # a selection's is a link to its preset's
     rows = rows_of(published, counts, parts(plan, results), times)
     counts.forget_unused()
     record = summary(rows, published.sources)

@@ -127,6 +127,8 @@ def _trunks(file: YamlFile, preset: Preset, root: Path) -> tuple[Trunk, ...]:
 
 def _preset_path(name: str, root: Path) -> Path:
     path = root / PRESETS / f"{checked_name(name, 'preset')}.yaml"
+    if not path.parent.is_dir():
+        raise SpecError(f"{path.parent}: no such folder; run from the project's folder")
     if not path.exists():
         raise SpecError(f"no preset {name!r}: {path} does not exist; {nearest(name, _names(root / PRESETS))}")
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -24,12 +25,15 @@ Seed = Field(ge=0, le=2**31 - 1)
 MOST_IMAGES = 10_000_000
 LARGEST_FLOAT = 1e38
 """About float32's: a larger rate or gain is infinite where it is used."""
+WITHOUT_TRAINING = ("coco", "voc", "folder")
+"""Sources that may be read for scoring alone."""
 
 
 class DataSpec(Spec):
     """Which images, and the side in pixels that they are letterboxed to."""
 
-    name: Literal["scenes", "bccd", "coco", "voc"] = "scenes"
+    name: Literal["scenes", "bccd", "coco", "voc", "folder"] = "scenes"
+    """folder: images of your own, in the layout that `mnv4bench import` writes."""
     imgsz: int = Field(160, ge=32, le=4096, multiple_of=32)
     train: int | None = Field(None, ge=0, le=MOST_IMAGES)
     """Number of training images; scenes makes as many, other sets take the first ones; None is all of them, 0 is for
@@ -38,8 +42,32 @@ class DataSpec(Spec):
     seed: Annotated[int, Seed] = 0
     """Seed of generated data; without meaning for photographs."""
     folder: str | None = None
-    """coco, voc: the folder in COCO 2017's or in PASCAL VOC's layout, looked for in $MNV4BENCH_DATA first, then as a
+    """coco, voc: where COCO 2017 or PASCAL VOC lies, in its own layout; looked for in $MNV4BENCH_DATA first, then as a
     path."""
+    path: str | None = None
+    """folder: where your images lie, in COCO 2017's layout; looked for in the same places."""
+
+    @property
+    def location(self) -> str:
+        """Where photographs lie, by whichever field says so; empty where none does."""
+        return self.path or self.folder or ""
+
+    @property
+    def label(self) -> str:
+        """What the set is called where people read of it."""
+        return Path(self.path).name or self.path if self.path else self.name
+
+    @model_validator(mode="after")
+    def _only_what_the_source_reads(self) -> DataSpec:
+        needed = {"coco": "folder", "voc": "folder", "folder": "path"}.get(self.name)
+        if needed and not getattr(self, needed):
+            raise ValueError(f"{needed}: missing; {self.name} needs the folder of its images")
+        read = {"seed"} if self.name == "scenes" else {needed}
+        for field in ("seed", "folder", "path"):
+            if field not in read and getattr(self, field) != type(self).model_fields[field].default:
+                remedy = f"write `{needed}` in its place" if needed and field != "seed" else "leave it out"
+                raise ValueError(f"{field}: means nothing for {self.name}; {remedy}")
+        return self
 
     @model_validator(mode="after")
     def _training_half(self) -> DataSpec:
@@ -47,8 +75,10 @@ class DataSpec(Spec):
             raise ValueError(
                 "voc is read for scoring alone: write train: 0, or make a set to train on with `mnv4bench import`"
             )
-        if self.train == 0 and self.name not in ("coco", "voc"):
-            raise ValueError(f"train 0: {self.name} has a training half; only coco and voc may be without one")
+        if self.train == 0 and self.name not in WITHOUT_TRAINING:
+            raise ValueError(
+                f"train 0: {self.name} has a training half; only {', '.join(WITHOUT_TRAINING)} may be without one"
+            )
         return self
 
 

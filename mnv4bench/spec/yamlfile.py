@@ -6,6 +6,7 @@ Made for files of strangers: size, depth and the number of values are limited, a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,12 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+@lru_cache(maxsize=256)
+def _composed(text: str) -> yaml.Node | None:
+    """Return a document's nodes, kept because `mnv4bench check` reads every file once for each of the others."""
+    return yaml.compose(text, Loader=_Loader)
+
+
 class YamlFile:
     """A YAML file's content together with the line of every key.
 
@@ -57,7 +64,7 @@ class YamlFile:
         self._values = 0
         text = self._text()
         try:
-            node = yaml.compose(text, Loader=_Loader)
+            node = _composed(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise self._invalid(mark.line + 1 if mark else None, str(error.problem)) from error

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from typing import Any
+
+from mnv4bench.machine.telemetry import without_openvino_telemetry
 
 ERRORS, FATAL = 3, 4
 """ONNX Runtime's levels of logging: what it still says."""
@@ -33,7 +34,7 @@ def openvino() -> Any:
     Raises:
         ImportError: it is missing; says what brings it.
     """
-    _without_openvino_telemetry()
+    without_openvino_telemetry()
     return _import("openvino", "pip install 'mnv4bench[openvino]'")
 
 
@@ -43,14 +44,9 @@ def nncf() -> Any:
     Raises:
         ImportError: it is missing; says what brings it.
     """
-    _without_openvino_telemetry()
+    without_openvino_telemetry()
     os.environ["NNCF_CI"] = "1"  # takes its own stand-in for the sender, which it fails without
     return _import("nncf", "pip install 'mnv4bench[openvino]'")
-
-
-def _without_openvino_telemetry() -> None:
-    """Let the sender look as if it were not installed; its own switch is a file in the user's home."""
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def _import(name: str, remedy: str) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mnv4bench.data.coco_classes import COCO, VOC_NAMES
 from mnv4bench.data.weights import locate
 from mnv4bench.io.errors import SpecError
-from mnv4bench.models.published.coco_classes import COCO, VOC_NAMES
 from mnv4bench.models.yolo import Detector, load_stored
 from mnv4bench.spec.model import ModelSpec, Read, default_read
 

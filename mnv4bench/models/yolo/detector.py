@@ -44,7 +44,14 @@ class Detector(DetectionModel):
 
     @property
     def head_channels(self) -> tuple[int, ...]:
-        """Channels of the feature maps that the head reads, P3 to P5; without meaning once it is fused."""
+        """Channels of the feature maps that the head reads, P3 to P5.
+
+        Raises:
+            AttributeError: the model is fused, and its head may have lost the branch; whoever lists a module's
+                attributes, as tracing does, passes over it then.
+        """
+        if self.head.cv2 is None:
+            raise AttributeError("a fused head does not say what channels it reads")
         return tuple(branch[0].conv.in_channels for branch in self.head.cv2)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -10,6 +11,7 @@ from ultralytics.utils import DEFAULT_CFG_DICT, USER_CONFIG_DIR
 from ultralytics.utils.events import events
 
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.machine.telemetry import without_openvino_telemetry
 from mnv4bench.models import torchvision_ops
 from mnv4bench.models.yolo.detector import Detector
 from mnv4bench.models.yolo.offline import FONT, register_font
@@ -28,6 +30,21 @@ class _WrappedYOLO(YOLO):
         self.cfg = self.model_name = cfg
         self.task = task
         self.overrides = {"model": cfg, "task": task, "imgsz": self._imgsz}
+
+    def val(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_data(kwargs, "validation")
+        return super().val(*args, **kwargs)
+
+    def export(self, **kwargs: Any) -> Any:
+        if kwargs.get("int8"):
+            self._check_data(kwargs, "calibration for int8")
+        without_openvino_telemetry()
+        return super().export(**kwargs)
+
+    def _check_data(self, settings: Mapping[str, Any], purpose: str) -> None:
+        """Refuse what ultralytics would fetch a data set of its own for."""
+        if not (settings.get("data") or self.overrides.get("data")):
+            raise Mnv4benchError(f"data: missing; {purpose} needs images, name them with data='….yaml'")
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         raise Mnv4benchError(

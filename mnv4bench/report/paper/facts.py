@@ -36,7 +36,7 @@ def facts(results: Results) -> dict[str, Any]:
         "config": plan.config,
         "seeds": plan.preset.seeds,
         "comparison": results.comparison.model_dump(include={"level", "bootstrap", "images"}),
-        "ledger": ledger_in_short(results.folder),
+        "ledger": None if plan.preset.data.name == "folder" else ledger_in_short(results.folder),
         "scope": scope(results),
         "verdicts": _verdicts(results.comparison.differences),
         "times": _times(results),

@@ -31,6 +31,7 @@ def _data(results: Results) -> dict[str, Any]:
     record = results.data.record
     return {
         "name": record.name,
+        "source": results.plan.preset.data.name,
         "classes": record.classes,
         "train_images": record.train.count,
         "images": record.val.count,
