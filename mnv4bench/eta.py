@@ -112,7 +112,7 @@ def _seconds(
         rate = _rate(spec, finished, cores)
         if rate is None or images is None:
             return None
-        seconds = (spec.train.images or images) * spec.train.epochs / rate + besides
+        seconds = spec.train.images_of(images) * spec.train.epochs / rate + besides
         core_seconds += seconds * _threads(spec, cores)
         longest = max(longest, seconds)
     return max(core_seconds / cores, longest)

@@ -31,6 +31,8 @@ def slug(run: RunSpec) -> str:
     if run.model.weights:
         words.append(f"{run.data.imgsz}px")
     words += [f"{key}_{value}" for key, value in run.deploy if value != getattr(DeploySpec(), key)]
+    if run.train.longer != 1:
+        words.append(f"{run.train.longer:g}_times_as_long")
     if run.mixture != MixtureSpec():
         words.append("from_" + "_".join(run.mixture.sets))
     return "+".join([*(words or ["default"]), *(["distilled"] if run.distill.wanted else [])])

@@ -107,6 +107,8 @@ class TrainSpec(Spec):
     images: int | None = Field(None, ge=1, le=MOST_IMAGES)
     """Images of an epoch, which goes on through all of them where the last one stopped, and begins again after the
     last; None is every image once."""
+    longer: float = Field(1.0, gt=0, le=100)
+    """Factor on the images of every epoch, for an arm that takes as long as another one."""
     batch: int = Field(16, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, le=LARGEST_FLOAT)
@@ -142,6 +144,10 @@ class TrainSpec(Spec):
     """Data-loading processes; 0 loads in the training process."""
     half_weights: bool = False
     """Round the final weights to float16, as a trunk's are: what starts from it starts from what is shipped."""
+
+    def images_of(self, whole: int) -> int:
+        """Return the images of an epoch, of `whole` training images."""
+        return max(1, round((self.images or whole) * self.longer))
 
     @model_validator(mode="after")
     def _mixed_precision_needs_cuda(self) -> TrainSpec:

@@ -31,7 +31,7 @@ class Batches:
         if isinstance(dataset, CocoDataset):
             dataset = Mixture({"mild": dataset}, {"mild": spec.augment}, len(dataset), {})
         self.mixture, self.spec, self.seed = dataset, spec, seed
-        self._order = _Order(spec.images or len(dataset))
+        self._order = _Order(spec.images_of(len(dataset)))
         self.loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_size=spec.batch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import fmean
 from typing import get_args
 
 from mnv4bench.report import accuracy, timing
@@ -153,10 +154,16 @@ def ratios(runtime: str, stage: Stage, title: str) -> Columns:
 def _provenance(results: Results) -> Columns:
     """Return what is needed to trace a row."""
 
+    def train_seconds(arm: ArmResult) -> float | None:
+        """Return the mean time in the training loop, which other work on the machine may have lengthened."""
+        seconds = [results.statuses[result.run].seconds for result in arm.done]
+        return fmean(seconds) if seconds else None
+
     def environments(arm: ArmResult) -> list[Environment]:
         return [results.statuses[run].environment for run in arm.arm.runs.values()]
 
     return [
+        Column("train_seconds", train_seconds),
         Column("runs", lambda arm: " ".join(arm.arm.runs.values())),
         Column("data_digest", lambda arm: results.data.record.digest),
         Column("commit", lambda arm: " ".join(dict.fromkeys(e.commit for e in environments(arm) if e.commit))),
