@@ -146,7 +146,7 @@ def test_the_time_to_the_table_is_that_of_both_sides(tmp_path: Path) -> None:
 def test_a_missing_file_and_an_unknown_passage_are_named(tmp_path: Path) -> None:
     with pytest.raises(Mnv4benchError, match=r"coverage\.json: is missing, and passage coverage of x\.md"):
         refreshed("<!-- generated: coverage -->\n<!-- end -->", tmp_path, "x.md")
-    with pytest.raises(Mnv4benchError, match=r"x\.md: no passage 'cover'; allowed: scenes, peers, elsewhere, "):
+    with pytest.raises(Mnv4benchError, match=r"x\.md: no passage 'cover'; allowed: scenes, elsewhere, "):
         refreshed("<!-- generated: cover -->\n<!-- end -->", tmp_path, "x.md")
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import ArmResult, Results, collect
 from mnv4bench.report.tables.ablations import comparisons
-from mnv4bench.report.tables.arms import identity
 from mnv4bench.report.tables.cells import Table, stacked
-from mnv4bench.report.tables.columns import Column, pick, words
+from mnv4bench.report.tables.columns import Column, words
 from mnv4bench.results.reference import FOLDER, names
 
 
@@ -51,26 +49,3 @@ def _source(name: str, results: Results) -> Column[ArmResult]:
 
 def _runtimes(results: Mapping[str, Results]) -> list[str]:
     return list(dict.fromkeys(runtime for reference in results.values() for runtime in reference.timed))
-
-
-def apart_from_zero(results: Mapping[str, Results]) -> dict[str, Any]:
-    """Return how many of the references' intervals exclude zero, how many would by chance, and those rows.
-
-    Args:
-        results: of references made by one preset, at least one.
-    """
-    level = next(iter(results.values())).comparison.level
-    judged, tables = 0, []
-    for reference in results.values():
-        bounds = [(arm, arm.difference.low, arm.difference.high) for arm in reference.arms if arm.difference]
-        intervals = [(arm, low, high) for arm, low, high in bounds if low is not None and high is not None]
-        apart = [arm for arm, low, high in intervals if low > 0 or high < 0]
-        judged += len(intervals)
-        tables.append(comparisons(reference, apart, _runtimes(results), *pick(identity(), "ablation")))
-    return {
-        "judged": judged,
-        "by_chance": judged * (1 - level),
-        "level": level,
-        "seeds": max(len(reference.plan.preset.seeds) for reference in results.values()),
-        "rows": stacked(tables),
-    }

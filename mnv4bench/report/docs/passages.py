@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.files import read_json
-from mnv4bench.report.docs.measured import apart_from_zero, reference
+from mnv4bench.report.docs.measured import reference
 from mnv4bench.report.findings import outcomes, scope
 from mnv4bench.report.ledger import summary_table
 from mnv4bench.report.ledger_in_short import in_short
@@ -18,7 +18,6 @@ from mnv4bench.report.tables.ablations import verdicts
 from mnv4bench.report.tables.cells import table
 from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
-from mnv4bench.results.reference import names, read_reference
 
 Values = dict[str, Any]
 
@@ -47,14 +46,6 @@ def elsewhere(path: Path) -> Values:
     """Return a reference's comparisons in the other references, and where they come out differently."""
     folder = path.parent
     return {"here": folder.name, "shared": replicate(reference(folder), folder.parent, here=folder.name)}
-
-
-def catalogue(path: Path) -> Values:
-    """Return what stands out in all references of one preset; `path` is the reference.json of one of them."""
-    folder = path.parent.parent
-    preset = read_reference(path.parent.name, folder).preset
-    alike = [name for name in names(folder) if read_reference(name, folder).preset == preset]
-    return apart_from_zero({name: reference(folder / name) for name in alike})
 
 
 def ledger(path: Path) -> Values:
@@ -116,9 +107,7 @@ def _picked(content: Mapping[str, Any], *keys: str) -> Values:
 
 PASSAGES = {
     "scenes": Passage("scenes/reference.json", "outcome", outcome),
-    "peers": Passage("full-peers/reference.json", "outcome", outcome),
     "elsewhere": Passage("scenes/reference.json", "elsewhere", elsewhere),
-    "catalogue": Passage("full-parts/reference.json", "catalogue", catalogue),
     "ledger": Passage("scenes/tables/ledger.json", "ledger", ledger),
     "ledger_in_short": Passage("scenes/tables/ledger.json", "ledger_in_short", ledger_in_short),
     "repeatability": Passage("benchmarks/latency_repeatability.json", "repeatability", repeatability),
