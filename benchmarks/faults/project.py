@@ -20,7 +20,7 @@ PRESET = """\
 title: a workflow to be disturbed
 data: {name: scenes, imgsz: 64, train: 16, val: 8}
 train: {epochs: 2, batch: 8}
-trunk: {fresh: [attention, p5_down, p5_out, head]}
+trunk: {}
 teacher: {from_trunk: true}
 seeds: [0]
 ablations: [distillation]
