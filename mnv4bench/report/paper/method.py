@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mnv4bench.report import text
@@ -11,7 +12,19 @@ from mnv4bench.spec.run import RunSpec
 
 YOLOV10 = {"epochs": 500, "images": 118_287, "imgsz": 640}
 """A training from random weights in the papers: YOLOv10, Table 14; COCO train2017."""
-RECIPE = {"epochs", "batch", "optimizer", "lr", "schedule", "weight_decay", "device", "precision", "threads"}
+RECIPE = {
+    "epochs",
+    "images",
+    "longer",
+    "batch",
+    "optimizer",
+    "lr",
+    "schedule",
+    "weight_decay",
+    "device",
+    "precision",
+    "threads",
+}
 """Fields of a training that the paper names."""
 
 
@@ -55,16 +68,14 @@ def _arm_runs(results: Results) -> list[RunSpec]:
 
 def _training(results: Results) -> dict[str, Any]:
     plan, runs = results.plan, _arm_runs(results)
-    trunks = dict.fromkeys(run.start for run in runs if run.start)
     teachers = dict.fromkeys(run.teacher for run in runs if run.teacher)
     return {
         "trunk": plan.preset.trunk is not None,
         "scratch": len(text.from_scratch(plan)),
         "recipes": _recipes(results),
-        "trunks": [plan.runs[name].train.epochs for name in trunks],
+        "trunks": [{"name": trunk.block, **_length(trunk.spec)} for trunk in plan.trunks],
         "teachers": [
-            {"epochs": plan.runs[name].train.epochs, "from_trunk": plan.runs[name].start is not None}
-            for name in teachers
+            {**_length(plan.runs[name]), "from_trunk": plan.runs[name].start is not None} for name in teachers
         ],
         "augment": [[name, value] for name, value in plan.preset.train.augment if value],
         "runs": len(results.statuses),
@@ -73,8 +84,12 @@ def _training(results: Results) -> dict[str, Any]:
     }
 
 
+def _length(run: RunSpec) -> dict[str, Any]:
+    return run.train.model_dump(include={"epochs", "images"})
+
+
 def _recipes(results: Results) -> list[dict[str, Any]]:
-    """Return how the arms were trained, a recipe and the ablations that use it, the most common first."""
+    """Return how the arms were trained, the most common first: a recipe, and the ablations or single arms that use it."""
 
     def recipe(arm: ArmResult) -> tuple[tuple[str, Any], ...]:
         train = results.plan.runs[next(iter(arm.arm.runs.values()))].train
@@ -82,8 +97,15 @@ def _recipes(results: Results) -> list[dict[str, Any]]:
 
     ranked = sorted(grouped(results.arms, recipe).items(), key=lambda item: -len(item[1]))
     return [
-        dict(fields) | {"ablations": list(dict.fromkeys(arm.arm.ablation for arm in arms))} for fields, arms in ranked
+        dict(fields) | {"ablations": list(dict.fromkeys(_whose(results, arm, arms) for arm in arms))}
+        for fields, arms in ranked
     ]
+
+
+def _whose(results: Results, arm: ArmResult, group: Sequence[ArmResult]) -> str:
+    """Return the arm's ablation where all of its arms are in the group, else the arm."""
+    whole = all(other in group for other in results.ablations[arm.arm.ablation])
+    return arm.arm.ablation if whole else arm.arm.label
 
 
 def _latency(results: Results) -> dict[str, Any]:
