@@ -89,7 +89,7 @@ def _length(run: RunSpec) -> dict[str, Any]:
 
 
 def _recipes(results: Results) -> list[dict[str, Any]]:
-    """Return how the arms were trained, the most common first: a recipe, and the ablations or single arms that use it."""
+    """Return how the arms were trained, the most common first: recipes, and the ablations or single arms of each."""
 
     def recipe(arm: ArmResult) -> tuple[tuple[str, Any], ...]:
         train = results.plan.runs[next(iter(arm.arm.runs.values()))].train
