@@ -41,8 +41,9 @@ from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results.matches import MatchRecords
 from mnv4bench.results.reference import TRUNKS
-from mnv4bench.results.run import read_spec, read_status
+from mnv4bench.results.run import read_status
 from mnv4bench.spec.model import Read
+from mnv4bench.spec.plan import load
 from mnv4bench.statistics.bootstrap import bootstrap_ap, bootstrap_weights
 
 MARGIN = 0.02
@@ -148,10 +149,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/controls.json"))
     options = parser.parse_args()
     set_up_process(2)
-    trunks = [folder for folder in sorted(TRUNKS.iterdir()) if read_spec(folder).data.name == "scenes"]
     found = []
-    for folder in trunks:
-        spec, status = read_spec(folder), read_status(folder)
+    for trunk in load("trunks").trunks:
+        folder, spec = TRUNKS / trunk.name, trunk.spec
+        status = read_status(folder)
         data = Path("results/benchmarks/data") / key(spec.data)
         dataset = prepare(spec.data, data) if not data.exists() else verify(data)
         if dataset.digest != status.data_digest:
@@ -169,7 +170,7 @@ def main() -> None:
                 sound[control.read] = records_of(*of, Control("none", control.read, (), whole))
             damaged = records_of(*of, control)
             rows = {name: on_slice(damaged, sound[control.read], name) for name in dataset.slices}
-            result = {"trunk": folder.name, "control": control.name, "read": control.read}
+            result = {"trunk": trunk.block, "control": control.name, "read": control.read}
             found.append({**result, "aimed_at": control.aimed_at, "slices": rows, **judge(rows, control.aimed_at)})
             print(found[-1], flush=True)
     record = {"margin": MARGIN, "replicates": REPLICATES, "window": WINDOW, "controls": found}

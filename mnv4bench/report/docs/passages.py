@@ -96,6 +96,11 @@ def coverage(path: Path) -> Values:
     }
 
 
+def controls(path: Path) -> Values:
+    """Return what each slice of Scenes lost under each positive control, and whether that was found there alone."""
+    return dict(read_json(path))
+
+
 def time_to_table(path: Path) -> Values:
     """Return how long the table took here and by ultralytics alone."""
     return dict(read_json(path))
@@ -112,5 +117,6 @@ PASSAGES = {
     "ledger_in_short": Passage("scenes/tables/ledger.json", "ledger_in_short", ledger_in_short),
     "repeatability": Passage("benchmarks/latency_repeatability.json", "repeatability", repeatability),
     "coverage": Passage("benchmarks/coverage.json", "coverage", coverage),
+    "controls": Passage("benchmarks/controls.json", "controls", controls),
     "time_to_table": Passage("benchmarks/time_to_table.json", "time_to_table", time_to_table),
 }
