@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,10 @@ train: {{epochs: 1}}
 seeds: {seeds}
 ablations: [{ablations}]
 bootstrap: 100
+{more}
 """
 ABLATIONS = {
-    "attention": "baseline: psa\narms: {psa: {model.attention: psa}, none: {model.attention: none}}",
+    "attention": "baseline: psa\nfresh: [attention]\narms: {psa: {}, none: {model.attention: none}}",
     "block": "baseline: cib\narms: {cib: {model.block: c2fcib}, c2f: {model.block: c2f}}",
     "reading": "baseline: nms\narms: {nms: {read: nms}, nms_free: {read: nms_free}}",
     "scale": "baseline: n\narms: {n: {model.scale: n}, s: {model.scale: s}}",
@@ -51,10 +53,10 @@ Score = Callable[[Arm, int], float]
 """(arm, seed) → AP; of its network and reading alone, because arms share runs."""
 
 
-def make_plan(root: Path, seeds: int, *ablations: str) -> Plan:
+def make_plan(root: Path, seeds: int, *ablations: str, more: str = "") -> Plan:
     for folder in ("config", "ablations"):
         (root / folder).mkdir()
-    text = PRESET.format(images=IMAGES, seeds=list(range(seeds)), ablations=", ".join(ablations))
+    text = PRESET.format(images=IMAGES, seeds=list(range(seeds)), ablations=", ".join(ablations), more=more)
     (root / "config/small.yaml").write_text(text)
     for name in ablations:
         body = f"title: {name}\nquestion: Does it pay?\n{ABLATIONS[name]}\nsmallest_effect: 0.005\n"
@@ -258,6 +260,83 @@ def test_two_names_for_the_same_two_arms_are_charged_once(tmp_path: Path) -> Non
         "again/without": ("better", 2 / 256, 4 / 256),
         "turned/psa": ("worse", 2 / 256, 4 / 256),
     }
+
+
+TWO_TRUNKS = "trunk: {blocks: {first: {}, second: {downsample: conv}}}"
+
+
+def write_trunks(plan: Plan, results: Path, ap: float) -> None:
+    scores = Scores(AP=ap, AP50=None, AP75=None, APs=None, APm=None, APl=None)
+    for trunk in plan.trunks:
+        reading = Reading(scores=scores, detections_per_image=1.0)
+        metrics = Metrics(run=trunk.name, state="done", readings={"nms_free": reading})
+        (results / "runs" / trunk.name).mkdir(exist_ok=True)
+        (results / "runs" / trunk.name / "metrics.json").write_text(metrics.model_dump_json())
+
+
+def test_what_fails_a_gate_keeps_its_numbers_and_gets_one_word(tmp_path: Path) -> None:
+    """The baseline's AP is 0.3: 0.97 × 0.309 = 0.29973, 0.97 × 0.31 = 0.3007."""
+    plan = make_plan(tmp_path, 8, "attention", more=TWO_TRUNKS)
+    write_runs(plan, tmp_path, effects(none=0.02))
+    write_trunks(plan, tmp_path, 0.309)
+    passed = row(compared(plan, tmp_path), "attention/none")
+    write_trunks(plan, tmp_path, 0.31)
+    failed = row(compared(plan, tmp_path), "attention/none")
+    assert (passed.verdict, failed.verdict) == ("better", "under-trained")
+    assert passed.gate is not None
+    assert failed.gate is not None
+    assert (passed.gate.passed, failed.gate.passed) == (True, False)
+    assert failed.gate.trunk_ap == pytest.approx(0.31)
+    assert failed.p_holm == 2 / 256
+    same = {"verdict", "gate"}
+    assert passed.model_dump(exclude=same) == failed.model_dump(exclude=same)
+
+
+def test_a_class_that_is_not_learned_fails_by_the_objects_of_the_images(tmp_path: Path) -> None:
+    """One object in each of the forty images, and as many in the gate's default as in half of them."""
+    plan = make_plan(tmp_path, 8, "attention")
+    write_runs(plan, tmp_path, effects(none=0.02))
+    for run in plan.arms[1].runs.values():
+        path = tmp_path / "runs" / run / "metrics.json"
+        content = read_json(path)
+        scores = content["readings"]["nms_free"]["scores"]
+        content["readings"]["nms_free"]["classes"] = {"disc": scores | {"AP": 0.04}}
+        path.write_text(Metrics.model_validate(content).model_dump_json())
+    d = row(compared(plan, tmp_path), "attention/none")
+    assert d.verdict == "under-trained"
+    assert d.gate is not None
+    assert [(weak.arm, weak.name, weak.objects) for weak in d.gate.weak] == [("none", "disc", IMAGES)]
+
+
+def test_given_weights_pass_no_gate_and_need_none(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, 1, "attention", more="trunk: {}")
+    write_runs(plan, tmp_path, effects(none=0.02))
+    write_trunks(plan, tmp_path, 0.9)
+    assert row(compared(plan, tmp_path), "attention/none").verdict == "under-trained"
+    given = replace(plan, arms=tuple(replace(arm, published=True) for arm in plan.arms))
+    d = row(compared(given, tmp_path), "attention/none")
+    assert d.gate is None
+    assert d.verdict not in (None, "under-trained")
+
+
+def test_the_difference_is_shown_per_trunk_where_seeds_started_from_several(tmp_path: Path) -> None:
+    def score(arm: Arm, seed: int) -> float:
+        return 0.3 + (0.03 if seed % 2 else 0.02) * (arm.model.attention == "none")
+
+    plan = make_plan(tmp_path, 3, "attention", more=TWO_TRUNKS)
+    write_runs(plan, tmp_path, score)
+    write_trunks(plan, tmp_path, 0.3)
+    d = row(compared(plan, tmp_path), "attention/none")
+    assert d.trunks == {"first": pytest.approx(0.02), "second": pytest.approx(0.03)}
+    assert d.mean == pytest.approx((2 * 0.02 + 0.03) / 3)
+
+
+@pytest.mark.parametrize("more", ["", "trunk: {}"])
+def test_without_several_trunks_there_is_nothing_to_show_per_trunk(more: str, tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, 2, "attention", more=more)
+    write_runs(plan, tmp_path, effects(none=0.02))
+    write_trunks(plan, tmp_path, 0.3)
+    assert row(compared(plan, tmp_path), "attention/none").trunks == {}
 
 
 def test_runs_that_were_scored_on_other_images_are_refused(tmp_path: Path) -> None:

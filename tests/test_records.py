@@ -13,7 +13,10 @@ from mnv4bench.results.metrics import Metrics, read_metrics
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status, read_spec, read_status
 
-ROWS = [dict(zip(COLUMNS, (epoch, 2 * epoch, 1e-3 / 3, 1.5, 2.5, 0.5, 0.0), strict=True)) for epoch in (1, 2)]
+ROWS = [
+    dict(zip(COLUMNS, (epoch, 2 * epoch, 1e-3 / 3, 1.5, 2.5, 0.5, 0.0, 0.1 / 3, 0.2 / 3), strict=True))
+    for epoch in (1, 2)
+]
 
 
 def test_a_curve_comes_back_with_all_its_digits(tmp_path: Path) -> None:
@@ -21,6 +24,24 @@ def test_a_curve_comes_back_with_all_its_digits(tmp_path: Path) -> None:
     assert read_curve(tmp_path / "curve.csv", epochs=2) == ROWS
     write_curve(tmp_path / "curve.csv", [])
     assert read_curve(tmp_path / "curve.csv", epochs=0) == []
+
+
+@pytest.mark.parametrize("missing", [{"val_AP_nms_free"}, {"val_AP_nms"}, {"val_AP_nms_free", "val_AP_nms"}])
+def test_a_reading_that_a_head_does_not_have_is_an_empty_cell(missing: set[str], tmp_path: Path) -> None:
+    rows = [{name: value for name, value in row.items() if name not in missing} for row in ROWS]
+    write_curve(tmp_path / "curve.csv", rows)
+    header, *lines = (tmp_path / "curve.csv").read_text().splitlines()
+    assert header.split(",") == list(COLUMNS)
+    assert [{name for name, cell in zip(COLUMNS, line.split(","), strict=True) if not cell} for line in lines] == [
+        missing,
+        missing,
+    ]
+    assert read_curve(tmp_path / "curve.csv", epochs=2) == rows
+
+
+def test_a_row_without_a_loss_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="cls_loss"):
+        write_curve(tmp_path / "curve.csv", [{name: value for name, value in ROWS[0].items() if name != "cls_loss"}])
 
 
 @pytest.mark.parametrize("cut", [1, 3, 30, 55, 10_000])
@@ -37,6 +58,15 @@ def test_a_curve_with_a_damaged_value_names_its_epoch(value: str, tmp_path: Path
     path = tmp_path / "curve.csv"
     write_curve(path, ROWS)
     path.write_text(path.read_text().replace("2.5", value))
+    with pytest.raises(Mnv4benchError, match="epoch 1"):
+        read_curve(path, epochs=2)
+
+
+@pytest.mark.parametrize("value", ["nan", "one", "inf"])
+def test_a_damaged_ap_is_not_taken_for_an_empty_one(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    write_curve(path, ROWS)
+    path.write_text(path.read_text().replace(repr(0.2 / 3), value))
     with pytest.raises(Mnv4benchError, match="epoch 1"):
         read_curve(path, epochs=2)
 

@@ -16,12 +16,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, ROOT, SIDE, WATCH, tiny_dataset, tiny_run, train_until_killed
+from helpers import CLASSES, ROOT, SIDE, WATCH, spread, tiny_dataset, tiny_run, train_until_killed
 
+from mnv4bench.evaluate.detections import validation
 from mnv4bench.io.errors import FileError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
-from mnv4bench.results.curve import COLUMNS
+from mnv4bench.models.yolo import Detector
+from mnv4bench.results.curve import COLUMNS, VALIDATION, read_curve
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status
 from mnv4bench.spec.model import ModelSpec
@@ -134,9 +136,10 @@ def test_weights_are_the_averages_of_a_trained_model(undisturbed: dict[str, Path
 def test_curve_has_a_row_per_epoch_with_the_rate_of_its_last_step(undisturbed: dict[str, Path]) -> None:
     with (undisturbed["plain"] / "curve.csv").open() as stream:
         reader = csv.DictReader(stream)
-        rows = [{name: float(value) for name, value in row.items()} for row in reader]
+        rows = [{name: float(value) for name, value in row.items() if value} for row in reader]
         assert tuple(reader.fieldnames or ()) == COLUMNS
-    assert COLUMNS == ("epoch", "step", "lr", "box_loss", "cls_loss", "dfl_loss", "distill_loss")
+    losses = ("box_loss", "cls_loss", "dfl_loss", "distill_loss")
+    assert ("epoch", "step", "lr", *losses, "val_AP_nms_free", "val_AP_nms") == COLUMNS
     assert [(row["epoch"], row["step"]) for row in rows] == [(1, 2), (2, 4), (3, 6)]
     assert [row["lr"] for row in rows] == [rates(tiny_run(3).train, step, 2).lr for step in (1, 3, 5)]
     for row in rows:
@@ -144,6 +147,58 @@ def test_curve_has_a_row_per_epoch_with_the_rate_of_its_last_step(undisturbed: d
         assert row["cls_loss"] > 0
         assert row["dfl_loss"] > 0
         assert row["distill_loss"] == 0
+
+
+# Accuracy after each epoch
+
+
+@pytest.fixture(scope="module")
+def validated(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of `undisturbed`'s run with mosaic, scored after each epoch."""
+    runs, spec = tmp_path_factory.mktemp("validated"), tiny_run(3, train=MOSAIC)
+    assert train("mosaic", spec, data, runs, validation(spec, data)).state == "done"
+    return runs / "mosaic"
+
+
+def test_scoring_between_epochs_changes_nothing_that_is_trained(undisturbed: dict[str, Path], validated: Path) -> None:
+    """Mosaic draws from the global generators, so a single number drawn by scoring would show."""
+    assert same_bytes(validated, undisturbed["mosaic"]) == ["curve.csv"]
+    rows, plain = (read_curve(folder / "curve.csv", 3) for folder in (validated, undisturbed["mosaic"]))
+    assert [set(row) for row in plain] == [set(COLUMNS) - set(VALIDATION.values())] * 3
+    assert [{name: row[name] for name in plain[0]} for row in rows] == plain
+    assert all(0 <= row[column] <= 1 for row in rows for column in VALIDATION.values())
+
+
+def test_an_interrupted_run_scores_its_epochs_as_one_that_nothing_stopped(
+    data: Path, validated: Path, tmp_path: Path
+) -> None:
+    spec, epochs = tiny_run(3, train=MOSAIC), []
+    score = validation(spec, data)
+
+    def interrupted(model: Detector) -> dict[str, float]:
+        epochs.append(model)
+        if len(epochs) == 2:
+            raise Interruption
+        return score(model)
+
+    with pytest.raises(Interruption):
+        train("mosaic", spec, data, tmp_path, interrupted)
+    assert not (tmp_path / "mosaic" / "status.json").exists()
+    train("mosaic", spec, data, tmp_path, score)
+    assert same_bytes(tmp_path / "mosaic", validated) == []
+
+
+def test_the_averaged_weights_are_scored_and_left_as_they_are(data: Path) -> None:
+    """A one-to-many head has one reading; perfect weights are not needed to see which model is read."""
+    model = detector.build(ModelSpec(head="one_to_many"), len(CLASSES))
+    model.names = dict(enumerate(CLASSES))
+    spread(model)
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = validation(tiny_run(model=ModelSpec(head="one_to_many")), data)(model)
+    assert list(found) == ["val_AP_nms"]
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 # Failures
@@ -303,6 +358,41 @@ def test_without_augmentation_a_batch_holds_the_pictures_and_boxes_as_they_are(d
             centres = [[x + w / 2, y + h / 2, w, h] for x, y, w, h in (a["bbox"] for a in wanted)]
             assert torch.allclose(batch["bboxes"][mine] * SIDE, torch.tensor(centres).reshape(-1, 4), atol=1e-3)
             assert batch["cls"][mine].flatten().tolist() == [{3: 0, 7: 1}[a["category_id"]] for a in wanted]
+
+
+def items(images: int | None, folder: Path, epochs: int = 4) -> list[list[int]]:
+    """Return the images of each epoch, by number, of a set of six."""
+    dataset = Dataset.model_validate(read_json(folder / "dataset.json"))
+    spec = tiny_run(epochs, train={"images": images})
+    source = Batches(training_set(dataset, folder, spec.data, spec.train), spec.train, seed=5)
+    assert len(source) == -(-min(images or 6, 6) // 4)
+    return [[int(Path(file).stem) for batch in drawn(source, k) for file in batch["im_file"]] for k in range(epochs)]
+
+
+def test_short_epochs_go_on_through_all_images_and_join_two_passes(tmp_path: Path) -> None:
+    folder = tiny_dataset(tmp_path, train=6)
+    passes = items(None, folder)
+    assert all(sorted(one) == [1, 2, 3, 4, 5, 6] for one in passes)
+    assert len(set(map(tuple, passes))) == 4
+    first, second, third = passes[:3]
+    assert items(4, folder) == [first[:4], first[4:] + second[:2], second[2:], third[:4]]
+    assert items(3, folder) == [first[:3], first[3:], second[:3], second[3:]]
+    assert items(2, folder, epochs=3) == [first[:2], first[2:4], first[4:]]
+    # So many make every epoch a pass, as without the field.
+    assert items(6, folder) == items(600, folder) == passes
+
+
+def test_a_short_epoch_has_its_images_also_after_a_restart_there(tmp_path: Path) -> None:
+    folder = tiny_dataset(tmp_path, train=6)
+    dataset = Dataset.model_validate(read_json(folder / "dataset.json"))
+    spec = tiny_run(4, train={"images": 4})
+
+    def source() -> Batches:
+        return Batches(training_set(dataset, folder, spec.data, spec.train), spec.train, seed=5)
+
+    straight = source()
+    straight_epochs = [drawn(straight, epoch) for epoch in range(3)]
+    assert alike(drawn(source(), 2), straight_epochs[2])
 
 
 def test_crowds_are_not_trained_on(tmp_path: Path) -> None:
