@@ -297,6 +297,14 @@ def test_every_preset_of_the_project_resolves(preset: str) -> None:
         assert spec.teacher is None or spec.teacher in found.runs
 
 
+@pytest.mark.parametrize("preset", ["quick", "standard", "bccd", "full", "scratch"])
+def test_every_ablation_that_trains_can_be_asked_of_every_preset(preset: str) -> None:
+    """An arm that only some trunk's parts make different from the next one would be the same run beside the others."""
+    for path in sorted((ROOT / "ablations").glob("*.yaml")):
+        if not path.stem.startswith("published_"):
+            assert len(plan.load(preset, path.stem, ROOT).arms) >= 2
+
+
 @pytest.mark.parametrize("ablation", ["c2fcib", "scdown", "psa", "nms_free", "distillation"])
 def test_every_required_ablation_is_part_of_the_default_preset(ablation: str) -> None:
     assert plan.load("quick", root=ROOT).arms_of(ablation)

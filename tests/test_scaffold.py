@@ -12,18 +12,31 @@ import pytest
 from mnv4bench import cli
 from mnv4bench.eta import GUESSED_RATE, expected, lines, memory_mb
 from mnv4bench.io.errors import SpecError
-from mnv4bench.io.files import write_json, write_text
+from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.results.reference import TRUNKS
 from mnv4bench.spec import plan
 from mnv4bench.spec.scaffold import new_ablation
 
 ROOT = Path(__file__).parent.parent
+
+SHORT = """\
+title: short
+data: {name: scenes, imgsz: 160, train: 600, val: 200}
+train: {epochs: 5}
+trunk: {train: {epochs: 14, threads: 2}}
+teacher: {from_trunk: true, train: {epochs: 8}}
+seeds: [0, 1, 2]
+ablations: [scdown]
+"""
+"""A preset whose times are worked out below by hand."""
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("ablations", "config"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "config" / "short.yaml").write_text(SHORT)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -109,7 +122,7 @@ def finish(results: Path, run: str, rate: float, memory: float = 1.0) -> None:
 
 
 def test_without_a_finished_run_the_time_is_a_guess_and_says_so(project: Path, tmp_path: Path) -> None:
-    left = expected(plan.load("quick", "scdown"), tmp_path / "results", cores=2)
+    left = expected(plan.load("short", "scdown"), tmp_path / "results", cores=2)
     trunk, arm = 600 * 14 / GUESSED_RATE / 2, 600 * 5 / GUESSED_RATE  # on two threads, and on one
     assert left.runs == 7
     assert left.seconds == pytest.approx(trunk + 3 * arm)  # two arms of three seeds, two at a time
@@ -128,11 +141,11 @@ def test_what_cannot_be_guessed_is_not(project: Path, tmp_path: Path) -> None:
     dataset = Dataset(name="bccd", digest="", classes=(), category_ids=(), train=split, val=split)
     write_json(results / "data" / "bccd-allxall" / "dataset.json", dataset)
     slower = (224 / 160) ** 2 / GUESSED_RATE
-    assert expected(found, results, cores=2).seconds == pytest.approx(160 * slower * (24 / 2 + 8 * 8))
+    assert expected(found, results, cores=2).seconds == pytest.approx(160 * slower * (100 / 2 + 8 * 14))
 
 
 def test_finished_runs_give_the_rate_and_the_disk(project: Path, tmp_path: Path) -> None:
-    found, results = plan.load("quick", "scdown"), tmp_path / "results"
+    found, results = plan.load("short", "scdown"), tmp_path / "results"
     conv, scdown = (arm.runs for arm in found.arms)
     finish(results, conv[0], 10.0)
     finish(results, scdown[0], 40.0)
@@ -160,8 +173,28 @@ def test_finished_runs_give_the_rate_and_the_disk(project: Path, tmp_path: Path)
     assert lines(expected(found, results, cores=2), 2) == ["to do      nothing: all runs are finished"]
 
 
+def test_shipped_trunks_take_no_time_and_tell_no_rate(project: Path, tmp_path: Path) -> None:
+    text = SHORT.replace("trunk: {train: {epochs: 14, threads: 2}}", "trunk: {preset: short}")
+    (project / "config" / "taking.yaml").write_text(text.replace("{epochs: 5}", "{epochs: 5, images: 100}"))
+    found, results = plan.load("taking", "scdown"), tmp_path / "results"
+    trunk = found.trunks[0].name
+    arms = 3 * 100 * 5 / GUESSED_RATE  # two arms of three seeds, two at a time; an epoch is a hundred of 600 images
+    trained = expected(found, results, cores=2)
+    assert (trained.runs, trained.seconds) == (7, pytest.approx(600 * 14 / GUESSED_RATE / 2 + arms))
+    (project / TRUNKS / trunk).mkdir(parents=True)
+    left = expected(found, results, cores=2)
+    assert (left.runs, left.seconds) == (6, pytest.approx(arms))
+    assert expected(plan.load("short", "scdown"), results, cores=2).runs == 7  # which is to train its own
+    finish(results, trunk, 1.0)
+    path = results / "runs" / trunk / "status.json"
+    assert expected(found, results, cores=2).measured_on == 1
+    write_json(path, read_json(path) | {"shipped": True})
+    taken = expected(found, results, cores=2)
+    assert (taken.measured_on, taken.runs, taken.seconds) == (0, 6, pytest.approx(arms))
+
+
 def test_a_distilled_run_has_a_rate_of_its_own(project: Path, tmp_path: Path) -> None:
-    found, results = plan.load("quick", "distillation"), tmp_path / "results"
+    found, results = plan.load("short", "distillation"), tmp_path / "results"
     _, distilled = (arm.runs for arm in found.arms)
     for run in set(found.runs) - {distilled[1]}:
         finish(results, run, 10.0 if run in distilled.values() else 30.0)
@@ -169,13 +202,13 @@ def test_a_distilled_run_has_a_rate_of_its_own(project: Path, tmp_path: Path) ->
 
 
 def test_a_damaged_status_tells_nothing(project: Path, tmp_path: Path) -> None:
-    found, results = plan.load("quick", "scdown"), tmp_path / "results"
+    found, results = plan.load("short", "scdown"), tmp_path / "results"
     write_text(results / "runs" / next(iter(found.runs)) / "status.json", "{}")
     assert expected(found, results, cores=2).measured_on == 0
 
 
 def test_a_run_takes_no_less_time_on_more_cores_than_it_has_threads(project: Path, tmp_path: Path) -> None:
-    found, results = plan.load("quick", "scdown"), tmp_path / "results"
+    found, results = plan.load("short", "scdown"), tmp_path / "results"
     for run in list(found.runs)[:-1]:
         finish(results, run, 10.0)
     assert [expected(found, results, cores).seconds for cores in (1, 2, 64)] == [300, 300, 300]
@@ -192,7 +225,7 @@ def test_a_reader_that_stops_early_causes_no_traceback() -> None:
 
 
 def test_memory_is_what_runs_of_the_same_kind_took_else_a_guess_by_pixels(project: Path, tmp_path: Path) -> None:
-    quick, results = plan.load("quick", "scdown"), tmp_path / "results"
+    quick, results = plan.load("short", "scdown"), tmp_path / "results"
     conv, scdown = (arm.runs for arm in quick.arms)
     guess = memory_mb(quick, results, conv[0])
     assert guess == pytest.approx((1024 + 1200 * 16 * 160**2 / 1e6) * 1.048576, abs=1)
