@@ -161,7 +161,7 @@ def verify(context: Context) -> None:
 
 
 def complete(context: Context) -> None:
-    """Write complete.txt.
+    """Write complete.txt: what came out, in a few lines, and where to look.
 
     Raises:
         Mnv4benchError: a run did not end well, or the results are not those of the reference; the tables are there and
@@ -170,7 +170,9 @@ def complete(context: Context) -> None:
     problems = [*_ended_badly(context), *(_changed(context) if context.reference else _differ(context))]
     if problems:
         raise Mnv4benchError("tables, figures and paper are made, but:\n" + "\n".join(problems))
-    write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
+    from mnv4bench.report.closing import closing
+
+    write_text(context.results / "complete.txt", closing(context.plan, context.results))
 
 
 def _ended_badly(context: Context) -> list[str]:
