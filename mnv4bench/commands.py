@@ -114,6 +114,7 @@ def import_data(options: argparse.Namespace) -> None:
     from mnv4bench.data.importers.importing import import_dataset
 
     print(import_dataset(options.source, options.target, options.layout, options.background, options.link))
+    print(f"Next: mnv4bench check {options.target}, and mnv4bench new-preset NAME --data {options.target}")
 
 
 def time_networks(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from helpers import CLASSES, SIDE, drawn_run, spread
 from ultralytics import YOLO
@@ -60,7 +61,11 @@ def test_every_format_computes_what_the_network_does_and_says_what_it_is(
 def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) -> None:
     record = export(f"{run}:nms", ["onnx", "torchscript"], tmp_path, nms=True)
     (file,) = record.files
-    assert (file.file, file.detections_kept) == ("a-run_nms.onnx", 1)
+    assert file.file == "a-run_nms.onnx", record.failed
+    assert file.detections_kept is not None
+    assert file.detections_kept > 0.95
+    graph = onnx.load(tmp_path / file.file).graph
+    assert "NonMaxSuppression" in {node.op_type for node in graph.node}
     assert "leave out --nms" in record.failed["torchscript"]
 
 

@@ -39,7 +39,7 @@ class Expected:
 
     @property
     def side(self) -> int:
-        return self.images[0].shape[-1]
+        return int(self.images[0].shape[-1])
 
 
 def difference(call: Call, expected: Expected) -> float:
@@ -61,7 +61,7 @@ def check_rows(call: Call, expected: Expected) -> None:
     """Check a file with suppression inside.
 
     Raises:
-        Mnv4benchError: its detections are not those of the network with suppression behind it.
+        Mnv4benchError: its detections are not those of the outputs with suppression behind them.
     """
     wrong = sum(
         unexplained(call(image), rows, expected.side, expected.thresholds)

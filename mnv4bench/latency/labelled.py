@@ -37,9 +37,9 @@ class Labelled:
         return tuple(path for _, path in first_images(self.dataset, self.folder, "train", half.count)) or self.images
 
     def split(self, imgsz: int, settings: Settings = TRAINED) -> Split:
-        val = self.dataset.val
-        paths = (self.dataset.path(self.folder, part) for part in (val.annotations, val.images))
-        return Split(*paths, self.dataset.category_ids, imgsz, settings)
+        annotations = self.dataset.path(self.folder, self.dataset.val.annotations)
+        images = self.dataset.path(self.folder, self.dataset.val.images)
+        return Split(annotations, images, self.dataset.category_ids, imgsz, settings)
 
     def settings(self, classes: Sequence[str]) -> Settings:
         """Return how a network with these classes is scored here: by the classes that both have, by name.

@@ -25,7 +25,8 @@ def _choices(record: Latency) -> list[tuple[str, ...]]:
     quantised = {(score.arm, score.runtime): score.AP for score in record.quantised}
     rows = [row for row in record.rows if row.stage == "end_to_end" and row.threads == record.threads]
     scored = [(row, quantised.get((row.arm, row.runtime), _float_ap(record, row))) for row in rows]
-    lines, best = [], -1.0
+    lines: list[tuple[str, ...]] = []
+    best = -1.0
     for row, ap in sorted(scored, key=lambda item: (item[0].p50_ms, -(item[1] or 0))):
         leads = ap is not None and ap > best
         lines.append((row.arm, row.runtime, timing.milliseconds(row), points(ap), "best so far" if leads else ""))

@@ -18,8 +18,8 @@ class ExportedFile(Record):
     """Share of the network's detections above the confidence that the file finds too: the same class and an overlap of
     at least 0.5; None where the network finds none."""
     difference: float | None
-    """Largest difference of a score, or of a coordinate relative to the image's side; None in int8, where it has no
-    limit, and with suppression inside, where rows are compared."""
+    """Largest difference of a score, or of a coordinate relative to the image's side, before any suppression; None in
+    int8, where it has no limit."""
     AP: float | None
     """COCO's, on 0–1, of what the file detects; None where no labelled images were at hand."""
     ms: float

@@ -24,7 +24,7 @@ def measured_rate(imgsz: int, classes: int, batch: int = 16) -> float:
     spec = TrainSpec(epochs=1, batch=batch)
     model = detector.build(ModelSpec(), classes)
     model.args = hyperparameters()
-    trainer = Trainer(model.to(memory_format=torch.channels_last), spec)  # type: ignore[call-overload]
+    trainer = Trainer(model.to(memory_format=torch.channels_last), spec)
     trainer.model.train()
     steps, seconds = 0, 0.0
     while steps < LEAST_STEPS or seconds < LEAST_SECONDS:
