@@ -69,6 +69,11 @@ onstart:
     LOCK.enter_context(exclusive(home(OUT) / ".lock", wait=False))
 
 
+onsuccess:
+    if (Path(OUT) / "complete.txt").exists():
+        print((Path(OUT) / "complete.txt").read_text(encoding="utf-8"))
+
+
 wildcard_constraints:
     run="[^/]+",
 

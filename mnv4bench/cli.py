@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mnv4bench import commands
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "mnv4bench", description="Does each part of MobileNetV4 and YOLOv10 pay for itself?"
     )
+    parser.add_argument("--version", action="version", version=f"mnv4bench {_version()}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     plan = subparsers.add_parser("plan", help="list the runs of a preset: which are shared, which are finished")
@@ -49,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     new = subparsers.add_parser("new", help="write a commented ablation that is valid as it stands")
     new.add_argument("name", metavar="NAME", help="of the file in ablations/, without its ending")
     new.set_defaults(command=commands.create_ablation)
+
+    preset = subparsers.add_parser("new-preset", help="write a preset for images of your own, fitted to them")
+    preset.add_argument("name", metavar="NAME", help="of the file in config/, without its ending")
+    preset.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `mnv4bench import` wrote")
+    preset.add_argument(
+        "--rate", type=float, metavar="N", help="images per second that a thread trains (default: measured, in seconds)"
+    )
+    preset.set_defaults(command=commands.create_preset)
 
     importer = subparsers.add_parser("import", help="copy a Pascal VOC, YOLO or COCO export into COCO 2017's layout")
     importer.add_argument("source", type=Path, metavar="SRC")
@@ -67,7 +77,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="a run's folder, an ultralytics checkpoint (.pt) or a catalogue name; the first is the baseline",
     )
-    latency.add_argument("--images", type=Path, required=True, metavar="DIR", help="images to run on")
+    latency.add_argument("--images", type=Path, metavar="DIR", help="images to run on")
+    latency.add_argument(
+        "--score",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="also score the models on labelled images in COCO 2017's layout (default: those of the first run)",
+    )
     latency.add_argument("--imgsz", type=int, metavar="N", help="side in pixels (default: the runs' own, else 640)")
     latency.add_argument("--runtimes", metavar="A,B", help="by default torch, onnxruntime and openvino")
     latency.add_argument("--threads", metavar="N,M", help="thread counts, or “all” (default: 1)")
@@ -84,6 +101,37 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("results/latency"), metavar="DIR", help="raw blocks and record"
     )
     latency.set_defaults(command=commands.time_networks)
+
+    export = subparsers.add_parser(
+        "export", help="write a trained network as files for deployment, each checked against the network"
+    )
+    export.add_argument("model", metavar="MODEL", help="a run's folder or an ultralytics checkpoint (.pt)")
+    export.add_argument(
+        "--format",
+        default="onnx,openvino,torchscript",
+        metavar="A,B",
+        help="of onnx, openvino, torchscript, onnx-int8, openvino-int8 (default: onnx,openvino,torchscript)",
+    )
+    export.add_argument("--nms", action="store_true", help="put suppression into the files")
+    export.add_argument("--imgsz", type=int, metavar="N", help="side in pixels (default: the run's own, else 640)")
+    export.add_argument("--images", type=Path, metavar="DIR", help="images to compare on, and to calibrate int8 with")
+    export.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="labelled images in COCO 2017's layout, for AP (default: the run's)",
+    )
+    export.add_argument("--threads", type=int, default=1, metavar="N", help="of each timed file (default: 1)")
+    export.add_argument("--trust", action="store_true", help="run the code in a checkpoint; by default it is refused")
+    export.add_argument("--out", type=Path, default=Path("results/export"), metavar="DIR")
+    export.set_defaults(command=commands.export_model)
+
+    models = subparsers.add_parser("models", help="list the catalogue: every network that can be named")
+    models.set_defaults(command=commands.list_models)
+
+    show = subparsers.add_parser("show", help="show one run: how it was trained, its AP by class, its files")
+    show.add_argument("run", type=Path, metavar="RUN", help="a run's folder, for example results/quick/runs/NAME")
+    show.set_defaults(command=commands.show_run)
 
     search = subparsers.add_parser("search", help="search a MobileNetV4 backbone for your classes and a budget")
     budget = search.add_mutually_exclusive_group(required=True)
@@ -139,6 +187,13 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--reference", help="rebuild a reference's tables, figures and paper from its records")
     step.set_defaults(command=commands.do_step)
     return parser
+
+
+def _version() -> str:
+    try:
+        return version("mnv4bench")
+    except PackageNotFoundError:  # run from its source alone
+        return "not installed"
 
 
 def _which(parser: argparse.ArgumentParser) -> None:

@@ -49,6 +49,16 @@ def create_ablation(options: argparse.Namespace) -> None:
     print(f"snakemake --cores all --config only={options.name}")
 
 
+def create_preset(options: argparse.Namespace) -> None:
+    from mnv4bench.train.proposal import new_preset
+
+    path, plan, minutes = new_preset(options.name, options.data, options.rate)
+    side, seeds, cores = plan.preset.data.imgsz, len(plan.preset.seeds), usable_cores()
+    print(f"{path} is written: {side} pixels, {len(plan.runs)} runs with {seeds} seeds,")
+    print(f"about {minutes:.0f} minutes of training on {cores} cores. Read its comments, then:")
+    print(f"snakemake --cores all --config preset={options.name}")
+
+
 def _users(plan: Plan, run: str) -> list[str]:
     """Return the arms and other uses of a run."""
     arms = sorted({arm.label for arm in plan.arms if run in arm.runs.values()})
@@ -104,6 +114,7 @@ def import_data(options: argparse.Namespace) -> None:
     from mnv4bench.data.importers.importing import import_dataset
 
     print(import_dataset(options.source, options.target, options.layout, options.background, options.link))
+    print(f"Next: mnv4bench check {options.target}, and mnv4bench new-preset NAME --data {options.target}")
 
 
 def time_networks(options: argparse.Namespace) -> None:
@@ -119,9 +130,49 @@ def time_networks(options: argparse.Namespace) -> None:
     from mnv4bench.report.timed_models import describe
 
     record = time_models(
-        options.models, options.images, options.out, spec, options.imgsz, options.allow_busy, options.trust
+        options.models,
+        options.images,
+        options.out,
+        spec,
+        options.imgsz,
+        options.allow_busy,
+        options.trust,
+        score=options.score is not None,
+        data=Path(options.score) if options.score else None,
     )
     print(describe(record))
+
+
+def export_model(options: argparse.Namespace) -> None:
+    from mnv4bench.deploy.export import export
+    from mnv4bench.report.exported import describe
+
+    record = export(
+        options.model,
+        options.format.split(","),
+        options.out,
+        imgsz=options.imgsz,
+        images=options.images,
+        data=options.data,
+        nms=options.nms,
+        threads=options.threads,
+        trust=options.trust,
+    )
+    print(describe(record, options.out))
+    if record.failed:
+        sys.exit(1)
+
+
+def list_models(options: argparse.Namespace) -> None:
+    from mnv4bench.report.models import catalogue
+
+    print(catalogue())
+
+
+def show_run(options: argparse.Namespace) -> None:
+    from mnv4bench.report.shown_run import describe
+
+    print(describe(options.run))
 
 
 def search_architecture(options: argparse.Namespace) -> None:

@@ -166,7 +166,7 @@ def verify(context: Context) -> None:
 
 
 def complete(context: Context) -> None:
-    """Write complete.txt.
+    """Write complete.txt: what came out, in a few lines, and where to look.
 
     Raises:
         Mnv4benchError: a run did not end well, or the results are not those of the reference; the tables are there and
@@ -179,7 +179,11 @@ def complete(context: Context) -> None:
         problems += _changed(context) if context.reference else _differ(context)
     if problems:
         raise Mnv4benchError("all is made, but:\n" + "\n".join(problems))
-    write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
+    if not context.plan.arms:
+        return write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
+    from mnv4bench.report.closing import closing
+
+    write_text(context.results / "complete.txt", closing(context.plan, context.results))
 
 
 def _ended_badly(context: Context) -> list[str]:

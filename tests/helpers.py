@@ -14,9 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from mnv4bench.data.prepared import digest, load
+from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.io.files import sha256, write_json, write_text
+from mnv4bench.machine.environment import environment
+from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.results.run import Status
 from mnv4bench.spec.model import ModelSpec, Read, readings
 from mnv4bench.spec.run import DataSpec, RunSpec, TrainSpec
 
@@ -120,6 +124,30 @@ def tiny_run(epochs: int = 1, **fields: Any) -> RunSpec:
     """Return the spec of a run on `tiny_dataset`; fields of `train` are given as a mapping."""
     train = TrainSpec(**{"epochs": epochs, "batch": 4, **fields.pop("train", {})})
     return RunSpec(data=DataSpec(imgsz=SIDE), train=train, **fields)
+
+
+def drawn_run(results: Path, name: str = "a-run") -> Path:
+    """Return the folder of a run as training leaves it, scored, beside its data; its weights are drawn."""
+    data = results / "data" / "tiny"
+    if not data.exists():
+        tiny_dataset(data, train=4)
+    folder, spec = results / "runs" / name, tiny_run()
+    model = detector.build(spec.model, len(CLASSES))
+    spread(model)
+    write_json(folder / "spec.json", spec)
+    status = Status(
+        run=name,
+        state="done",
+        epochs=1,
+        steps=1,
+        seconds=90,
+        data_digest=load(data).digest,
+        weights_digest=weights.save(model, folder / "weights.safetensors"),
+        environment=environment(),
+    )
+    write_json(folder / "status.json", status)
+    evaluate(name, spec, data, folder.parent)
+    return folder
 
 
 def spread(model: nn.Module, seed: int = 0) -> None:

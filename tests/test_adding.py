@@ -121,7 +121,7 @@ def test_the_worked_example_makes_an_arm_that_trains(project: Path) -> None:
 
     (project / "ablations" / "separable.py").write_text(block("py"), encoding="utf-8")
     (project / "ablations" / "separable.smk").write_text(block("snakemake"), encoding="utf-8")
-    target = "results/smoke/tables/weights.csv"
+    target = "results/smoke/only/separable/tables/weights.csv"
     flags = ("--cores", "2", "--config", "preset=smoke", "only=separable", "--", target)
     made = python(project, "-m", "snakemake", *flags)
     assert made.returncode == 0, made.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import spread
+from helpers import drawn_run, spread
 
 from mnv4bench import cli
 from mnv4bench.io.errors import DataError, FileError, Mnv4benchError, SpecError
@@ -17,6 +17,7 @@ from mnv4bench.latency.forward import most_common_baseline, recomputed, time_for
 from mnv4bench.models import detector, weights
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency
+from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.run import Status
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import ModelSpec
@@ -127,6 +128,30 @@ def test_the_command_times_runs_and_prints_the_verdict(
     assert (verdicts[first], verdicts[same]) == (None, "identical")
     assert verdicts[other] is not None
     assert all(row.baseline == first for row in record.rows if row.arm != first)
+
+
+def test_models_are_scored_beside_their_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = drawn_run(tmp_path / "results")
+    out = tmp_path / "out"
+    short = ["--sessions", "1", "--rounds", "2", "--block-ms", "1", "--allow-busy", "--out", str(out)]
+    cli.main(["latency", str(run), f"{run}:nms", "--score", "--runtimes", "torch,onnxruntime_int8", *short])
+    record = Latency.model_validate(read_json(out / "latency.json"))
+    scored = read_metrics(run).readings
+    wanted = {str(run): scored["nms_free"].scores.AP, f"{run}:nms": scored["nms"].scores.AP}
+    assert record.scores == pytest.approx(wanted, abs=1e-3)
+    assert {(score.arm, score.AP_float) for score in record.quantised} == set(record.scores.items())
+    table = capsys.readouterr().out.split("\n\n")[-2]
+    rows = [line.split() for line in table.splitlines()[1:]]
+    assert {(row[0], row[1]) for row in rows} == {(m, r) for m in wanted for r in ("torch", "onnxruntime_int8")}
+    assert rows[0][-3:] == ["best", "so", "far"]
+
+
+def test_labels_that_are_not_there_are_asked_for(images: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with pytest.raises(SpecError, match="no labelled images lie beside it; name a folder"):
+        direct.time_models([run], images, tmp_path / "out", TINY, allow_busy=True, score=True)
+    with pytest.raises(SpecError, match="--images: missing"):
+        direct.time_models([run], None, tmp_path / "out", TINY, allow_busy=True)
 
 
 def test_wrong_settings_are_named_by_their_option(images: Path, capsys: pytest.CaptureFixture[str]) -> None:

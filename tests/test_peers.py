@@ -29,7 +29,7 @@ from mnv4bench.cost.arms import count, deployed
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json, write_json
-from mnv4bench.latency import direct
+from mnv4bench.latency.named import named
 from mnv4bench.latency.runtimes import outputs
 from mnv4bench.ledger import costs
 from mnv4bench.models import detector, weights
@@ -369,7 +369,7 @@ def make_run(folder: Path, model: ModelSpec) -> str:
 
 @pytest.mark.parametrize(("peer", "read"), READS)
 def test_a_run_of_a_peer_can_be_named_to_be_timed(peer: Peer, read: Read, tmp_path: Path) -> None:
-    candidate = direct._named(f"{make_run(tmp_path / peer, ModelSpec(peer=peer))}:{read}", trust=False).candidate
+    candidate = named(f"{make_run(tmp_path / peer, ModelSpec(peer=peer))}:{read}").candidate
     network: Any = candidate.source.load()
     assert (candidate.read, network.read, network.head.nc) == (read, read, 3)
     known = weights.read(tmp_path / peer / "weights.safetensors")

@@ -343,7 +343,7 @@ def test_each_selection_has_a_folder_of_its_own_and_the_runs_of_its_preset(
     parts = [folder_of("full", "psa,uib", None), folder_of("full", "psa", None), folder_of("full", "psa", 1)]
     parts += [folder_of("full", None, 1), folder_of("full", ",".join(f"ablation{k}" for k in range(99)), None)]
     assert [str(part) for part in parts[:4]] == [
-        f"results/full/only/{name}" for name in ("psa+uib", "psa", "psa-1-seeds", "1-seeds")
+        f"results/full/only/{name}" for name in ("psa+uib", "psa", "psa-seeds1", "seeds1")
     ]
     assert len({whole, *parts}) == 6
     assert max(len(part.name) for part in parts) < 100

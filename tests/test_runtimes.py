@@ -342,7 +342,7 @@ def test_a_provider_that_is_built_in_and_does_not_start_makes_its_runtime_absent
 
 
 def test_nothing_shows_that_a_provider_starts() -> None:
-    session = OnnxRuntime()._start(nothing())
+    session = OnnxRuntime()._session(nothing())
     assert session.run(None, {"image": np.ones(1, np.float32)}) == [1]
 
 

@@ -63,6 +63,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = [str(python), *command("preset=smoke")[1:]]
     result = subprocess.run(whole, cwd=project, text=True, capture_output=True, env=environment())
     assert result.returncode == 0, result.stderr[-6000:]
+    closing = (project / "results" / "smoke" / "complete.txt").read_text()
+    assert closing.strip() in result.stdout
+    assert all(line.split()[0].rstrip(",").startswith("results/smoke/") for line in closing.splitlines()[-3:])
     return project
 
 
@@ -99,6 +102,18 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
     assert "Nothing to be done" in dry.stdout + dry.stderr
     assert snakemake(finished, "preset=smoke").returncode == 0
     assert {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()} == before
+
+
+def test_a_selection_uses_the_runs_that_are_there_and_leaves_the_other_tables_alone(finished: Path) -> None:
+    before = {path: path.read_bytes() for path in (finished / "results" / "smoke" / "tables").iterdir()}
+    result = snakemake(finished, "preset=smoke", "only=psa", flags=("--until", "tables"))
+    assert result.returncode == 0, result.stderr[-6000:]
+    assert "rule train:" not in result.stderr
+    table = finished / "results" / "smoke" / "only" / "psa" / "tables" / "ablations.csv"
+    with table.open() as stream:
+        assert {row["ablation"] for row in csv.DictReader(stream)} == {"psa"}
+    assert {path: path.read_bytes() for path in before} == before
+    assert "Nothing to be done" in snakemake(finished, "preset=smoke", flags=("-n",)).stdout
 
 
 def test_rewording_one_ablation_remakes_what_depends_on_its_words_and_no_run(finished: Path) -> None:
@@ -177,7 +192,7 @@ def test_a_diverged_arm_is_a_cell_and_fails_the_last_rule_only(tmp_path: Path) -
         "arms:\n  calm: {}\n  wild: {train.lr: 1.0e+30, train.optimizer: sgd}\n"
     )
     result = snakemake(project, "preset=smoke", "only=scdown")
-    out = project / "results" / "smoke"
+    out = project / "results" / "smoke" / "only" / "scdown"
     assert result.returncode != 0
     assert "did not end well" in result.stderr
     assert (out / "paper" / "mnv4bench.pdf").exists()

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import sentences
+from mnv4bench.report.results import QUANTISED
+from mnv4bench.report.terminal import aligned, points
 from mnv4bench.results.latency import Latency, LatencyRow
 
+SCORED = ("model", "runtime", "ms/image", "AP", "")
 HEADER = ("runtime", "model", "stage", "ms/image", "ratio [95 %]", "verdict")
 
 
 def describe(record: Latency) -> str:
     """Return every row as a line of a table, and the verdicts on the widest stage that was timed."""
-    lines = [HEADER, *(_line(row) for row in record.rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*table, "", *_sentences(record)])
+    lines = [*aligned([HEADER, *map(_line, record.rows)]), "", *_sentences(record)]
+    if record.scores:
+        lines += ["", *aligned([SCORED, *_choices(record)]), "", *sentences("text/choices.j2")]
+    return "\n".join(lines)
+
+
+def _choices(record: Latency) -> list[tuple[str, ...]]:
+    """Return a line for each model in each runtime that was both timed and scored, the fastest first."""
+    quantised = {(score.arm, score.runtime): score.AP for score in record.quantised}
+    rows = [row for row in record.rows if row.stage == "end_to_end" and row.threads == record.threads]
+    scored = [(row, quantised.get((row.arm, row.runtime), _float_ap(record, row))) for row in rows]
+    lines: list[tuple[str, ...]] = []
+    best = -1.0
+    for row, ap in sorted(scored, key=lambda item: (item[0].p50_ms, -(item[1] or 0))):
+        leads = ap is not None and ap > best
+        lines.append((row.arm, row.runtime, timing.milliseconds(row), points(ap), "best so far" if leads else ""))
+        best = max(best, ap if ap is not None else best)
+    return lines
+
+
+def _float_ap(record: Latency, row: LatencyRow) -> float | None:
+    return None if row.runtime.endswith(QUANTISED) else record.scores.get(row.arm)
 
 
 def _line(row: LatencyRow) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from mnv4bench.results.record import Record
+from mnv4bench.results.record import Record, read_record
+
+RECORD = "dataset.json"
 
 
 class Split(Record):
@@ -42,3 +44,11 @@ class Dataset(Record):
     def path(self, folder: Path, relative: str) -> Path:
         """Resolve a path of this record, which lies in `folder`."""
         return Path(folder) / relative
+
+
+def beside(run: Path, digest: str | None) -> Path | None:
+    """Return the folder of the prepared data set that a run was trained on, where it still lies beside it."""
+    for path in sorted((run.absolute().parent.parent / "data").glob(f"*/{RECORD}")):
+        if read_record(path, Dataset).digest == digest:
+            return path.parent
+    return None

@@ -185,6 +185,8 @@ class Latency(Record):
     sessions: tuple[LatencySession, ...]
     rows: tuple[LatencyRow, ...]
     quantised: tuple[QuantisedAP, ...] = ()
+    scores: dict[str, float | None] = {}
+    """Model → AP on 0–1 in float32, where `mnv4bench latency` was asked for it."""
     absent: tuple[Absence, ...] = ()
     """Arms or runtimes that were not measured."""
     notes: tuple[Note, ...] = ()

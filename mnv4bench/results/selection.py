@@ -27,7 +27,7 @@ def folder_of(preset: str, only: str | None, seeds: int | None) -> Path:
     Args:
         only, seeds: as for `plan.load`.
     """
-    words = [only.replace(",", "+") if only else "", f"{seeds}-seeds" if seeds is not None else ""]
+    words = [only.replace(",", "+") if only else "", f"seeds{seeds}" if seeds is not None else ""]
     name = "-".join(filter(None, words))
     if len(name) > LONGEST:
         name = f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

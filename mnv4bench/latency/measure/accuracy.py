@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,7 @@ from mnv4bench.data.letterbox import letterbox
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate.detections import coco_rows
 from mnv4bench.evaluate.settings import TRAINED, Settings, read_rows, top_rows
-from mnv4bench.latency.runtimes.outputs import Output, corners
-from mnv4bench.latency.runtimes.runtime import Runtime
+from mnv4bench.latency.runtimes.outputs import Image, Output, corners
 from mnv4bench.results.detections import Detections
 from mnv4bench.spec.model import Read
 
@@ -29,14 +29,14 @@ class Split:
     settings: Settings = TRAINED
 
 
-def average_precision(runtime: Runtime, read: Read, split: Split) -> float | None:
+def average_precision(runtime: Callable[[Image], Output], read: Read, split: Split) -> float | None:
     """Return COCO's AP on 0–1 of a loaded runtime over a whole split, read as evaluation reads it."""
     truth = coco_eval.ground_truth(split.annotations)
     results = detect(runtime, read, truth, split)
     return coco_eval.reading(coco_eval.evaluate(truth, results)).scores.AP
 
 
-def detect(runtime: Runtime, read: Read, truth: COCO, split: Split) -> Detections:
+def detect(runtime: Callable[[Image], Output], read: Read, truth: COCO, split: Split) -> Detections:
     """Return what a loaded runtime detects in every image of a split."""
     results: Detections = []
     for image in sorted(truth.imgs):

@@ -20,7 +20,7 @@ from mnv4bench.latency.runtimes.outputs import DEPLOYED, LIMIT, Thresholds
 OPSET = 18
 
 
-class _Output(nn.Module):
+class OutputAlone(nn.Module):
     """A model without the feature maps that it returns beside its output."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -45,7 +45,7 @@ def export(model: nn.Module, imgsz: int, nms: Thresholds | None = None) -> onnx.
         warnings.simplefilter("ignore")  # tracing warns of shapes that are constants here
         model(image)  # anchors are made in the first pass and would be traced
         torch.onnx.export(
-            _Output(model).eval(),
+            OutputAlone(model).eval(),
             (image,),
             str(Path(folder) / "model.onnx"),
             input_names=["image"],

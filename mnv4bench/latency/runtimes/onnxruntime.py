@@ -29,15 +29,19 @@ class OnnxRuntime:
             raise Mnv4benchError(f"this build of onnxruntime has no {wanted}, only {', '.join(built)}")
 
     def load(self, network: Deployment) -> None:
+        self.start(self.graph(network), network.threads)
+
+    def start(self, graph: onnx.ModelProto, threads: int) -> None:
+        """Take over a graph."""
         options = self.onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = network.threads, 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = imports.ERRORS
         # Its threads wait for the next operator by spinning, as they do by default, but not beyond the end of a run:
         # there they would take the cores from whoever is timed next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = self._start(self.graph(network), options)
+        self.session = self._session(graph, options)
 
-    def _start(self, graph: onnx.ModelProto, options: Any = None) -> Any:
+    def _session(self, graph: onnx.ModelProto, options: Any = None) -> Any:
         """Return a session that the wanted provider runs, not one that takes its place."""
         session = self.onnxruntime.InferenceSession(
             graph.SerializeToString(), options, providers=list(self.providers.items()), enable_fallback=0
@@ -80,7 +84,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
         super().__init__()
         self.onnxruntime.set_default_logger_severity(imports.FATAL)  # the error tells
         try:
-            self._start(nothing())  # a provider can be built in and lack the libraries that it loads
+            self._session(nothing())  # a provider can be built in and lack the libraries that it loads
         except RuntimeError as error:
             raise Mnv4benchError(f"{next(iter(self.providers))} does not start here: {error}") from error
         finally:

@@ -21,13 +21,16 @@ class OpenVino:
         self.openvino = imports.openvino()
 
     def load(self, network: Deployment) -> None:
-        core = self.openvino.Core()
-        compiled = core.compile_model(self.graph(core, network), "CPU", settings(network.threads))
+        self.start(self.graph(network), network.threads)
+
+    def start(self, graph: Any, threads: int) -> None:
+        """Take over a model, or the path of one."""
+        compiled = self.openvino.Core().compile_model(graph, "CPU", settings(threads))
         self.request = compiled.create_infer_request()
 
-    def graph(self, core: Any, network: Deployment) -> Any:
+    def graph(self, network: Deployment) -> Any:
         """Return what is compiled."""
-        return core.read_model(
+        return self.openvino.Core().read_model(
             export(
                 network.model, network.imgsz, network.thresholds if network.nms_in_graph else None
             ).SerializeToString()
@@ -48,8 +51,8 @@ class OpenVinoInt8(OpenVino):
         super().__init__()
         imports.nncf()
 
-    def graph(self, core: Any, network: Deployment) -> Any:
-        return quantise_openvino(super().graph(core, network), network.calibration)
+    def graph(self, network: Deployment) -> Any:
+        return quantise_openvino(super().graph(network), network.calibration)
 
 
 def settings(threads: int) -> dict[str, Any]:

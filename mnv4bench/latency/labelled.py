@@ -1,0 +1,73 @@
+"""Labelled images to score named models on: the data that a run was trained on, or a folder that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mnv4bench.data.prepare import prepare
+from mnv4bench.evaluate.settings import TRAINED, Settings
+from mnv4bench.io.errors import SpecError
+from mnv4bench.latency.campaign import first_images
+from mnv4bench.latency.measure.accuracy import Split
+from mnv4bench.latency.named import Named
+from mnv4bench.models.published.stored import class_map
+from mnv4bench.results.dataset import RECORD, Dataset
+from mnv4bench.results.record import read_record
+from mnv4bench.spec.run import DataSpec
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A prepared data set; its validation half is scored."""
+
+    folder: Path
+    dataset: Dataset
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """Validation images, by id."""
+        return tuple(path for _, path in first_images(self.dataset, self.folder, "val", self.dataset.val.count))
+
+    @property
+    def calibration(self) -> tuple[Path, ...]:
+        """Training images, whose labels do not matter, by id; of a set without any its validation images."""
+        half = self.dataset.train
+        return tuple(path for _, path in first_images(self.dataset, self.folder, "train", half.count)) or self.images
+
+    def split(self, imgsz: int, settings: Settings = TRAINED) -> Split:
+        annotations = self.dataset.path(self.folder, self.dataset.val.annotations)
+        images = self.dataset.path(self.folder, self.dataset.val.images)
+        return Split(annotations, images, self.dataset.category_ids, imgsz, settings)
+
+    def settings(self, classes: Sequence[str]) -> Settings:
+        """Return how a network with these classes is scored here: by the classes that both have, by name.
+
+        Raises:
+            SpecError: they have no class in common.
+        """
+        if not classes or tuple(classes) == self.dataset.classes:
+            return TRAINED
+        return replace(TRAINED, classes=class_map(dict(enumerate(classes)), self.dataset.classes))
+
+
+def labelled(model: Named, folder: Path | None, out: Path) -> Labelled:
+    """Return the labelled images in a folder in COCO 2017's layout, or without one those that a run was trained on.
+
+    Args:
+        out: folder in which a record of the checked images is kept.
+
+    Raises:
+        SpecError: no folder is named, and the model's own data are not beside it.
+        DataError: lists what is wrong with the folder.
+    """
+    if folder is not None:
+        prepared = out / "data"
+        return Labelled(prepared, prepare(DataSpec(name="folder", path=str(folder.resolve()), train=0), prepared))
+    if model.data is None:
+        raise SpecError(
+            f"{model.candidate.label}: no labelled images lie beside it; name a folder in COCO 2017's layout, as "
+            "`mnv4bench import` writes it"
+        )
+    return Labelled(model.data, read_record(model.data / RECORD, Dataset))

@@ -1,0 +1,91 @@
+"""Models as users name them: a run's folder, a checkpoint, a name of the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import sha256
+from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoint, Run
+from mnv4bench.models import weights
+from mnv4bench.models.published import networks
+from mnv4bench.models.yolo import load_checkpoint
+from mnv4bench.results.dataset import RECORD, Dataset, beside
+from mnv4bench.results.record import read_record
+from mnv4bench.results.run import Status, read_spec
+from mnv4bench.spec.model import Read, default_read, readings
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model as the user named it."""
+
+    candidate: Candidate
+    network: str
+    """Names structure and weights: models that agree in it and in their reading are timed once."""
+    imgsz: int | None = None
+    """The side that it was trained at; None where the model does not say."""
+    classes: tuple[str, ...] = ()
+    """Names by index; empty where the model does not say."""
+    data: Path | None = None
+    """The prepared data set that it was trained on, where it is at hand."""
+
+
+def named(model: str, trust: bool = False) -> Named:
+    """Return what a name stands for; ":nms" or ":nms_free" behind it chooses the reading.
+
+    Args:
+        trust: read checkpoints as Python does, which runs whatever code they hold.
+
+    Raises:
+        Mnv4benchError: there is nothing of that name, or it cannot be read so.
+    """
+    path, read = _split(model)
+    if (path / "spec.json").is_file():
+        return _run(model, path, read)
+    if path.suffix == ".pt":
+        return _checkpoint(model, path, read, trust)
+    if str(path) in networks.names():
+        own = networks.read_of(str(path))
+        if read not in (None, own):
+            raise SpecError(f"{model}: the catalogue's {path} is read {own}; leave out “:{read}”")
+        return Named(Candidate(model, own, Catalogued(str(path))), str(path))
+    raise SpecError(
+        f"{model}: neither a run's folder (with spec.json and weights.safetensors), nor an ultralytics checkpoint "
+        f"(.pt), nor a name of the catalogue ({', '.join(networks.names()[:4])}, …; `mnv4bench models` lists them)"
+    )
+
+
+def _split(model: str) -> tuple[Path, Read | None]:
+    name, _, ending = model.rpartition(":")
+    read: Read | None = next((read for read in get_args(Read) if read == ending), None)
+    return (Path(name), read) if name and read else (Path(model), None)
+
+
+def _run(label: str, folder: Path, read: Read | None) -> Named:
+    spec = read_spec(folder)
+    read = read or default_read(spec.model)
+    if read not in readings(spec.model):
+        raise SpecError(f"{label}: its {spec.model.head} head is read {' or '.join(readings(spec.model))}")
+    path = folder / "weights.safetensors"
+    # Of whatever name the folder has now.
+    status = read_record(folder / "status.json", Status) if (folder / "status.json").exists() else None
+    recorded = status.weights_digest if status else None
+    source = Run(spec.model, weights.classes(path, recorded), read, path, recorded=recorded)
+    data = beside(folder, status.data_digest) if status else None
+    classes = status.classes if status else ()
+    if data and not classes:
+        classes = read_record(data / RECORD, Dataset).classes
+    network = f"{spec.model.model_dump_json()} {sha256(path)}"
+    return Named(Candidate(label, read, source), network, spec.data.imgsz, classes, data)
+
+
+def _checkpoint(label: str, path: Path, read: Read | None, trust: bool) -> Named:
+    if not path.is_file():
+        raise SpecError(f"{path}: no such checkpoint")
+    _, own, classes = load_checkpoint(path, trust)
+    if read not in (None, own):
+        raise SpecError(f"{label}: this checkpoint is read {own}; leave out “:{read}”")
+    return Named(Candidate(label, own, Checkpoint(path, trust)), sha256(path), classes=classes)

@@ -1,0 +1,45 @@
+"""What `mnv4bench show RUN` prints: one run from its records, without its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mnv4bench.report.rendering import sentences
+from mnv4bench.report.terminal import aligned, points
+from mnv4bench.results.metrics import Metrics, Reading, Scores, read_metrics
+from mnv4bench.results.run import read_spec, read_status
+from mnv4bench.spec.naming import slug
+
+COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+
+def describe(folder: Path) -> str:
+    """Return how a run was trained, how it ended, and its scores, in all and by class.
+
+    Raises:
+        FileError: the folder holds no run, or a damaged one.
+    """
+    folder = folder.absolute()
+    status = read_status(folder)
+    spec = read_spec(folder) if (folder / "spec.json").exists() else None
+    scored = read_metrics(folder) if (folder / "metrics.json").exists() else None
+    facts = sentences("text/shown_run.j2", status=status, spec=spec, metrics=scored, changes=slug(spec) if spec else "")
+    return "\n".join([*facts, *(_tables(scored) if scored else [])])
+
+
+def _tables(metrics: Metrics) -> list[str]:
+    lines: list[str] = []
+    for read, reading in metrics.readings.items():
+        lines += ["", *aligned([(f"read {read}", *COLUMNS), *_rows(reading)])]
+    return lines
+
+
+def _rows(reading: Reading) -> list[tuple[str, ...]]:
+    """Return all classes together, then slices, then each class, the worst first."""
+    classes = sorted(reading.classes.items(), key=lambda item: (item[1].AP is None, item[1].AP or 0, item[0]))
+    named = [("all", reading.scores), *((f"slice {name}", scores) for name, scores in reading.slices.items()), *classes]
+    return [(name, *_cells(scores)) for name, scores in named]
+
+
+def _cells(scores: Scores) -> tuple[str, ...]:
+    return tuple(points(getattr(scores, column)) for column in COLUMNS)

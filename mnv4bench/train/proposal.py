@@ -1,0 +1,122 @@
+"""A preset for a folder of images: its settings from the data and from how fast this machine trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mnv4bench.data.survey import Survey, survey
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import write_text
+from mnv4bench.machine.cores import usable_cores
+from mnv4bench.spec.plan import Plan, load
+from mnv4bench.spec.scaffold import preset_path, preset_text
+from mnv4bench.train.rate import measured_rate
+
+SIDES = (160, 192, 224, 256, 320, 384, 448, 512, 640)
+CELL = 8
+"""Pixels of a cell of the finest grid: smaller objects share one."""
+BATCH = 16
+ARM_STEPS, TRUNK_STEPS, TEACHER_STEPS = 200, 1000, 400
+"""What Scenes and BCCD needed; each set gets whole epochs, no fewer than LEAST."""
+LEAST, MOST = 5, 200
+SEEDS = (8, 5, 3)
+HOURS = 8.0
+"""A night: with fewer seeds where it would take longer."""
+FEW = 1000
+SIDED = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
+
+
+def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, Plan, float]:
+    """Write config/<name>.yaml, commented and valid as it stands; return its path, its plan, its minutes of training.
+
+    Args:
+        rate: images per second and thread; measured where None.
+
+    Raises:
+        SpecError: the name is no plain file name, or the file exists.
+        DataError: the folder is not usable.
+    """
+    path = preset_path(name)
+    found = survey(data)
+    side = image_side(found)
+    rate = rate or measured_rate(side, len(found.classes), min(BATCH, found.train))
+    chosen = {**_schedule(found), **_augmentation(found)}
+    chosen |= {
+        "name": name,
+        "title": f"{name.replace('_', ' ')} at {side} pixels",
+        "train": found.train,
+        "val": found.val,
+        "objects": found.objects,
+        "classes": f"{len(found.classes)} {'class' if len(found.classes) == 1 else 'classes'}",
+        "smallest": floor(found.small * side),
+        "imgsz": side,
+        "path": quoted(data),
+        "rate": f"{rate:.2g}",
+        "threads": min(2, usable_cores()),
+        "cores": f"{usable_cores()} {'core' if usable_cores() == 1 else 'cores'}",
+    }
+    for plan, minutes in _with_seeds(path, chosen, rate, found.train):
+        if minutes <= 60 * HOURS or len(plan.preset.seeds) == SEEDS[-1]:
+            return path, plan, minutes
+    raise AssertionError("the last number of seeds is always taken")
+
+
+def image_side(found: Survey) -> int:
+    """Return the smallest side at which nine of ten objects fill a cell of the finest grid, or else the images' own."""
+    largest = next((side for side in SIDES if side >= found.side), SIDES[-1])
+    return next((side for side in SIDES if found.small * side >= CELL or side == largest), largest)
+
+
+def quoted(path: Path) -> str:
+    """Return a path as YAML reads it."""
+    text: str = yaml.safe_dump(str(path), default_flow_style=True, width=10_000).splitlines()[0]
+    return text
+
+
+def _schedule(found: Survey) -> Mapping[str, Any]:
+    batch = min(BATCH, found.train)
+    steps = ceil(found.train / batch)
+
+    def epochs(wanted: int) -> int:
+        return min(max(round(wanted / steps), LEAST), MOST)
+
+    return {
+        "batch": batch,
+        "epochs": epochs(ARM_STEPS),
+        "steps": epochs(ARM_STEPS) * steps,
+        "trunk_epochs": epochs(TRUNK_STEPS),
+        "teacher_epochs": epochs(TEACHER_STEPS),
+    }
+
+
+def _augmentation(found: Survey) -> Mapping[str, Any]:
+    sided = [name for name in found.classes if SIDED.search(name)]
+    why = f"Mirroring is off, as it would turn {sided[0]!r} into another class." if sided else "Mirroring is on."
+    shrinks = found.small * image_side(found) < 2 * CELL
+    return {"fliplr": 0.0 if sided else 0.5, "mirrored": why, "scale": 0.1 if shrinks or found.train >= FEW else 0.3}
+
+
+def _with_seeds(path: Path, chosen: Mapping[str, Any], rate: float, images: int) -> Iterator[tuple[Plan, float]]:
+    """Write the file with fewer and fewer seeds; yield its plan and the minutes that it trains."""
+    for seeds in SEEDS:
+        listed = ", ".join(map(str, range(seeds)))
+        try:
+            write_text(path, preset_text({**chosen, "seeds": listed, "minutes": "?"}))
+            plan = load(path.stem)
+            minutes = training_minutes(plan, rate, images)
+            write_text(path, preset_text({**chosen, "seeds": listed, "minutes": ceil(minutes)}))
+        except SpecError:
+            path.unlink(missing_ok=True)
+            raise
+        yield plan, minutes
+
+
+def training_minutes(plan: Plan, rate: float, images: int) -> float:
+    """Return the minutes of training on all cores: one process a core, each at `rate` images per second."""
+    return sum(spec.train.epochs for spec in plan.runs.values()) * images / rate / usable_cores() / 60

@@ -1,0 +1,139 @@
+"""`mnv4bench export`, `show` and `models`: a trained run as files, and what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from helpers import CLASSES, SIDE, drawn_run, spread
+from ultralytics import YOLO
+
+from mnv4bench import cli
+from mnv4bench.deploy import comparison
+from mnv4bench.deploy.export import export
+from mnv4bench.deploy.formats import FORMATS, About, TorchScript
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import read_json
+from mnv4bench.latency.runtimes.outputs import TOLERANCE, Thresholds
+from mnv4bench.latency.runtimes.runtime import Deployment
+from mnv4bench.models.published import networks
+from mnv4bench.results.exported import Exported
+from mnv4bench.results.metrics import read_metrics
+
+pytestmark = [
+    pytest.mark.usefixtures("process_settings"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
+]
+
+FLOATS = ("onnx", "openvino", "torchscript")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn_run(tmp_path_factory.mktemp("results"))
+
+
+def test_every_format_computes_what_the_network_does_and_says_what_it_is(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["export", str(run), "--format", ",".join(FORMATS), "--out", str(tmp_path)])
+    record = Exported.model_validate(read_json(tmp_path / "a-run.json"))
+    assert (record.classes, record.imgsz, record.read, record.failed) == (CLASSES, SIDE, "nms_free", {})
+    assert [file.format for file in record.files] == list(FORMATS)
+    assert pytest.approx(read_metrics(run).readings["nms_free"].scores.AP, abs=1e-3) == record.AP
+    for file in record.files:
+        path = tmp_path / file.file
+        assert file.bytes == sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
+        if file.format in FLOATS:
+            assert file.difference is not None
+            assert file.difference <= TOLERANCE
+            assert file.detections_kept == 1
+            assert pytest.approx(record.AP, abs=2e-3) == file.AP
+        assert YOLO(path, task="detect").names == dict(enumerate(CLASSES))
+    assert set(tmp_path.iterdir()) == {tmp_path / "a-run.json", *(tmp_path / file.file for file in record.files)}
+    printed = capsys.readouterr().out
+    assert all(str(tmp_path / file.file) in printed for file in record.files)
+    assert "AP in points, on 4 labelled images" in printed
+
+
+def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) -> None:
+    record = export(f"{run}:nms", ["onnx", "torchscript"], tmp_path, nms=True)
+    (file,) = record.files
+    assert file.file == "a-run_nms.onnx", record.failed
+    assert file.detections_kept is not None
+    assert file.detections_kept > 0.95
+    graph = onnx.load(tmp_path / file.file).graph
+    assert "NonMaxSuppression" in {node.op_type for node in graph.node}
+    assert "leave out --nms" in record.failed["torchscript"]
+
+
+def test_a_file_that_computes_something_else_is_not_kept(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = run.parent.parent / "data" / "tiny" / "images" / "val"
+    record = export(str(run), ["torchscript"], tmp_path, images=images)
+    assert (record.AP, record.scored) == (None, 0)
+    before = (tmp_path / record.files[0].file).read_bytes()
+    write = TorchScript.write
+
+    def off(self: TorchScript, network: Deployment, about: About, path: Path) -> None:
+        spread(network.model, seed=1)
+        write(self, network, about, path)
+
+    monkeypatch.setattr(TorchScript, "write", off)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["export", str(run), "--format", "torchscript", "--images", str(images), "--out", str(tmp_path)])
+    assert "torchscript was not written: what it computes differs from the network's" in capsys.readouterr().out
+    assert (tmp_path / record.files[0].file).read_bytes() == before
+    assert not list(tmp_path.glob(".draft*"))
+
+
+def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(run: Path, tmp_path: Path) -> None:
+    for model, formats, options, message in (
+        ("yolov10n", ["onnx"], {}, "fresh weights; name a run's folder or a checkpoint"),
+        (str(run), ["onxx"], {}, "no format 'onxx'; did you mean 'onnx'"),
+        (str(run), ["onnx"], {"nms": True}, "is read nms_free and needs no suppression"),
+        (str(tmp_path / "x.pt"), ["onnx"], {}, "no such checkpoint"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            export(model, formats, tmp_path, **options)
+
+
+def test_a_twin_has_the_class_and_half_of_the_place() -> None:
+    image = np.zeros((3, SIDE, SIDE), np.float32)
+    rows = np.array([[0, 0, 10, 10, 0.9, 0], [20, 20, 30, 30, 0.8, 1]], np.float32)
+    expected = comparison.Expected((image,), (rows,), "nms_free", Thresholds())
+    for found, share in (
+        (rows, 1),
+        (rows + np.array([0, 0, 0, 4, 0, 0]), 1),
+        (rows + np.array([0, 0, 0, 11, 0, 0]), 0),
+        (rows + np.array([0, 0, 0, 0, 0, 1]), 0),
+        (rows[1:], 0.5),
+        (rows[:0], 0),
+    ):
+        assert comparison.kept(lambda _, found=found: found, expected, inside=True) == share  # type: ignore[misc]
+    nothing = comparison.Expected((image,), (rows[:0],), "nms_free", Thresholds())
+    assert comparison.kept(lambda _: rows, nothing, inside=True) is None
+
+
+def test_a_run_is_shown_with_its_scores_by_class_the_worst_first(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["show", str(run)])
+    printed = capsys.readouterr().out
+    assert "a-run: done, 1 epoch in 1.5 minutes" in printed
+    assert "scenes at 64 pixels" in printed
+    for read, reading in read_metrics(run).readings.items():
+        (table,) = (part for part in printed.split("\n\n") if part.startswith(f"read {read} "))
+        rows = [line.split()[:2] for line in table.splitlines()[1:]]
+        assert rows[0] == ["all", f"{100 * (reading.scores.AP or 0):.1f}"]
+        assert sorted(float(ap) for _, ap in rows[1:]) == [float(ap) for _, ap in rows[1:]]
+        assert {name for name, _ in rows[1:]} == set(CLASSES)
+
+
+def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["models"])
+    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    assert set(networks.names()) <= set(lines)
+    assert lines["yolo11n"][0] == "nms"
+    assert lines["mnv4-yolov10n"] == ["nms_free"]

@@ -1,0 +1,96 @@
+"""`mnv4bench new-preset`: settings that follow from the images and from how fast the machine trains."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, tiny_dataset
+
+from mnv4bench import cli
+from mnv4bench.data.survey import Survey, survey
+from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import read_json, write_json
+from mnv4bench.spec import plan
+from mnv4bench.train import rate
+from mnv4bench.train.proposal import image_side, new_preset
+
+ROADS = Survey(train=2000, val=200, objects=9000, classes=("car", "dog"), small=0.04, side=1920)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny_dataset(tmp_path_factory.mktemp("set"))
+    for split in ("train", "val"):
+        (folder / "annotations" / f"{split}.json").rename(folder / "annotations" / f"instances_{split}2017.json")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("ablations", "config"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_new_preset_is_valid_and_says_why(project: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["new-preset", "mine", "--data", str(images), "--rate", "50"])
+    printed = capsys.readouterr().out
+    made = plan.load("mine")
+    assert (made.preset.data.name, made.preset.data.path, made.preset.data.imgsz) == ("folder", str(images), 160)
+    assert made.preset.train.batch == 8
+    assert "snakemake --cores all --config preset=mine" in printed
+    text = (project / "config" / "mine.yaml").read_text()
+    assert "$" not in text
+    lines = text.splitlines()
+    keys = [place for place, line in enumerate(lines) if line and line[0] not in " #"]
+    assert [lines[place] for place in keys if not lines[place - 1].startswith("#")] == []
+    with pytest.raises(SpecError, match=r"config/mine\.yaml: exists already"):
+        new_preset("mine", images)
+
+
+@pytest.mark.parametrize(("speed", "seeds"), [(1e9, 8), (1e-9, 3)])
+def test_seeds_are_as_many_as_a_night_allows(project: Path, images: Path, speed: float, seeds: int) -> None:
+    _, made, minutes = new_preset("mine", images, speed)
+    assert len(made.preset.seeds) == len(plan.load("mine").preset.seeds) == seeds
+    assert minutes == pytest.approx(new_preset("other", images, speed / 2)[2] / 2)
+
+
+def test_small_objects_ask_for_larger_images_but_not_for_more_than_there_is() -> None:
+    assert image_side(ROADS) == 224  # 0.04 × 224 is 9 pixels
+    assert image_side(replace(ROADS, small=0.2)) == 160
+    assert image_side(replace(ROADS, small=0.001)) == 640
+    assert image_side(replace(ROADS, small=0.001, side=300)) == 320
+
+
+def test_classes_that_mirroring_would_exchange_turn_it_off(project: Path, images: Path, tmp_path: Path) -> None:
+    assert new_preset("mine", images, 50.0)[1].preset.train.augment.fliplr == 0.5
+    folder = tmp_path / "hands"
+    shutil.copytree(images, folder)
+    for split in ("train", "val"):
+        path = folder / "annotations" / f"instances_{split}2017.json"
+        content = read_json(path)
+        for record, name in zip(content["categories"], ("left hand", "right hand"), strict=True):
+            record["name"] = name
+        write_json(path, content)
+    assert new_preset("hands", folder, 50.0)[1].preset.train.augment.fliplr == 0
+    assert "'left hand'" in (project / "config" / "hands.yaml").read_text()
+
+
+def test_a_survey_counts_what_is_labelled(images: Path) -> None:
+    found = survey(images)
+    content = read_json(images / "annotations" / "instances_train2017.json")
+    assert (found.train, found.val, found.objects) == (8, 4, len(content["annotations"]))
+    assert found.side == 64
+    widths = sorted((record["bbox"][2] * record["bbox"][3]) ** 0.5 / 64 for record in content["annotations"])
+    assert widths[0] <= found.small <= widths[len(widths) // 2]
+
+
+@pytest.mark.usefixtures("process_settings")
+def test_the_rate_is_measured_on_the_steps_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate, "LEAST_SECONDS", 0)
+    monkeypatch.setattr(rate, "LEAST_STEPS", 2)
+    assert rate.measured_rate(32, 2, batch=2) > 0
