@@ -14,7 +14,7 @@ from mnv4bench.reference.contents import COMPUTED, LATENCY
 from mnv4bench.reference.values import changes
 
 ROOT = Path(__file__).parent.parent
-REFERENCE = "full-widths"
+REFERENCE = "scenes"
 """The smallest one."""
 KERNELS = {
     "Haswell": {"OPENBLAS_CORETYPE": "Haswell"},

@@ -30,7 +30,7 @@ from mnv4bench.spec.plan import load
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_AP, ON_TIME = get_args(Verdict), get_args(LatencyVerdict)
-REFERENCES = ("scenes", "bccd", "full-peers")
+REFERENCES = ("scenes",)
 
 
 @pytest.fixture(scope="module")
