@@ -36,7 +36,7 @@ PAGE = """\
 - AP of the NMS-free reading and of the reading with NMS, of the same weights: means over seeds, no interval, no test.
 - “epoch” is the AP of the averaged weights on the first {{ images }} validation images; all else is on all of them.
 - YOLOv10's paper has the training with one-to-many assignment alone, read with NMS, {% for size, points in printed \
-%}{{ points | plain }} points of AP above its {{ size }} size{{ " and " if not loop.last }}{% endfor %} (Table 1, \
+%}{{ points | number(1) }} points of AP above its {{ size }} size{{ " and " if not loop.last }}{% endfor %} (Table 1, \
 section A.7; COCO).
 {% else %}
 No network with a dual head was trained to its end.

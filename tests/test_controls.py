@@ -1,0 +1,54 @@
+"""The positive controls of Scenes: windows put together again, and when a control counts as found."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import controls
+from benchmarks.controls import MARGIN, STEP, WINDOW, in_windows, judge, without_stride_8
+
+
+def test_windows_keep_what_lies_in_their_middle_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every window reports a box around its centre and one in its corner: the first ones tile the image."""
+
+    def branches(model: object, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        assert images.shape[1:] == (3, WINDOW, WINDOW)
+        middle, corner = torch.tensor([44.0, 44, 52, 52]), torch.tensor([2.0, 2, 10, 10])
+        boxes = torch.stack([middle, corner]).expand(len(images), 2, 4)
+        return {"nms_free": (boxes, torch.ones(len(images), 2, 1))}
+
+    monkeypatch.setattr(controls, "branches", branches)
+    boxes, scores = in_windows(None, torch.zeros(3, 160, 160), "nms_free")  # type: ignore[arg-type]
+    kept = boxes[scores[:, 0] > 0]
+    centres = ((kept[:, :2] + kept[:, 2:]) / 2).tolist()
+    places = [STEP / 2 + STEP * k for k in range(5)]
+    assert sorted(centres) == sorted([x, y] for x in places for y in places)
+
+
+def test_predictions_at_stride_8_stand_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "branches", lambda *_: {"nms": (torch.zeros(1, 525, 4), torch.ones(1, 525, 2))})
+    _, scores = without_stride_8(None, torch.zeros(3, 160, 160), "nms")  # type: ignore[arg-type]
+    assert scores[:400].sum() == 0
+    assert scores[400:].min() == 1
+
+
+def row(low: float, high: float) -> dict[str, float]:
+    return {"low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("aimed", "other", "found", "specific"),
+    [
+        (row(-0.2, -MARGIN - 0.001), row(-0.01, 0.01), True, True),
+        (row(-0.2, -MARGIN), row(-0.01, 0.01), False, True),
+        (row(-0.2, -0.1), row(-MARGIN, 0.0), True, False),
+        (row(-0.2, -0.1), row(0.0, MARGIN), True, False),
+        (row(-0.01, 0.01), row(-0.2, -0.1), False, False),
+    ],
+)
+def test_a_control_is_found_where_it_is_aimed_and_nowhere_else(
+    aimed: dict[str, float], other: dict[str, float], found: bool, specific: bool
+) -> None:
+    assert judge({"crowd": aimed, "plain": other}, ("crowd",)) == {"found": found, "specific": specific}
