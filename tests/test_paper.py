@@ -346,11 +346,11 @@ def differing(source: str, published: float | str, measured: float | str, decima
 
 def test_the_paper_quotes_the_farthest_figure_of_each_source(tmp_path: Path) -> None:
     rows = (differing("a", 10.0, 11.0), differing("a", 1.0, 1.5), differing("b", "yes", "no"), differing("c", 2.0, 1.9))
-    verdicts = dict(zip(OUTCOMES, (7, 4, 2, 1), strict=True))
+    verdicts = dict(zip(OUTCOMES, (7, 4, 3, 2, 1), strict=True))
     sources = {
-        key: SourceSummary(name=key.upper(), title="t", reference="r", figures=5, verdicts=verdicts) for key in "abc"
+        key: SourceSummary(name=key.upper(), title="t", reference="r", figures=17, verdicts=verdicts) for key in "abc"
     }
-    summary = LedgerSummary(figures=14, verdicts=verdicts, sources=sources, differing=rows)
+    summary = LedgerSummary(figures=17, verdicts=verdicts, sources=sources, differing=rows)
     first, second = farthest(summary)
     for line, values in ((first, ("A, Table 1, a claim", "1.0 G", "1.500 G counted here")), (second, ("C, ", "2.0 G"))):
         assert [value for value in values if value not in line] == []
@@ -359,6 +359,6 @@ def test_the_paper_quotes_the_farthest_figure_of_each_source(tmp_path: Path) -> 
     content = ledger_in_short(tmp_path)
     assert content is not None
     assert re.findall(r"\d+ ?\w*", " ".join(content["text"])) == [
-        "14 published", "3 sources", "7 agree", "4 do", "2 need", "1 are",
+        "17 published", "3 sources", "7 agree", "4 do", "3 have", "2 need", "1 are",
     ]  # fmt: skip
     assert [row[0]["text"] for row in content["table"]["rows"]] == ["A", "B", "C", "all"]

@@ -50,6 +50,8 @@ class Fact:
     relation: Relation = "equals"
     exact: bool = False
     remark: str = ""
+    unmatched: str = ""
+    """How the two configurations differ; empty where they do not."""
     beside: Mapping[str, Check] = field(default_factory=dict)
     part: Part | None = None
     timed: Timed | None = None
@@ -146,6 +148,7 @@ class _Reader:
             test=self._test(column, place, row),
             exact=column.exact,
             remark=column.remark,
+            unmatched=column.unmatched,
             beside=self._beside(column, place, row),
         )
 
@@ -166,6 +169,7 @@ class _Reader:
             relation=claim.relation,
             exact=claim.exact,
             remark=claim.remark,
+            unmatched=claim.unmatched,
             beside=self._beside(claim, place, {}),
             part=claim.part,
             timed=claim.timed,

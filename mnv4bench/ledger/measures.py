@@ -97,7 +97,8 @@ class Stage(Check):
 
 
 class Trunk(Check):
-    """A property of a MobileNetV4 trunk: P2–P5 channels, the number of blocks of a kind, of blocks with a residual."""
+    """A property of a MobileNetV4 trunk: P2–P5 channels, the number of blocks of a kind, of blocks with a residual, of
+    stages that begin with a universal inverted bottleneck with both depthwise convolutions."""
 
     variant: str
     of: Literal[
@@ -107,6 +108,7 @@ class Trunk(Check):
         "uib_expansion_4",
         "attention",
         "uib_with_residual",
+        "stages_from_extra_dw",
         "activation",
         "layer_scale",
     ]
@@ -116,6 +118,23 @@ class Trunk(Check):
 
         value = trunk(self.variant, self.of)
         return Measured.words(value, INSPECTED) if isinstance(value, str) else Measured.exact(float(value), INSPECTED)
+
+
+class SharedParameters(Check):
+    """Per cent of a SuperNet's parameters that every choice of depthwise convolutions uses: the pointwise ones.
+
+    The SuperNet has the universal inverted bottlenecks of a variant; both depthwise convolutions of each may be 3×3 or
+    5×5, or absent. Norms and biases are left out.
+    """
+
+    variant: str
+    kernels: Literal["separate", "nested"]
+    """Whether a 3×3 kernel has weights of its own, or is the middle of the 5×5 one."""
+
+    def measure(self, context: Context) -> Measured:
+        from mnv4bench.ledger.structure import shared_parameters
+
+        return Measured.exact(shared_parameters(self.variant, self.kernels), COUNTED)
 
 
 class Stages(Check):
@@ -159,6 +178,7 @@ MEASURES: Mapping[str, type[Check]] = {
     "block": TableRow,
     "stage": Stage,
     "trunk": Trunk,
+    "shared_parameters": SharedParameters,
     "stages": Stages,
     "psa": Psa,
     "inner_block": InnerBlock,

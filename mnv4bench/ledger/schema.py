@@ -67,6 +67,9 @@ class Tested(Record):
     """Whether the figure is a whole or an exact one, so that any deviation counts, not a rounded one."""
     remark: str = ""
     """Said where the figures differ, and of a time on another device."""
+    unmatched: str = ""
+    """How the configurations of the two figures differ, in a sentence; no verdict on the figure then follows from the
+    check."""
     beside: dict[str, dict[str, Any] | str] = {}
     """Further measurements to show with this one, by their names."""
 
@@ -74,6 +77,8 @@ class Tested(Record):
     def _one_way(self) -> Tested:
         if sum(way is not None for way in (self.check, self.needs, self.device)) != 1:
             raise ValueError("give exactly one of check, needs, device")
+        if self.unmatched and (self.check is None or self.remark):
+            raise ValueError("unmatched goes with a check, and takes the place of a remark")
         return self
 
 

@@ -83,6 +83,9 @@ def trunk(name: str, of: str) -> str | int:
         return sum(isinstance(row, UIBRow) for row in chosen.rows)
     if of == "uib_expansion_4":
         return sum(isinstance(row, UIBRow) and row.expansion == 4 for row in chosen.rows)
+    if of == "stages_from_extra_dw":
+        starts = [row for row in chosen.rows if isinstance(row, UIBRow) and row.stride == 2]
+        return sum(bool(row.dw_start and row.dw_middle) for row in starts)
     if of == "attention":
         return sum(isinstance(row, AttentionRow) for row in chosen.rows)
     if of == "p5_channels":
@@ -92,6 +95,21 @@ def trunk(name: str, of: str) -> str | int:
     if of == "channels":
         return " ".join(map(str, model.channels))
     return sum(bool(getattr(block, "residual", False)) for block in model.blocks)
+
+
+def shared_parameters(name: str, kernels: str) -> float:
+    """Return how many per cent of the weights of a SuperNet's blocks are pointwise, which all its networks share."""
+    sizes = (5,) if kernels == "nested" else (3, 5)
+    weights_of_a_depthwise_channel = sum(size**2 for size in sizes)
+    pointwise = depthwise = 0
+    channels = 3
+    for row in VARIANTS[name].rows:
+        if isinstance(row, UIBRow):
+            expanded = _expanded(row, channels)
+            pointwise += (channels + row.channels) * expanded
+            depthwise += (channels + expanded) * weights_of_a_depthwise_channel
+        channels = row.channels
+    return 100 * pointwise / (pointwise + depthwise)
 
 
 @cache

@@ -15,9 +15,10 @@ from mnv4bench.results.ledger import Outcome
 ROUNDING = 1e-9
 """Share of a figure that binary arithmetic may lose without a verdict changing."""
 
-Finding = Literal["words", "exceeds", "off", "close", "close after rounding"]
-"""How a measured figure stands to the published one: both are words; one is to exceed the other; they differ; they are
-the same at the printed digits; they are the same only as the figures that it is computed from are rounded."""
+Finding = Literal["unmatched", "words", "exceeds", "off", "close", "close after rounding"]
+"""How a measured figure stands to the published one: it is of another configuration; both are words; one is to exceed
+the other; they differ; they are the same at the printed digits; they are the same only as the figures that it is
+computed from are rounded."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def check(fact: Fact, context: Context, parts: Parts, times: Latency | None = No
     published = context.figure(fact.id)
     if measured is None:
         return Checked(fact, published, "not testable here", obstacle=obstacle)
-    verdict: Outcome = "reproduced" if agrees(fact, published, measured) else "differs"
+    verdict = _judged(fact, published, measured)
     finding = _finding(fact, published, measured, verdict)
     return Checked(fact, published, verdict, measured.value, _basis(fact, measured), finding, beside, obstacle)
 
@@ -92,6 +93,12 @@ def _unchecked(fact: Fact, published: Measured, parts: Parts, times: Latency | N
     elif timed and timed.value is not None:
         value, basis = timed.value, "forward passes timed here"
     return Checked(fact, published, verdict, value, basis, part=part, times=timed)
+
+
+def _judged(fact: Fact, published: Measured, measured: Measured) -> Outcome:
+    if fact.unmatched:
+        return "unmatched"
+    return "reproduced" if agrees(fact, published, measured) else "differs"
 
 
 def agrees(fact: Fact, published: Measured, measured: Measured) -> bool:
@@ -111,6 +118,8 @@ def agrees(fact: Fact, published: Measured, measured: Measured) -> bool:
 
 
 def _finding(fact: Fact, published: Measured, measured: Measured, verdict: Outcome) -> Finding:
+    if verdict == "unmatched":
+        return "unmatched"
     if isinstance(published.value, str) or isinstance(measured.value, str):
         return "words"
     if fact.relation == "exceeds":

@@ -21,7 +21,7 @@ from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.comparison import Comparison
 from mnv4bench.results.latency import Latency, LatencyRow
-from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Row
+from mnv4bench.results.ledger import CHECKED, OUTCOMES, LedgerSummary, Row
 from mnv4bench.results.record import read_record
 from mnv4bench.results.selection import COUNTS
 from mnv4bench.spec.plan import Plan
@@ -83,13 +83,14 @@ def _timed(latency: Latency) -> list[LatencyRow]:
 
 
 def as_markdown(record: LedgerSummary, rows: Iterable[Row]) -> str:
-    """Return the summary, what differs, what was tried here, and the rest in groups."""
+    """Return the summary, what differs, what is unmatched, what was tried here, and the rest in groups."""
     rows = tuple(rows)
-    tried = [row for row in rows if row.verdict not in ("reproduced", "differs") and row.measured is not None]
+    tried = [row for row in rows if row.verdict not in CHECKED and row.measured is not None]
     return page(
         "ledger.md.j2",
         summary=summary_table(record),
         differing=rows_table(record.differing, record),
+        unmatched=rows_table((row for row in rows if row.verdict == "unmatched"), record),
         tried=rows_table(tried, record),
         reproduced=_grouped(rows, record, "reproduced"),
         untested=_grouped(rows, record, "not testable here"),

@@ -6,8 +6,10 @@ from typing import Literal, get_args
 
 from mnv4bench.results.record import Record
 
-Outcome = Literal["reproduced", "differs", "not testable here", "not comparable"]
+Outcome = Literal["reproduced", "differs", "unmatched", "not testable here", "not comparable"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+CHECKED: tuple[Outcome, ...] = ("reproduced", "differs", "unmatched")
+"""Outcomes of a check; “unmatched” where the two figures are of different configurations, whether they agree or not."""
 
 
 class Row(Record):
