@@ -82,24 +82,34 @@ localrules:
     all,
 
 
+# Of ablations whose arms are classifiers of single objects.
+CLASSIFIERS = [] if REFERENCE else PLAN.classifiers.runs
+CLASSIFIED = [f"{OUT}/classifiers/{run}/result.json" for run in CLASSIFIERS]
+LABELS = f"{OUT}/classifiers/{SPEC.classifiers.labels_name()}"
+
 # A rule of another shape, beside the ablation that needs it; its targets go into EXTRA.
-EXTRA = []
-for ablation in [] if REFERENCE else PLAN.ablations:
+EXTRA = [f"{OUT}/tables/classifiers.md"] if CLASSIFIED else []
+for ablation in [] if REFERENCE else PLAN.names:
     if Path(f"ablations/{ablation}.smk").exists():
 
         include: f"ablations/{ablation}.smk"
+
+
+DETECTED = [
+    f"{OUT}/tables/ablations.md",
+    f"{OUT}/figures/pareto.png",
+    f"{OUT}/paper/mnv4bench.pdf",
+    f"{OUT}/report.html",
+    f"{OUT}/complete.txt",
+    LEDGER,
+]
 
 
 rule all:
     default_target: True
     input:
         EXTRA,
-        f"{OUT}/tables/ablations.md",
-        f"{OUT}/figures/pareto.png",
-        f"{OUT}/paper/mnv4bench.pdf",
-        f"{OUT}/report.html",
-        f"{OUT}/complete.txt",
-        LEDGER,
+        DETECTED if PLAN.arms else [],
 
 
 if REFERENCE:
@@ -167,6 +177,55 @@ rule train:
         weights=lambda wildcards: weights_state(PLAN.run(wildcards.run).model.weights),
     shell:
         "{STEP} train --run {wildcards.run:q} 2>&1 | tee {log} >&2"
+
+
+rule labels:
+    """Labels of a teacher, stored once, that classifiers learn from."""
+    output:
+        f"{LABELS}/teacher.json",
+    log:
+        f"{OUT}/logs/labels.log",
+    benchmark:
+        f"{OUT}/benchmarks/labels.tsv"
+    priority: 10
+    threads: SPEC.classifiers.threads
+    shell:
+        "{STEP} labels 2>&1 | tee {log} >&2"
+
+
+rule classifier:
+    input:
+        lambda wildcards: (
+            f"{LABELS}/teacher.json" if PLAN.classifier(wildcards.run).taught else []
+        ),
+    output:
+        f"{OUT}/classifiers/{{run}}/result.json",
+    log:
+        f"{OUT}/classifiers/{{run}}/classifier.log",
+    benchmark:
+        f"{OUT}/benchmarks/classifiers/{{run}}.tsv"
+    priority: 10
+    threads: SPEC.classifiers.threads
+    shell:
+        "{STEP} classifier --run {wildcards.run:q} 2>&1 | tee {log} >&2"
+
+
+rule classifiers:
+    input:
+        CLASSIFIED,
+        [f"ablations/{name}.yaml" for name in PLAN.classifiers.ablations],
+    output:
+        f"{OUT}/top1.json",
+        table("classifiers", "ablations of classifiers"),
+        f"{OUT}/tables/classifiers.md",
+    log:
+        f"{OUT}/logs/classifiers.log",
+    benchmark:
+        f"{OUT}/benchmarks/classifiers.tsv"
+    params:
+        resamples=SPEC.bootstrap,
+    shell:
+        "{STEP} classifiers > {log} 2>&1"
 
 
 rule cost:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.names import checked_name
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.arms import Arm, resolve
+from mnv4bench.spec.classifier import ClassifierRun
+from mnv4bench.spec.classifiers import Classifiers, resolve_classifiers
 from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.run import RunSpec
@@ -28,6 +30,8 @@ class Plan:
     only: str | None = None
     seeds: int | None = None
     """As asked for, see `load`."""
+    classifiers: Classifiers = field(default_factory=Classifiers)
+    """Ablations of classifiers, which `ablations`, `arms` and `runs` leave out."""
 
     @property
     def published(self) -> bool:
@@ -35,9 +39,14 @@ class Plan:
         return all(arm.published for arm in self.arms)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Return all ablations, those of detectors first."""
+        return (*self.ablations, *self.classifiers.ablations)
+
+    @property
     def title(self) -> str:
         """The preset's, with the ablations in brackets where they are not the preset's own."""
-        return self.preset.title + (f" ({', '.join(self.ablations)})" if self.only else "")
+        return self.preset.title + (f" ({', '.join(self.names)})" if self.only else "")
 
     @property
     def config(self) -> str:
@@ -66,6 +75,16 @@ class Plan:
             raise SpecError(f"preset {self.preset_name} has no run {name}; `mnv4bench plan` lists its runs")
         return self.runs[name]
 
+    def classifier(self, name: str) -> ClassifierRun:
+        """Return what a classifier is.
+
+        Raises:
+            SpecError: as of `run`.
+        """
+        if name not in self.classifiers.runs:
+            raise SpecError(f"preset {self.preset_name} has no classifier {name}; `mnv4bench plan` lists them")
+        return self.classifiers.runs[name]
+
 
 def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int | None = None) -> Plan:
     """Read config/<preset>.yaml and the ablations that it names, and resolve them.
@@ -91,8 +110,11 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
     names = _preset_ablations(file, spec, root) if only is None else _chosen_ablations(only, root)
     files = {name: YamlFile(root / ABLATIONS / f"{name}.yaml") for name in names}
     ablations = {name: file.parse(AblationSpec) for name, file in files.items()}
-    arms, runs = resolve(file, spec, files, ablations)
-    return Plan(preset, spec, ablations, arms, runs, only, seeds)
+    detectors = {name: ablation for name, ablation in ablations.items() if ablation.start != "classifiers"}
+    others = {name: ablation for name, ablation in ablations.items() if name not in detectors}
+    arms, runs = resolve(file, spec, files, detectors)
+    classifiers = resolve_classifiers(spec, files, others)
+    return Plan(preset, spec, detectors, arms, runs, only, seeds, classifiers)
 
 
 def _preset_ablations(file: YamlFile, preset: Preset, root: Path) -> tuple[str, ...]:

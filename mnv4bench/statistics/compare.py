@@ -31,7 +31,7 @@ POWER = 0.8
 
 _Pairs = dict[int, tuple[SeedResult, SeedResult]]
 """Seed → the arm's result and the baseline's."""
-_Hypothesis = frozenset[tuple[object, ...]]
+Hypothesis = frozenset[tuple[object, ...]]
 """Two arms whose equality is tested: (read, run of each seed) of an arm and of its baseline, in no order."""
 
 
@@ -103,12 +103,12 @@ def compare(plan: Plan, results: Path) -> None:
         bootstrap=plan.preset.bootstrap,
         bootstrap_seed=seed,
         images=resampler.images,
-        differences=tuple(_judged(rows, given, hypotheses, family)),
+        differences=tuple(judged(rows, given, hypotheses, family)),
     )
     write_json(results / "compare.json", comparison)
 
 
-def _hypothesis(arm: Arm, baseline: Arm) -> _Hypothesis:
+def _hypothesis(arm: Arm, baseline: Arm) -> Hypothesis:
     # The test is two-sided, so a pair and its mirror image are one hypothesis, and charged once.
     return frozenset((side.read, *sorted(side.runs.items())) for side in (arm, baseline))
 
@@ -148,8 +148,8 @@ def _difference(arm: Arm, plan: Plan, scored: Mapping[str, Sequence[SeedResult]]
         [resampler.ap(a.run, arm.read) - resampler.ap(b.run, baseline.read) for a, b in pairs.values()], axis=0
     )
     deltas = _deltas(pairs)
-    numbers = _numbers(np.array(list(deltas.values())), replicates, resampler.images, arm.published)
-    return empty.model_copy(update={"seeds": deltas, **numbers, "slices": _slices(pairs)})
+    found = numbers(np.array(list(deltas.values())), replicates, resampler.images, arm.published)
+    return empty.model_copy(update={"seeds": deltas, **found, "slices": _slices(pairs)})
 
 
 def _exchange_p(arm: Arm, plan: Plan, row: Difference, resampler: _Resampler) -> float | None:
@@ -161,7 +161,7 @@ def _exchange_p(arm: Arm, plan: Plan, row: Difference, resampler: _Resampler) ->
     return exchange_p(ours, theirs, resampler.replicates, derive_seed("exchange", resampler.seed))
 
 
-def _numbers(
+def numbers(
     values: NDArray[np.float64], replicates: NDArray[np.float64], images: int, given_weights: bool
 ) -> dict[str, float | None]:
     """Return the fields of a Difference that follow from its (seeds,) differences and (replicates,) resamples."""
@@ -182,8 +182,8 @@ def _numbers(
     }
 
 
-def _judged(
-    rows: Sequence[Difference], given: Sequence[float | None], hypotheses: Sequence[_Hypothesis], family: int
+def judged(
+    rows: Sequence[Difference], given: Sequence[float | None], hypotheses: Sequence[Hypothesis], family: int
 ) -> Iterator[Difference]:
     """Yield the rows with p, p_holm and verdict.
 
