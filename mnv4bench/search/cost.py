@@ -147,7 +147,8 @@ def likeliest(
     logarithms = [log_softmax(options) for options in logits]
     for temperature in TEMPERATURES:
         columns = [generator.choice(len(options), DRAWS, p=softmax(options / temperature)) for options in logits]
-        best, highest = None, -math.inf
+        best: list[int] | None = None
+        highest = -math.inf
         for picks in np.unique(np.stack(columns, axis=1), axis=0).tolist():
             active = space.active(picks)
             terms = zip(logarithms, picks, active, strict=True)
