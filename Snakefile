@@ -82,16 +82,21 @@ localrules:
     all,
 
 
+# Of ablations whose arms are classifiers of single objects.
+CLASSIFIERS = [] if REFERENCE else PLAN.classifiers.runs
+CLASSIFIED = [f"{OUT}/classifiers/{run}/result.json" for run in CLASSIFIERS]
+LABELS = f"{OUT}/classifiers/{SPEC.classifiers.labels_name()}"
+
 # A rule of another shape, beside the ablation that needs it; its targets go into EXTRA.
-EXTRA = []
-for ablation in [] if REFERENCE else PLAN.ablations:
+EXTRA = [f"{OUT}/tables/classifiers.md"] if CLASSIFIED else []
+for ablation in [] if REFERENCE else PLAN.names:
     if Path(f"ablations/{ablation}.smk").exists():
 
         include: f"ablations/{ablation}.smk"
 
 
 # A preset without ablations trains its trunks, which nothing is compared with.
-RESULTS = [
+DETECTED = [
     f"{OUT}/tables/ablations.md",
     f"{OUT}/figures/pareto.png",
     f"{OUT}/paper/mnv4bench.pdf",
@@ -103,8 +108,9 @@ rule all:
     default_target: True
     input:
         EXTRA,
-        [RESULTS, LEDGER] if PLAN.arms else SCORED,
-        f"{OUT}/complete.txt",
+        [DETECTED, LEDGER] if PLAN.arms else [],
+        SCORED if PLAN.trunks_only else [],
+        f"{OUT}/complete.txt" if PLAN.arms or PLAN.trunks_only else [],
 
 
 if REFERENCE:
@@ -172,6 +178,55 @@ rule train:
         weights=lambda wildcards: weights_state(PLAN.run(wildcards.run).model.weights),
     shell:
         "{STEP} train --run {wildcards.run:q} 2>&1 | tee {log} >&2"
+
+
+rule labels:
+    """Labels of a teacher, stored once, that classifiers learn from."""
+    output:
+        f"{LABELS}/teacher.json",
+    log:
+        f"{OUT}/logs/labels.log",
+    benchmark:
+        f"{OUT}/benchmarks/labels.tsv"
+    priority: 10
+    threads: SPEC.classifiers.threads
+    shell:
+        "{STEP} labels 2>&1 | tee {log} >&2"
+
+
+rule classifier:
+    input:
+        lambda wildcards: (
+            f"{LABELS}/teacher.json" if PLAN.classifier(wildcards.run).taught else []
+        ),
+    output:
+        f"{OUT}/classifiers/{{run}}/result.json",
+    log:
+        f"{OUT}/classifiers/{{run}}/classifier.log",
+    benchmark:
+        f"{OUT}/benchmarks/classifiers/{{run}}.tsv"
+    priority: 10
+    threads: SPEC.classifiers.threads
+    shell:
+        "{STEP} classifier --run {wildcards.run:q} 2>&1 | tee {log} >&2"
+
+
+rule classifiers:
+    input:
+        CLASSIFIED,
+        [f"ablations/{name}.yaml" for name in PLAN.classifiers.ablations],
+    output:
+        f"{OUT}/top1.json",
+        table("classifiers", "ablations of classifiers"),
+        f"{OUT}/tables/classifiers.md",
+    log:
+        f"{OUT}/logs/classifiers.log",
+    benchmark:
+        f"{OUT}/benchmarks/classifiers.tsv"
+    params:
+        resamples=SPEC.bootstrap,
+    shell:
+        "{STEP} classifiers > {log} 2>&1"
 
 
 rule cost:
@@ -359,7 +414,7 @@ rule complete:
     """Fails, after everything else was made, when a run did not end well or the reference says otherwise."""
     input:
         SCORED,
-        RESULTS if PLAN.arms else [],
+        DETECTED if PLAN.arms else [],
         rules.verify.output if PLAN.arms and not REFERENCE else [],
     output:
         f"{OUT}/complete.txt",

@@ -183,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     step = subparsers.add_parser("step", help="do one step of the workflow (the Snakefile's rules call this)")
     _which(step)
     step.add_argument("step", metavar="STEP", help=f"{', '.join(STEPS)}, or one of ablations/NAME.py")
-    step.add_argument("--run", help="the run's name, for train and evaluate")
+    step.add_argument("--run", help="the run's name, for train, evaluate and classifier")
     step.add_argument("--reference", help="rebuild a reference's tables, figures and paper from its records")
     step.set_defaults(command=commands.do_step)
     return parser

@@ -15,6 +15,7 @@ from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.results.reference import FOLDER, REBUILT, TRUNKS
 from mnv4bench.results.selection import home
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
+from mnv4bench.spec.classifiers import Classifiers
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.latency import latency_spec
 from mnv4bench.spec.plan import Plan, load
@@ -33,6 +34,13 @@ def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
 def show_plan(options: argparse.Namespace) -> None:
     plan, results = _load(options)
     results = home(results)
+    if plan.arms:
+        _show_runs(plan, results)
+    if plan.classifiers.runs:
+        _show_classifiers(plan.classifiers, results)
+
+
+def _show_runs(plan: Plan, results: Path) -> None:
     runs = results / "runs"
     for name in plan.runs:
         users = _users(plan, name)
@@ -41,6 +49,18 @@ def show_plan(options: argparse.Namespace) -> None:
     finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
     print(f"{len(plan.runs)} runs for {len(plan.arms)} arms of {len(plan.ablations)} ablations; {finished} finished")
     print(*lines(expected(plan, results, usable_cores()), usable_cores()), sep="\n")
+
+
+def _show_classifiers(found: Classifiers, results: Path) -> None:
+    finished = 0
+    for name in found.runs:
+        users = [f"{a}/{arm}" for a, arms in found.arms.items() for arm, runs in arms.items() if name in runs.values()]
+        is_done = (results / "classifiers" / name / "result.json").exists()
+        finished += is_done
+        print(f"{name:44} {'finished' if is_done else 'to do':9} {', '.join(users)}")
+    arms = sum(map(len, found.arms.values()))
+    print(f"{len(found.runs)} classifiers for {arms} arms of {len(found.ablations)} ablations; {finished} finished")
+    print("time       told by each classifier's log while it runs, and in no sum above")
 
 
 def create_ablation(options: argparse.Namespace) -> None:
@@ -234,7 +254,7 @@ def publish_reference(options: argparse.Namespace) -> None:
     from mnv4bench.reference.publish import publish, replaceable, take_over
     from mnv4bench.reference.rebuild import changed
 
-    if not options.rebuilt and not (loaded := _load(options))[0].arms:
+    if not options.rebuilt and (loaded := _load(options))[0].trunks_only:
         return _ship_trunks(options.name, *loaded)
     target = replaceable(options.name, FOLDER)
     if options.rebuilt:

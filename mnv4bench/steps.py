@@ -35,6 +35,10 @@ class Context:
         return self.results / "runs"
 
     @property
+    def classifiers(self) -> Path:
+        return self.results / "classifiers"
+
+    @property
     def data(self) -> Path:
         """Folder of the prepared data set."""
         from mnv4bench.data.prepared import key
@@ -91,6 +95,29 @@ def evaluate(context: Context) -> None:
     from mnv4bench.evaluate.detections import evaluate
 
     evaluate(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
+
+
+def labels(context: Context) -> None:
+    """Train the teacher of classifiers, and store what it says of its images."""
+    from mnv4bench.search.labels import write_labels
+
+    settings = context.plan.preset.classifiers
+    write_labels(settings, context.classifiers / settings.labels_name())
+
+
+def classifier(context: Context) -> None:
+    """Find, train and score a classifier of single objects."""
+    from mnv4bench.search.classifiers import classify
+
+    run = context.plan.classifier(context.run_name)
+    classify(run, context.classifiers / run.settings.labels_name(), context.classifiers / run.name)
+
+
+def classifiers(context: Context) -> None:
+    """Compare the classifiers and write their tables."""
+    from mnv4bench.report.tables.classifiers import write_classifiers
+
+    write_classifiers(context.plan, context.results)
 
 
 def cost(context: Context) -> None:
@@ -173,13 +200,13 @@ def complete(context: Context) -> None:
             show it in its cell.
     """
     problems = _ended_badly(context)
-    if not context.plan.arms:
+    if context.plan.trunks_only:
         problems += _other_trunks(context)
     else:
         problems += _changed(context) if context.reference else _differ(context)
     if problems:
         raise Mnv4benchError("all is made, but:\n" + "\n".join(problems))
-    if not context.plan.arms:
+    if context.plan.trunks_only:
         return write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
     from mnv4bench.report.closing import closing
 
@@ -246,6 +273,9 @@ STEPS: dict[str, Callable[[Context], None]] = {
         data,
         train,
         evaluate,
+        labels,
+        classifier,
+        classifiers,
         cost,
         latency,
         claims,
@@ -270,7 +300,7 @@ def run_step(name: str, context: Context) -> None:
     if name in STEPS:
         return STEPS[name](context)
     added = {
-        step: run for extension in extensions(context.plan.ablations).values() for step, run in extension.steps.items()
+        step: run for extension in extensions(context.plan.names).values() for step, run in extension.steps.items()
     }
     if name not in added:
         raise Mnv4benchError(f"no step {name!r}; {nearest(name, [*STEPS, *added])}")

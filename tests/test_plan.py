@@ -291,7 +291,8 @@ def test_only_picks_an_ablation_that_the_preset_does_not_name(tmp_path: Path) ->
 @pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "config").glob("*.yaml")))
 def test_every_preset_of_the_project_resolves(preset: str) -> None:
     found = plan.load(preset, root=ROOT)
-    assert {arm.ablation for arm in found.arms} == set(found.preset.ablations)
+    assert {arm.ablation for arm in found.arms} == set(found.ablations)
+    assert set(found.names) == set(found.preset.ablations)
     for spec in found.runs.values():
         assert spec.start is None or spec.start in found.runs
         assert spec.teacher is None or spec.teacher in found.runs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mnv4bench.data.crops import SPLITS, Crops, Split, from_scenes
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models import detector
 from mnv4bench.models.mobilenetv4.network import Classifier
-from mnv4bench.search import run, stage, training
+from mnv4bench.search import progress, run, stage, training
 from mnv4bench.search import space as spaces
 from mnv4bench.search.cost import Costs, macs_of
 from mnv4bench.spec.model import ModelSpec
@@ -47,23 +48,29 @@ def test_a_search_ends_in_a_backbone_and_what_it_came_to(
 def test_killed_at_any_step_and_started_again_it_ends_with_the_same_bytes(
     crops: Mapping[Split, Crops], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "SAVED_EVERY", 2)
+    monkeypatch.setattr(progress, "SAVED_EVERY", 2)
     run.search(SPEC, crops, tmp_path / "whole")
-    original, killed = stage.StageSearch.run_step, set()
-
-    def dying(self: stage.StageSearch) -> None:
-        if (self.name, self.step) in {("coarse", 5), ("coarse", 10), ("fine", 1), ("fine", 7)} - killed:
-            killed.add((self.name, self.step))
-            raise KeyboardInterrupt
-        original(self)
-
-    monkeypatch.setattr(stage.StageSearch, "run_step", dying)
-    for _ in range(4):
+    deaths = {("coarse", 5), ("coarse", 10), ("fine", 1), ("fine", 7), ("training", 1), ("training", 3)}
+    for kind in (stage.StageSearch, training.Training):
+        monkeypatch.setattr(kind, "run_step", dying_at(deaths, kind.run_step))
+    for _ in range(6):
         with pytest.raises(KeyboardInterrupt):
             run.search(SPEC, crops, tmp_path / "killed")
     run.search(SPEC, crops, tmp_path / "killed")
-    assert len(killed) == 4
+    assert deaths == set()
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def dying_at(deaths: set[tuple[str, int]], run_step: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return `run_step` of a job that is interrupted once before each of these steps."""
+
+    def dying(job: Any) -> None:
+        if (job.name, job.step) in deaths:
+            deaths.remove((job.name, job.step))
+            raise KeyboardInterrupt
+        run_step(job)
+
+    return dying
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -134,7 +141,7 @@ def test_batches_depend_on_their_names_alone(crops: Mapping[Split, Crops]) -> No
     assert float(first[0].max()) <= 1
 
 
-def test_training_learns(crops: Mapping[Split, Crops]) -> None:
+def test_training_learns(tmp_path: Path) -> None:
     """Class 0 is bright at the top and class 1 at the bottom, which a few steps suffice for."""
     images = np.random.default_rng(0).integers(0, 100, (32, 3, 64, 64), np.uint8)
     images[:16, :, :32] += 150
@@ -143,7 +150,8 @@ def test_training_learns(crops: Mapping[Split, Crops]) -> None:
     skeleton = spaces.tiny()
     space = spaces.coarse(skeleton)
     variant = spaces.variant(skeleton, space.architecture([0] * len(space.choices)))
-    network = training.trained(variant, training.hard(easy), 2, training.recipe(60, 2e-3, 16), seed=0)
+    job = training.Training(variant, training.hard(easy), 2, training.recipe(60, 2e-3, 16), seed=0)
+    network = training.trained(job, {}, tmp_path)
     assert training.accuracy(network, easy) > 0.9
 
 

@@ -51,18 +51,18 @@ class Crops:
     classes: tuple[str, ...]
 
 
-def from_scenes(split: Split, count: int, seed: int = 0) -> Crops:
+def from_scenes(split: Split | Literal["unlabelled"], count: int, seed: int = 0) -> Crops:
     """Cut the first `count` shapes that stand alone in a window of 64 pixels out of Scenes; no pixel is resampled.
 
     A larger split begins with a smaller one's crops. Lamps and frames are left out: what they are is decided outside
-    the window.
+    the window. `unlabelled` is a fourth split, for whoever does not look at its labels.
     """
     crops = list(islice(_windows(split, seed), count))
     images = np.stack([pixels for pixels, _ in crops]).transpose(0, 3, 1, 2)
     return Crops(np.ascontiguousarray(images), np.array([SHAPES.index(name) for _, name in crops]), SHAPES)
 
 
-def _windows(split: Split, seed: int) -> Iterator[tuple[Pixels, str]]:
+def _windows(split: str, seed: int) -> Iterator[tuple[Pixels, str]]:
     index = 0
     while True:
         if slice_of(index) in CUT_FROM:

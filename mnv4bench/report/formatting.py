@@ -73,7 +73,7 @@ def setting(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         return " + ".join(f"{name}: {setting(part)}" for name, part in value.items())
-    return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return (" + ".join(map(str, value)) or "none") if isinstance(value, list | tuple) else str(value)
 
 
 def capital(text: str) -> str:

@@ -23,7 +23,7 @@ class SearchStage(Record):
 
     name: str
     chosen: tuple[int, ...]
-    """The most probable option's index of each choice."""
+    """An option's index for each choice: the most probable ones, or the most probable at the budget."""
     confidence: tuple[float, ...]
     """Its probability."""
     expected_cost: float

@@ -14,7 +14,7 @@ from mnv4bench.io.errors import FileError
 
 RESULTS = Path("results")
 SELECTIONS = "only"
-SHARED = ("data", "runs", "benchmarks")
+SHARED = ("data", "runs", "classifiers", "benchmarks")
 COUNTS = "counts.json"
 """Counts of published networks, which no selection changes."""
 LONGEST = 80

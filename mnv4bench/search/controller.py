@@ -54,6 +54,11 @@ class Controller:
         """Return the most probable option of each choice; of equal ones the first."""
         return [int(logits.argmax()) for logits in self.logits]
 
+    @torch.no_grad()
+    def probabilities(self) -> list[list[float]]:
+        """Return those of each choice's options."""
+        return [logits.double().softmax(0).tolist() for logits in self.logits]
+
     def log_probability(self, picks: Sequence[int]) -> Tensor:
         """Return the logarithm of the probability of what was picked; choices of empty places do not count."""
         terms = [

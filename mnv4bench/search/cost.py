@@ -13,11 +13,13 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax, softmax
 from torch import nn
 
 from mnv4bench.cost import counting
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.models.mobilenetv4.blocks import EmptyRow, Row, Style
+from mnv4bench.models.mobilenetv4.blocks import EmptyRow, Row, Style, UIBRow, make_divisible
 from mnv4bench.models.mobilenetv4.network import FEATURES, HEAD_CHANNELS
 from mnv4bench.models.mobilenetv4.variants import as_line, parse
 from mnv4bench.models.yolo import Conv
@@ -28,6 +30,9 @@ CLASSIFIER = "classifier"
 NEAR = 0.02
 """Relative distance from the target at which a random network costs the same."""
 TRIES = 100_000
+DRAWS = 5_000
+"""Networks that a finished controller is asked for at a time, to find one at the budget."""
+TEMPERATURES = tuple(2.0**power for power in range(11))
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,25 @@ def built(piece: Piece) -> nn.Module:
 
 @cache
 def macs_of(piece: Piece) -> float:
-    """Return a piece's multiply-accumulates for one image."""
+    """Return a piece's multiply-accumulates for one image.
+
+    Of a bottleneck by formula, since a search meets thousands of them; of others by counting.
+    """
+    if piece.line.startswith("uib"):
+        (row,) = parse(piece.line)
+        assert isinstance(row, UIBRow)
+        return _macs_of_uib(row, piece.channels, piece.side)
     module = built(piece).eval()
     counted = counting.macs(module, torch.zeros(1, piece.channels, piece.side, piece.side))
     return counted[""].total
+
+
+def _macs_of_uib(row: UIBRow, channels: int, side: int) -> int:
+    expanded, after = make_divisible(channels * row.expansion), math.ceil(side / row.stride)
+    between = side if row.dw_middle else after  # a stride is the middle convolution's, where there is one
+    start = row.dw_start**2 * channels * between**2
+    middle = row.dw_middle**2 * expanded * after**2
+    return start + channels * expanded * between**2 + middle + expanded * row.channels * after**2
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,11 @@ class Costs:
         return sum(self.price(piece) for piece in pieces(network, self.side, self.classes))
 
 
+def near(cost: float, target: float) -> bool:
+    """Whether a network costs the target within 2 %."""
+    return abs(cost / target - 1) <= NEAR
+
+
 def random_architecture(space: Space, costs: Costs, target: float, seed: int) -> Architecture:
     """Return a uniformly drawn architecture that costs the target within 2 %: the baseline that a search has to beat.
 
@@ -99,8 +124,37 @@ def random_architecture(space: Space, costs: Costs, target: float, seed: int) ->
         architecture = space.architecture(picks)
         cost = costs.of(architecture)
         lowest, highest = min(lowest, cost), max(highest, cost)
-        if abs(cost / target - 1) <= NEAR:
+        if near(cost, target):
             return architecture
     raise Mnv4benchError(
         f"budget {target:g}: networks of this space cost {lowest:g} to {highest:g}; choose one between"
     )
+
+
+def likeliest(
+    space: Space, costs: Costs, target: float, logits: Sequence[NDArray[np.float64]], *names: object
+) -> list[int] | None:
+    """Return the most probable picks among draws that cost the target within 2 %; None if no draw does.
+
+    A controller that is sure of everything draws one network alone, so where no draw is near the target it is asked
+    again with its logits divided by 2, 4 and so on.
+
+    Args:
+        logits: of each choice's options.
+        names: of the random stream.
+    """
+    generator = np.random.Generator(np.random.PCG64(derive_seed(*names)))
+    logarithms = [log_softmax(options) for options in logits]
+    for temperature in TEMPERATURES:
+        columns = [generator.choice(len(options), DRAWS, p=softmax(options / temperature)) for options in logits]
+        best: list[int] | None = None
+        highest = -math.inf
+        for picks in np.unique(np.stack(columns, axis=1), axis=0).tolist():
+            active = space.active(picks)
+            terms = zip(logarithms, picks, active, strict=True)
+            probable = sum(float(options[pick]) for options, pick, counts in terms if counts)
+            if probable > highest and near(costs.of(space.architecture(picks)), target):
+                best, highest = picks, probable
+        if best is not None:
+            return best
+    return None

@@ -20,9 +20,10 @@ from mnv4bench.results.record import read_record
 from mnv4bench.results.search import SearchInput, SearchResult, SearchStage
 from mnv4bench.search import space as spaces
 from mnv4bench.search.cost import Costs, Price, macs_of
+from mnv4bench.search.progress import forget
 from mnv4bench.search.space import Architecture, Skeleton, Space
 from mnv4bench.search.stage import Material, StageSearch, search_space
-from mnv4bench.search.training import Lesson, accuracy, hard, recipe, trained
+from mnv4bench.search.training import Teaching, Training, accuracy, hard, recipe, trained
 from mnv4bench.spec.backbone import BackboneFile
 from mnv4bench.spec.search import SearchSpec
 
@@ -36,7 +37,7 @@ def search(
     crops: Mapping[Split, Crops],
     out: Path,
     price: Price = macs_of,
-    lesson: Lesson | None = None,
+    lesson: Teaching | None = None,
 ) -> SearchResult:
     """Search a backbone, train it from scratch, and write search.json and backbone.json into `out`.
 
@@ -51,22 +52,25 @@ def search(
     with exclusive(out / ".lock"), ending_in_order():
         set_up_process(spec.threads)
         lesson = lesson or hard(crops["train"])
-        given = SearchInput(spec=spec, data=_digest(lesson, crops))
+        given = SearchInput(spec=spec, data=digest_of(lesson, crops))
         _claim(given, out)
         if (out / RECORD).exists():
+            forget(out)
             return read_record(out / RECORD, SearchResult)
         skeleton = SKELETONS[spec.skeleton]()
         classes = crops["train"].classes
         costs = Costs(skeleton, spec.side, len(classes), price)
         material = Material(lesson, hard(crops["search"]), len(classes))
-        chosen, stages = _searched(spec, costs, material, given, out)
-        result = _judged(given, chosen, stages, costs, lesson, crops)
+        chosen, stages = searched(spec, costs, material, given.data, out)
+        result = _judged(given, chosen, stages, costs, lesson, crops, out)
         write_json(out / BACKBONE, as_file(result))
         write_json(out / RECORD, result)
+        forget(out)
         return result
 
 
-def _digest(lesson: Lesson, crops: Mapping[Split, Crops]) -> str:
+def digest_of(lesson: Teaching, crops: Mapping[Split, Crops]) -> str:
+    """Return the SHA-256 of what is learned from, and of what rewards and scores."""
     digests = [lesson.digest, *(hard(crops[split]).digest for split in ("search", "test"))]
     return hashlib.sha256("|".join(digests).encode()).hexdigest()
 
@@ -79,14 +83,19 @@ def _claim(given: SearchInput, out: Path) -> None:
     write_json(path, given)
 
 
-def _searched(
-    spec: SearchSpec, costs: Costs, material: Material, given: SearchInput, out: Path
+def searched(
+    spec: SearchSpec, costs: Costs, material: Material, data: str, out: Path, keep: bool = False
 ) -> tuple[Architecture, tuple[SearchStage, ...]]:
-    """Return the chosen architecture and how each stage came to its choice."""
-    identity = {"spec": spec.model_dump_json(), "data": given.data}
+    """Return the chosen architecture and how each stage came to its choice; resume from what `out` holds.
+
+    Args:
+        data: SHA-256 of the material.
+        keep: also write each stage's shared weights.
+    """
+    identity = {"spec": spec.model_dump_json(), "data": data}
 
     def stage(name: str, space: Space, steps: int) -> tuple[Architecture, SearchStage]:
-        result = search_space(StageSearch(name, space, costs, material, spec, steps), identity, out / name)
+        result = search_space(StageSearch(name, space, costs, material, spec, steps), identity, out / name, keep)
         return space.architecture(result.chosen), result
 
     if spec.method == "one_stage":
@@ -102,13 +111,16 @@ def _judged(
     chosen: Architecture,
     stages: tuple[SearchStage, ...],
     costs: Costs,
-    lesson: Lesson,
+    lesson: Teaching,
     crops: Mapping[Split, Crops],
+    out: Path,
 ) -> SearchResult:
     """Train the chosen network from scratch, and return what it came to."""
     spec, classes = given.spec, crops["train"].classes
     variant = spaces.variant(costs.skeleton, chosen)
-    network = trained(variant, lesson, len(classes), recipe(spec.final_steps, spec.lr, spec.batch), spec.seed)
+    schedule = recipe(spec.final_steps, spec.lr, spec.batch)
+    training = Training(variant, lesson, len(classes), schedule, spec.seed)
+    network = trained(training, {"spec": spec.model_dump_json(), "data": given.data}, out)
     return SearchResult(
         spec=spec,
         data=given.data,

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, pvariance
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
-from mnv4bench.io.files import write_json
+from mnv4bench.io.files import write_json, write_with
 from mnv4bench.results.record import read_record
 from mnv4bench.results.search import SearchStage
 from mnv4bench.search.controller import Controller, reward
-from mnv4bench.search.cost import Costs
+from mnv4bench.search.cost import Costs, likeliest, near
+from mnv4bench.search.progress import finish, forget
 from mnv4bench.search.space import Architecture, Space
 from mnv4bench.search.supernet import Place, Supernet
-from mnv4bench.search.training import Lesson, initialise, loss, recipe, step
+from mnv4bench.search.training import Lesson, Teaching, initialise, loss, recipe, step
 from mnv4bench.spec.run import derive_seed
 from mnv4bench.spec.search import SearchSpec
-from mnv4bench.train import checkpoint
+from mnv4bench.train.checkpoint import Identity
 from mnv4bench.train.optimizer import make_optimizer
 from mnv4bench.train.schedule import rates
 
 WARM_UP = 0.25
 """Share of the steps in which choices warm up and the controller rests."""
-SAVED_EVERY = 50
-"""Steps between checkpoints."""
-TOLD_EVERY = 30.0
-"""Seconds between lines of progress."""
+SHARED = "supernet.safetensors"
 
 
 @dataclass(frozen=True)
 class Material:
     """What a search learns from and is rewarded by."""
 
-    train: Lesson
+    train: Teaching
     held_out: Lesson
     """With hard labels: a reward is an accuracy."""
     classes: int
@@ -101,18 +98,27 @@ class StageSearch:
         return picks, averaged
 
     def result(self) -> SearchStage:
-        """Return what is chosen: the most probable option of each choice."""
-        best = self.controller.best()
+        """Return what is chosen and how the controller came to it."""
+        best, probabilities = self.chosen(), self.controller.probabilities()
         last = self.rewards[-max(self.steps // 4, 1) :]
-        probabilities = [logits.detach().softmax(0) for logits in self.controller.logits]
         return SearchStage(
             name=self.name,
             chosen=tuple(best),
-            confidence=tuple(float(p[pick]) for p, pick in zip(probabilities, best, strict=True)),
+            confidence=tuple(p[pick] for p, pick in zip(probabilities, best, strict=True)),
             expected_cost=self.costs.of(self.space.architecture(best)),
             reward_mean=fmean(last),
             reward_variance=pvariance(last),
         )
+
+    def chosen(self) -> list[int]:
+        """Return the most probable option of each choice; if that is not within 2 % of the budget, the most probable
+        one of the networks drawn from the controller that are."""
+        best, budget = self.controller.best(), self.spec.budget
+        if near(self.costs.of(self.space.architecture(best)), budget):
+            return best
+        names = ("choice", self.name, self.spec.seed)
+        logits = [values.detach().double().numpy() for values in self.controller.logits]
+        return likeliest(self.space, self.costs, budget, logits, *names) or best
 
     def state(self) -> dict[str, Any]:
         return {
@@ -130,36 +136,21 @@ class StageSearch:
         self.step, self.rewards = state["step"], list(state["rewards"])
 
 
-def search_space(stage: StageSearch, identity: dict[str, str], folder: Path) -> SearchStage:
+def search_space(stage: StageSearch, identity: Identity, folder: Path, keep: bool = False) -> SearchStage:
     """Search from where `folder` stands to the end; write `folder`/stage.json last, and return its content.
+
+    Args:
+        keep: also write the shared weights, as supernet.safetensors.
 
     Raises:
         FileError: a file cannot be written, or is damaged.
         Diverged: the supernet's loss is not finite.
     """
     path = folder / "stage.json"
-    if path.exists():
-        return read_record(path, SearchStage)
-    if state := checkpoint.read(identity, folder):
-        stage.load_state(state)
-    for _ in _told(stage):
-        stage.run_step()
-        if stage.step % SAVED_EVERY == 0 and stage.step < stage.steps:
-            checkpoint.save(stage, identity, folder)
-    result = stage.result()
-    write_json(path, result)
-    (folder / checkpoint.FILE).unlink(missing_ok=True)
-    return result
-
-
-def _told(stage: StageSearch) -> Iterator[int]:
-    """Yield the remaining steps, and print now and then how far the search is and how long the rest will take."""
-    start, first = time.monotonic(), stage.step
-    told = start
-    for number in range(stage.step, stage.steps):
-        now = time.monotonic()
-        if now - told > TOLD_EVERY:
-            left = (now - start) / (number - first) * (stage.steps - number) / 60
-            print(f"{stage.name}: step {number} of {stage.steps}, {left:.0f} min left", file=sys.stderr, flush=True)
-            told = now
-        yield number
+    if not path.exists():
+        finish(stage, identity, folder)
+        if keep:
+            write_with(folder / SHARED, partial(save_file, stage.supernet.state_dict()))
+        write_json(path, stage.result())
+    forget(folder)
+    return read_record(path, SearchStage)

@@ -7,9 +7,14 @@ shares with another; all three depend on names and numbers alone, so that nothin
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,13 +22,24 @@ from mnv4bench.data.crops import Crops
 from mnv4bench.io.errors import Diverged
 from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.models.mobilenetv4.variants import Variant
+from mnv4bench.search.progress import finish
 from mnv4bench.spec.run import TrainSpec, derive_seed
+from mnv4bench.train.checkpoint import Identity
 from mnv4bench.train.optimizer import make_optimizer
 from mnv4bench.train.schedule import rates
 
 SMOOTHING = 0.1
 """Of hard labels (TuNAS)."""
 CLIP = 10.0
+
+
+class Teaching(Protocol):
+    """What a network can learn from."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def batch(self, size: int, *names: object) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,28 @@ class Lesson:
         return images, self.targets[chosen]
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Lessons that every image of a batch is drawn from anew (MobileNetV4, section 8: dynamic data-set mixing)."""
+
+    lessons: tuple[Lesson, ...]
+    shares: tuple[int, ...]
+    """How often a lesson is drawn from, relative to the others."""
+
+    @property
+    def digest(self) -> str:
+        parts = [f"{lesson.digest}:{share}" for lesson, share in zip(self.lessons, self.shares, strict=True)]
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+    def batch(self, size: int, *names: object) -> tuple[Tensor, Tensor]:
+        """Return what `Lesson.batch` does; an image's place in the batch is the same in whichever lesson it is."""
+        generator = torch.Generator().manual_seed(derive_seed("mixture", *names))
+        drawn = torch.multinomial(torch.tensor(self.shares).float(), size, replacement=True, generator=generator)
+        parts = [lesson.batch(size, *names) for lesson in self.lessons]
+        images, targets = (torch.stack(columns) for columns in zip(*parts, strict=True))
+        return images[drawn, torch.arange(size)], targets[drawn, torch.arange(size)]
+
+
 def hard(crops: Crops) -> Lesson:
     """Return crops with their own labels."""
     return Lesson(torch.from_numpy(crops.images), torch.from_numpy(crops.labels))
@@ -80,7 +118,7 @@ def step(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, lr
         Diverged: the loss is not finite.
     """
     if not torch.isfinite(value):
-        raise Diverged(f"loss is {value.item()}")
+        raise Diverged(f"loss is {value.item()}; lower the learning rate")
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.zero_grad()
@@ -94,24 +132,58 @@ def recipe(steps: int, lr: float, batch: int) -> TrainSpec:
     return TrainSpec(epochs=steps, lr=lr, batch=batch)
 
 
-def trained(variant: Variant, lesson: Lesson, classes: int, spec: TrainSpec, seed: int) -> Classifier:
-    """Return a network trained from scratch; an epoch of `spec` is one step."""
-    network = Classifier(variant, classes)
-    initialise(network, seed)
-    optimizer = make_optimizer(network, spec)
-    network.train()
-    for number in range(spec.epochs):
-        images, targets = lesson.batch(spec.batch, "train", seed, number)
-        step(network, optimizer, loss(network(images), targets), rates(spec, number, 1).lr)
-    return network.eval()
+class Training:
+    """A network that is trained from scratch, and everything that changes on the way."""
+
+    def __init__(self, variant: Variant, lesson: Teaching, classes: int, spec: TrainSpec, seed: int) -> None:
+        """Start from a seed's initial values; an epoch of `spec` is one step."""
+        self.name, self.lesson, self.spec, self.seed = "training", lesson, spec, seed
+        self.network = Classifier(variant, classes)
+        initialise(self.network, seed)
+        self.network.train()
+        self.optimizer = make_optimizer(self.network, spec)
+        self.step, self.steps = 0, spec.epochs
+
+    def run_step(self) -> None:
+        images, targets = self.lesson.batch(self.spec.batch, "train", self.seed, self.step)
+        value = loss(self.network(images), targets)
+        step(self.network, self.optimizer, value, rates(self.spec, self.step, 1).lr)
+        self.step += 1
+
+    def state(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+
+def trained(training: Training, identity: Identity, folder: Path) -> Classifier:
+    """Return the trained network, from the checkpoint in `folder` on where there is one.
+
+    Raises:
+        FileError: a checkpoint cannot be written or read.
+        Diverged: the loss is not finite.
+    """
+    finish(training, identity, folder)
+    return training.network.eval()
 
 
 @torch.inference_mode()
-def accuracy(network: nn.Module, crops: Crops, batch: int = 256) -> float:
+def probabilities(network: Callable[[Tensor], Tensor], images: Tensor, batch: int = 256) -> Tensor:
+    """Return (n, classes) float32 probabilities of images (n, 3, side, side) uint8."""
+    parts = images.tensor_split(-(-len(images) // batch))  # of one size: a norm by the batch's statistics needs many
+    return torch.cat([network(part.float() / 255).softmax(1) for part in parts])
+
+
+def right(network: Callable[[Tensor], Tensor], crops: Crops) -> NDArray[np.bool_]:
+    """Return (n,) whether the most probable class is the object's."""
+    chosen = probabilities(network, torch.from_numpy(crops.images)).argmax(1).numpy()
+    found: NDArray[np.bool_] = chosen == crops.labels
+    return found
+
+
+def accuracy(network: Callable[[Tensor], Tensor], crops: Crops) -> float:
     """Return top-1 accuracy (0–1)."""
-    lesson = hard(crops)
-    hits = 0
-    for start in range(0, len(crops.labels), batch):
-        images = lesson.images[start : start + batch].float() / 255
-        hits += int((network(images).argmax(1) == lesson.targets[start : start + batch]).sum())
-    return hits / len(crops.labels)
+    return float(right(network, crops).mean())

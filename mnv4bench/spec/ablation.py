@@ -35,16 +35,18 @@ class AblationSpec(Spec):
     about: str = ""
     """What the part is and what differs here from the source; for docs/ablations.md."""
     published: PublishedSpec | None = None
-    start: Literal["trunk", "scratch", "published"] = "trunk"
+    start: Literal["trunk", "scratch", "published", "classifiers"] = "trunk"
     """trunk: from the preset's trunk where it has one; scratch: from random weights, by the preset's `scratch`;
-    published: the arms name checkpoints in model.weights, which are scored as they are, without seeds."""
+    published: the arms name checkpoints in model.weights, which are scored as they are, without seeds;
+    classifiers: the arms are classifiers of single objects, by the preset's `classifiers`, and no detectors."""
     fresh: tuple[PartName, ...] = ()
     """The parts that start from random weights, in the baseline as in every arm; all others come from the trunk."""
     common: dict[str, Any] = {}
     """Overrides of every arm, which an arm's own win over."""
     baseline: str
     arms: dict[str, dict[str, Any]] = Field(min_length=2)
-    """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read."""
+    """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read. Of
+    classifiers the fields of mnv4bench.spec.classifier.ClassifierArm."""
     core: tuple[str, ...] = ()
     """The arms that presets with `arms: core` run, the baseline among them; all where none is named."""
     primary: str = "AP"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.names import checked_name
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.arms import Arm, Trunk, own_trunks, resolve
+from mnv4bench.spec.classifier import ClassifierRun
+from mnv4bench.spec.classifiers import Classifiers, resolve_classifiers
 from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.run import RunSpec
@@ -29,6 +31,8 @@ class Plan:
     only: str | None = None
     seeds: int | None = None
     """As asked for, see `load`."""
+    classifiers: Classifiers = field(default_factory=Classifiers)
+    """Ablations of classifiers, which `ablations`, `arms` and `runs` leave out."""
 
     @property
     def published(self) -> bool:
@@ -41,9 +45,19 @@ class Plan:
         return self.preset.trunk is not None and self.preset.trunk.preset is not None
 
     @property
+    def trunks_only(self) -> bool:
+        """Whether its trunks are all that it trains."""
+        return not self.names
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all ablations, those of detectors first."""
+        return (*self.ablations, *self.classifiers.ablations)
+
+    @property
     def title(self) -> str:
         """The preset's, with the ablations in brackets where they are not the preset's own."""
-        return self.preset.title + (f" ({', '.join(self.ablations)})" if self.only else "")
+        return self.preset.title + (f" ({', '.join(self.names)})" if self.only else "")
 
     @property
     def config(self) -> str:
@@ -72,6 +86,16 @@ class Plan:
             raise SpecError(f"preset {self.preset_name} has no run {name}; `mnv4bench plan` lists its runs")
         return self.runs[name]
 
+    def classifier(self, name: str) -> ClassifierRun:
+        """Return what a classifier is.
+
+        Raises:
+            SpecError: as of `run`.
+        """
+        if name not in self.classifiers.runs:
+            raise SpecError(f"preset {self.preset_name} has no classifier {name}; `mnv4bench plan` lists them")
+        return self.classifiers.runs[name]
+
 
 def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int | None = None) -> Plan:
     """Read config/<preset>.yaml and the ablations that it names, and resolve them.
@@ -93,14 +117,17 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
     names = _preset_ablations(file, spec, root) if only is None else _chosen_ablations(only, root)
     files = {name: YamlFile(root / ABLATIONS / f"{name}.yaml") for name in names}
     ablations = {name: file.parse(AblationSpec) for name, file in files.items()}
+    detectors = {name: ablation for name, ablation in ablations.items() if ablation.start != "classifiers"}
+    others = {name: ablation for name, ablation in ablations.items() if name not in detectors}
     trunks = _trunks(file, spec, root)
-    arms, runs = resolve(file, spec, trunks, files, ablations)
+    arms, runs = resolve(file, spec, trunks, files, detectors)
     needed = {run.start for run in runs.values()}
-    used = tuple(trunk for trunk in trunks if not arms or trunk.name in needed)
+    used = tuple(trunk for trunk in trunks if not names or trunk.name in needed)
     for trunk in trunks:
         if trunk not in used:
             del runs[trunk.name]
-    return Plan(preset, spec, ablations, arms, runs, used, only, seeds)
+    classifiers = resolve_classifiers(spec, files, others)
+    return Plan(preset, spec, detectors, arms, runs, used, only, seeds, classifiers)
 
 
 def _trunks(file: YamlFile, preset: Preset, root: Path) -> tuple[Trunk, ...]:

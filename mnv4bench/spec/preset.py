@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mnv4bench.spec.base import Spec
+from mnv4bench.spec.classifier import ClassifiersSpec
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.run import DataSpec, Seed, TrainSpec
@@ -81,6 +82,8 @@ class Preset(Spec):
     """None where the trunks themselves are what is trained."""
     arms: Literal["core", "all"] = "core"
     """Which arms of an ablation are run: those that it names as its core, or all."""
+    classifiers: ClassifiersSpec = ClassifiersSpec()
+    """Of ablations with `start: classifiers`."""
     latency: LatencySpec = LatencySpec()
     bootstrap: int = Field(2000, ge=100, le=1_000_000)
     """Image resamples behind the intervals."""

@@ -32,7 +32,7 @@ POWER = 0.8
 
 _Pairs = dict[int, tuple[SeedResult, SeedResult]]
 """Seed → the arm's result and the baseline's."""
-_Hypothesis = frozenset[tuple[object, ...]]
+Hypothesis = frozenset[tuple[object, ...]]
 """Two arms whose equality is tested: (read, run of each seed) of an arm and of its baseline, in no order."""
 
 
@@ -111,12 +111,12 @@ def compare(plan: Plan, results: Path) -> None:
         bootstrap=plan.preset.bootstrap,
         bootstrap_seed=seed,
         images=resampler.images,
-        differences=tuple(_judged(rows, given, hypotheses, family)),
+        differences=tuple(judged(rows, given, hypotheses, family)),
     )
     write_json(results / "compare.json", comparison)
 
 
-def _hypothesis(arm: Arm, baseline: Arm) -> _Hypothesis:
+def _hypothesis(arm: Arm, baseline: Arm) -> Hypothesis:
     # The test is two-sided, so a pair and its mirror image are one hypothesis, and charged once.
     return frozenset((side.read, *sorted(side.runs.items())) for side in (arm, baseline))
 
@@ -157,19 +157,19 @@ def _difference(arm: Arm, plan: Plan, scored: Mapping[str, Sequence[SeedResult]]
     )
     deltas = _deltas(pairs)
     judged = None if arm.published else gate(plan, resampler.results, arm, list(pairs.values()), resampler.objects)
-    numbers = _numbers(np.array(list(deltas.values())), replicates, resampler.images, arm.published)
+    found = numbers(np.array(list(deltas.values())), replicates, resampler.images, arm.published)
     parts = {"slices": _slices(pairs), "gate": judged, "trunks": _per_trunk(plan, pairs, deltas)}
-    return empty.model_copy(update={"seeds": deltas, **numbers, **parts})
+    return empty.model_copy(update={"seeds": deltas, **found, **parts})
 
 
 def _per_trunk(plan: Plan, pairs: _Pairs, deltas: Mapping[int, float]) -> dict[str, float]:
     """Return trunk → mean difference, where the seeds started from several."""
     blocks = {trunk.name: trunk.block for trunk in plan.trunks}
-    found: dict[str, list[float]] = {}
+    by_trunk: dict[str, list[float]] = {}
     for seed, delta in deltas.items():
         if start := plan.runs[pairs[seed][0].run].start:
-            found.setdefault(blocks[start], []).append(delta)
-    return {block: fmean(values) for block, values in found.items()} if len(found) > 1 else {}
+            by_trunk.setdefault(blocks[start], []).append(delta)
+    return {block: fmean(values) for block, values in by_trunk.items()} if len(by_trunk) > 1 else {}
 
 
 def _exchange_p(arm: Arm, plan: Plan, row: Difference, resampler: _Resampler) -> float | None:
@@ -181,7 +181,7 @@ def _exchange_p(arm: Arm, plan: Plan, row: Difference, resampler: _Resampler) ->
     return exchange_p(ours, theirs, resampler.replicates, derive_seed("exchange", resampler.seed))
 
 
-def _numbers(
+def numbers(
     values: NDArray[np.float64], replicates: NDArray[np.float64], images: int, given_weights: bool
 ) -> dict[str, float | None]:
     """Return the fields of a Difference that follow from its (seeds,) differences and (replicates,) resamples."""
@@ -202,8 +202,8 @@ def _numbers(
     }
 
 
-def _judged(
-    rows: Sequence[Difference], given: Sequence[float | None], hypotheses: Sequence[_Hypothesis], family: int
+def judged(
+    rows: Sequence[Difference], given: Sequence[float | None], hypotheses: Sequence[Hypothesis], family: int
 ) -> Iterator[Difference]:
     """Yield the rows with p, p_holm and verdict.
 

@@ -1,0 +1,54 @@
+# What was searched: shared weights against networks of their own, times, the networks themselves (nas.py).
+EXTRA.append(f"{OUT}/tables/nas.md")
+EXTRA.append(f"{OUT}/figures/nas.png")
+
+
+rule nas_ranking:
+    """Random networks, each trained alone, and what the one-stage searches' shared weights make of them."""
+    input:
+        CLASSIFIED,
+        f"{LABELS}/teacher.json",
+    output:
+        f"{OUT}/ranking.json",
+    log:
+        f"{OUT}/logs/nas_ranking.log",
+    benchmark:
+        f"{OUT}/benchmarks/nas_ranking.tsv"
+    priority: 10
+    params:
+        ranking=SPEC.classifiers.ranking.model_dump_json(),
+    shell:
+        "{STEP} nas_ranking 2>&1 | tee {log} >&2"
+
+
+rule nas_times:
+    input:
+        CLASSIFIED,
+        f"{OUT}/ranking.json",  # so that it does not make training wait
+    output:
+        f"{OUT}/latency/nas.json",
+    log:
+        f"{OUT}/logs/nas_times.log",
+    benchmark:
+        f"{OUT}/benchmarks/nas_times.tsv"
+    threads: ALL_CORES
+    shell:
+        "{STEP} nas_times > {log} 2>&1"
+
+
+rule nas:
+    input:
+        CLASSIFIED,
+        f"{OUT}/ranking.json",
+        f"{OUT}/latency/nas.json",
+    output:
+        table("nas", "networks that were searched"),
+        f"{OUT}/tables/nas.md",
+        figure("nas"),
+        f"{OUT}/figures/nas.pdf",
+    log:
+        f"{OUT}/logs/nas.log",
+    benchmark:
+        f"{OUT}/benchmarks/nas.tsv"
+    shell:
+        "{STEP} nas > {log} 2>&1"
