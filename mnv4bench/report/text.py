@@ -126,4 +126,10 @@ def arm_notes(arm: ArmResult, planned_seeds: int) -> list[str]:
     ended = grouped(
         (result for result in arm.seeds if result.state != "done"), lambda result: (result.state, result.reason)
     )
-    return sentences("text/arm_notes.j2", ended=ended, d=arm.difference, planned_seeds=planned_seeds)
+    return sentences(
+        "text/arm_notes.j2",
+        ended=ended,
+        d=arm.difference,
+        planned_seeds=planned_seeds,
+        published=arm.arm.published,
+    )
