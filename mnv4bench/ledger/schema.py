@@ -84,8 +84,8 @@ class Column(Tested):
     decimals: int | None = None
     """Printed decimals; None for words."""
     checkpoint: str | None = None
-    """"$name" of the setting that names the published checkpoint whose score or time the figures are; rows where that is
-    empty, or no published checkpoint (spec.model.Weights), are about none."""
+    """"$name" of the setting that names the published checkpoint whose score or time the figures are; none where a row
+    leaves it empty, or names no published checkpoint (spec.model.Weights)."""
     score: Literal["AP", "AP50", "AP75", "APs", "APm", "APl"] = "AP"
     """Which of the checkpoint's scores."""
 
