@@ -16,14 +16,13 @@ from mnv4bench.ledger.costs import detector_cost
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import page_of
-from mnv4bench.report.results import QUANTISED
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.record import read_record
 from mnv4bench.spec.extensions import Extension
-from mnv4bench.spec.latency import LatencySpec
+from mnv4bench.spec.latency import INT8, LatencySpec
 from mnv4bench.spec.plan import Plan
 
 BASELINE = "mnv4-yolov10n"
@@ -73,7 +72,7 @@ def write_sizes(plan: Plan, results: Path, data: Path) -> None:
 def protocol(plan: Plan) -> LatencySpec:
     """Return the preset's, in its float runtimes and at its first thread count."""
     spec = plan.preset.latency
-    floats = tuple(name for name in spec.runtimes if not name.endswith(QUANTISED))
+    floats = tuple(name for name in spec.runtimes if not name.endswith(INT8))
     return spec.model_copy(update={"runtimes": floats, "threads": spec.threads[:1]})
 
 

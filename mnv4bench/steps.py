@@ -92,9 +92,13 @@ def train(context: Context) -> None:
 
 
 def evaluate(context: Context) -> None:
+    """Score a run, in PyTorch or in the 8-bit runtime that its spec names."""
     from mnv4bench.evaluate.detections import evaluate
+    from mnv4bench.latency import quantised
 
-    evaluate(context.run_name, context.plan.run(context.run_name), context.data, context.runs)
+    spec = context.plan.run(context.run_name)
+    score = evaluate if spec.deploy.runtime == "torch" else quantised.evaluate
+    score(context.run_name, spec, context.data, context.runs)
 
 
 def labels(context: Context) -> None:

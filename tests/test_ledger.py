@@ -41,7 +41,7 @@ from mnv4bench.ledger.measures import MEASURES, Detector, Downsampling, SharedPa
 from mnv4bench.ledger.schema import Timed
 from mnv4bench.ledger.structure import blocks
 from mnv4bench.ledger.times import claim_times, networks
-from mnv4bench.ledger.verdict import PartResult, check
+from mnv4bench.ledger.verdict import CheckpointResult, PartResult, check
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import yolo
 from mnv4bench.models.mobilenetv4.blocks import UIB
@@ -377,6 +377,54 @@ def test_a_time_of_another_device_is_never_a_difference(published: Published) ->
     assert (psa.measured, psa.published) == (50.0, pytest.approx(2.49 / 2.34, abs=5e-4))
     assert "NVIDIA T4" in psa.reason
     assert "50 times slower" in psa.reason
+
+
+@pytest.fixture
+def scored() -> CheckpointResult:
+    """What scoring YOLOv10-N's checkpoint might give."""
+    points = {"AP": 38.52, "AP50": 54.0}
+    return CheckpointResult(
+        whole=True,
+        scores={name: PartResult(value, f"Scored: {value}.") for name, value in points.items()},
+        times="Over YOLOv8-N's: 0.9.",
+    )
+
+
+def of_checkpoint(published: Published, id: str, scored: CheckpointResult) -> Row:
+    return as_row(check(published.facts[id], FiguresAndCounts(published, Invented()), {}, None, {"yolov10n": scored}))
+
+
+def test_a_checkpoint_scored_on_all_of_coco_decides_about_its_printed_scores(
+    published: Published, scored: CheckpointResult
+) -> None:
+    ap = of_checkpoint(published, "yolov10/table1/YOLOv10-N/ap_val", scored)
+    assert (ap.published, ap.measured, ap.verdict, ap.basis) == (38.5, 38.52, "reproduced", "scored here")
+    ap50 = of_checkpoint(published, "yolov10/table15/YOLOv10-N/ap50", scored)
+    assert (ap50.published, ap50.measured, ap50.verdict) == (53.8, 54.0, "differs")
+    assert "Scored: 54.0." in ap50.reason
+    assert "full training" not in ap50.reason
+
+
+def test_a_checkpoint_scored_on_some_images_decides_nothing(published: Published, scored: CheckpointResult) -> None:
+    row = of_checkpoint(published, "yolov10/table1/YOLOv10-N/ap_val", replace(scored, whole=False))
+    assert (row.verdict, row.measured, row.reason) == ("not testable here", None, "Scored: 38.52.")
+
+
+def test_a_time_of_a_checkpoint_stands_beside_the_printed_one(published: Published, scored: CheckpointResult) -> None:
+    row = of_checkpoint(published, "yolov10/table1/YOLOv10-N/latency_ms", scored)
+    assert (row.verdict, row.measured) == ("not comparable", None)
+    assert "NVIDIA T4" in row.reason
+    assert "Over YOLOv8-N's: 0.9." in row.reason
+
+
+def test_only_networks_that_are_checkpoints_are_about_one(published: Published, scored: CheckpointResult) -> None:
+    about = {fact.id for fact in published.facts.values() if fact.checkpoint == "yolov10n"}
+    scores = {f"yolov10/table15/YOLOv10-N/{name}" for name in ("ap50", "ap75", "ap_small", "ap_medium", "ap_large")}
+    assert about == {*scores, *(f"yolov10/table1/YOLOv10-N/{name}" for name in ("ap_val", "latency_ms"))}
+    assert published.facts["yolov10/table1/YOLOv6-3.0-N/ap_val"].checkpoint is None
+    assert published.facts["yolov10/table2/S/ap_val"].checkpoint is None
+    one_to_many = of_checkpoint(published, "yolov10/table1/YOLOv10-N/ap_val_o2m_nms", scored)
+    assert (one_to_many.verdict, one_to_many.measured) == ("not testable here", None)
 
 
 def test_a_model_that_cannot_be_built_is_not_testable_here(published: Published) -> None:

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from pydantic import ValidationError
+from safetensors.torch import save_file
 from test_checkpoints import Calls
 from ultralytics.nn.tasks import DetectionModel
 
+from mnv4bench import steps
 from mnv4bench.data import voc, weights
 from mnv4bench.data.coco_classes import COCO, VOC_NAMES
 from mnv4bench.data.prepare import prepare
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.evaluate.settings import Settings, read_rows, top_rows
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
+from mnv4bench.latency import arms, quantised
+from mnv4bench.latency.measure.loading import load_all
 from mnv4bench.models.published.stored import build, class_map
 from mnv4bench.models.yolo import branches, network, released
+from mnv4bench.report import ledger_checkpoints
 from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.detections import read_detections
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.run import read_status
 from mnv4bench.spec.model import ModelSpec, Weights
+from mnv4bench.spec.plan import Plan, load
 from mnv4bench.spec.run import DataSpec, DeploySpec, RunSpec, TrainSpec
 from mnv4bench.steps import Context, data
 from mnv4bench.train.run import train
 
+ROOT = Path(__file__).parent.parent
 SIDE = 64
 RUN = "yolov10s-000000000000-s0"
 
@@ -40,6 +51,9 @@ def checkpoint(path: Path, definition: str = "v10/yolov10n.yaml", **more: object
     model = network(released(definition, "n"), len(COCO)).half()
     assert type(model) is DetectionModel
     with torch.no_grad():
+        for module in model.model[:-1].modules():
+            if isinstance(module, torch.nn.Conv2d):  # so that images make a difference to what it detects
+                torch.nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         for head in [head for name, head in model.model[-1].named_children() if name.endswith("cv3")]:
             for level in head:
                 level[-1].bias.fill_(-4.0)  # scores above the confidence
@@ -152,6 +166,27 @@ def test_a_structure_that_differs_from_the_definition_is_kept(at_hand: Path) -> 
     assert isinstance(pooling.cv1.act, torch.nn.SiLU)
 
 
+def test_tensors_alone_become_the_network_of_their_name(at_hand: Path) -> None:
+    original = torch.load(at_hand / "weights" / "yolov10s.pt", weights_only=False)["model"].float().eval()
+    (pooling,) = [layer for layer in original.model if type(layer).__name__ == "SPPF"]
+    pooling.cv1.act = torch.nn.SiLU()  # as in YOLOv10's release
+    path = at_hand / "weights" / "yolov10n.safetensors"
+    tensors = {f"model.{name}": value.contiguous() for name, value in original.state_dict().items()}
+    save_file(tensors, path)
+    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    model = build(ModelSpec(weights="yolov10n"))
+    with torch.inference_mode():
+        assert torch.equal(model(image)[0], original(image)[0])
+        assert set(branches(model, image)) == {"nms", "nms_free"}
+    assert model.names[3] == "motorcycle"
+    save_file({name: value for name, value in tensors.items() if not name.endswith("0.conv.weight")}, path)
+    with pytest.raises(Mnv4benchError, match=r"yolov10n\.safetensors: model\.0\.conv\.weight: has no such tensor"):
+        build(ModelSpec(weights="yolov10n"))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(Mnv4benchError, match="damaged"):
+        build(ModelSpec(weights="yolov10n"))
+
+
 def test_a_missing_file_is_listed_and_taken_once_it_is_there(at_hand: Path, saved: Path, tmp_path: Path) -> None:
     folder, _ = prepared(tmp_path / "prepared")
     (at_hand / "weights" / "yolov10s.pt").unlink()
@@ -227,8 +262,6 @@ def test_a_known_release_is_taken_by_its_sum_alone(at_hand: Path, saved: Path, t
 
 
 def test_the_workflow_needs_one_of_its_files(at_hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mnv4bench.spec.plan import load
-
     (at_hand / "weights" / "yolov10s.pt").unlink()
     with pytest.raises(Mnv4benchError, match=r"yolov10n\.pt from https://"):
         data(Context(load("published", "published_heads"), tmp_path))
@@ -299,7 +332,73 @@ def test_a_status_tells_the_file(at_hand: Path, tmp_path: Path) -> None:
     assert read_status(tmp_path / "runs" / RUN).checkpoint == "yolov10s.pt"
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnxruntime_int8"])
-def test_a_runtime_that_scoring_would_ignore_cannot_be_asked_for(runtime: str) -> None:
+def test_a_runtime_that_scoring_would_ignore_cannot_be_asked_for() -> None:
     with pytest.raises(ValidationError, match="runtime"):
-        DeploySpec.model_validate({"runtime": runtime})
+        DeploySpec.model_validate({"runtime": "onnxruntime"})
+
+
+@pytest.fixture
+def in_8_bits(at_hand: Path, tmp_path: Path) -> tuple[Plan, Path]:
+    """The ablation of 8 bits on the made files, in ONNX Runtime alone, its runs scored; its plan and results."""
+    preset = yaml.safe_load((ROOT / "config" / "published.yaml").read_text())
+    ablation = yaml.safe_load((ROOT / "ablations" / "published_int8.yaml").read_text())
+    preset |= {"model": {"weights": "yolov10s"}, "data": spec().data.model_dump()}
+    preset["latency"] |= {"images": 2, "runtimes": ["torch", "onnxruntime"]}
+    del ablation["arms"]["openvino_int8"]  # whose quantiser takes five times as long
+    for folder, name, content in (("config", "published", preset), ("ablations", "published_int8", ablation)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    plan, results = load("published", "published_int8", tmp_path), tmp_path / "results"
+    context = Context(plan, results)
+    prepare(plan.preset.data, context.data)
+    for run in plan.runs:
+        steps.train(replace(context, run=run))
+    return plan, results
+
+
+def test_8_bits_are_scored_by_their_runtime_and_timed_beside_its_float32(
+    in_8_bits: tuple[Plan, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, results = in_8_bits
+    folders = {arm.name: results / "runs" / arm.runs[0] for arm in plan.arms}
+    rows = {name: read_detections(path / "detections.json", ["nms_free"])["nms_free"] for name, path in folders.items()}
+    assert all(rows.values())
+    assert rows["float32"] != rows["onnxruntime_int8"]
+    assert len({read_status(path).weights_digest for path in folders.values()}) == 1
+
+    task = arms.campaign(plan, results / "runs", Context(plan, results).data).task
+    loaded = load_all(task)
+    assert loaded.failed == {}
+    assert sorted((subject.arm.rpartition("/")[2], subject.runtime) for subject in loaded.subjects) == [
+        ("copy", "onnxruntime"),
+        ("copy", "torch"),
+        ("float32", "onnxruntime"),
+        ("float32", "torch"),
+        ("onnxruntime_int8", "onnxruntime"),
+    ]
+
+    # The same run, and so the network that was scored, is what is timed.
+    (int8,) = (candidate for candidate in task.candidates if candidate.int8)
+    assert (int8.int8, len(int8.calibration or ())) == ("onnxruntime_int8", 4)
+
+    # The ledger has the float network's score at the side that scores are printed for, here at another.
+    assert ledger_checkpoints.checkpoints(plan, results) == {}
+    monkeypatch.setattr(ledger_checkpoints, "SIDE", SIDE)
+    (name, found), *others = ledger_checkpoints.checkpoints(plan, results).items()
+    assert (name, found.whole, others) == ("yolov10s", False, [])
+    scores = read_metrics(folders["float32"]).readings["nms_free"].scores
+    assert found.scores["AP50"].value == pytest.approx(100 * (scores.AP50 or 0.0))
+    assert "On 4 of them the checkpoint yolov10s has AP " in found.scores["AP"].sentence
+    assert found.scores["AP"].sentence.endswith("which is not COCO AP.")
+
+
+def test_8_bits_without_their_runtime_are_missing(
+    at_hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = spec(deploy=DeploySpec(runtime="openvino_int8"))
+    folder, _ = prepared(tmp_path / "prepared", wanted)
+    train(RUN, wanted, folder, tmp_path / "runs")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    metrics = quantised.evaluate(RUN, wanted, folder, tmp_path / "runs")
+    assert metrics.state == "missing"
+    assert "openvino" in str(metrics.reason)

@@ -22,6 +22,9 @@ from mnv4bench.io.files import replacing, sha256
 from mnv4bench.spec.base import Spec
 
 FOLDER = "weights"
+TENSORS = ".safetensors"
+"""Ends the name of a file that holds a network's tensors alone, whose structure is then the definition of that name."""
+
 TIMEOUT = 20
 """Seconds in which a server has to answer."""
 
@@ -49,10 +52,17 @@ def known() -> dict[str, Checkpoint]:
 
 
 def places(name: str) -> tuple[Path, ...]:
-    """Return where a checkpoint is looked for: $MNV4BENCH_DATA/weights, then the cache that fetched files lie in."""
+    """Return where a checkpoint is looked for: $MNV4BENCH_DATA/weights, then the cache that fetched files lie in.
+
+    In each the release's own file comes first, then its tensors alone as NAME.safetensors.
+    """
     base = os.environ.get(DATA_VARIABLE)
-    folders = [*([Path(base) / FOLDER] if base else []), cache_folder() / FOLDER]
-    return tuple(folder / known()[name].file for folder in folders)
+    folders = [*([Path(base) / FOLDER] if base else []), _fetched()]
+    return tuple(folder / file for folder in folders for file in (known()[name].file, f"{name}{TENSORS}"))
+
+
+def _fetched() -> Path:
+    return cache_folder() / FOLDER
 
 
 def present(name: str) -> bool:
@@ -77,7 +87,8 @@ def locate(name: str) -> Path:
     path = next((path for path in places(name) if path.is_file()), None)
     if path is None:
         raise Missing(how_to_get([name]))
-    _check(path, known()[name])
+    if path.suffix != TENSORS:  # which are checked where they are read, and cannot run anything
+        _check(path, known()[name])
     return path
 
 
@@ -114,7 +125,7 @@ def obtain(names: Sequence[str]) -> list[str]:
 
 
 def _fetch(name: str) -> None:
-    path = places(name)[-1]
+    path = _fetched() / known()[name].file
     path.parent.mkdir(parents=True, exist_ok=True)
     with urllib.request.urlopen(known()[name].url, timeout=TIMEOUT) as response, replacing(path) as temporary:
         with temporary.open("wb") as stream:

@@ -17,7 +17,8 @@ from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
 from mnv4bench.evaluate.settings import TRAINED, Settings, read_rows, settings_of
 from mnv4bench.machine.process import set_up_process
-from mnv4bench.models import detector, weights
+from mnv4bench.models import weights
+from mnv4bench.models.detector import build
 from mnv4bench.models.yolo import Detector, branches
 from mnv4bench.results import manifest, matches
 from mnv4bench.results.curve import VALIDATION
@@ -31,28 +32,34 @@ BATCH = 16
 VALIDATED = 200
 """Images behind the AP of each epoch."""
 
+Detect = Callable[[Detector, Sequence[dict[str, Any]], Path, int, Sequence[int], Settings], Mapping[Read, Detections]]
+"""What `detect` takes and gives."""
 
-def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
+
+def evaluate(run: str, spec: RunSpec, data: Path, runs: Path, detector: Detect | None = None) -> Metrics:
     """Score a trained run on the validation images; write detections.json, matches.npz, manifest.json and,
     last, metrics.json.
 
     A run that did not end well gets a metrics.json that says so.
+
+    Args:
+        detector: what computes the detections; `detect` where None.
     """
     folder = runs / run
     status = read_status(folder)
     if status.state != "done":
         metrics = Metrics(run=run, state=status.state, reason=status.reason)
     else:
-        metrics = _score(run, spec, status, data, folder)
+        metrics = _score(run, spec, status, data, folder, detector or detect)
     manifest.write_metrics(folder, metrics)
     return metrics
 
 
-def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) -> Metrics:
+def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path, detector: Detect) -> Metrics:
     set_up_process(spec.train.threads)
     dataset = verify(data)
     check_data(folder, status, dataset.digest)
-    model = detector.build(spec.model, len(dataset.classes))
+    model = build(spec.model, len(dataset.classes))
     weights.load(model, folder / "weights.safetensors", status.weights_digest)
     model = model.to(spec.train.device, memory_format=torch.channels_last).eval()
 
@@ -60,7 +67,7 @@ def _score(run: str, spec: RunSpec, status: Status, data: Path, folder: Path) ->
     images = [truth.imgs[image] for image in sorted(truth.imgs)]
     settings = settings_of(spec, model.names, dataset.classes)
     where = dataset.path(data, dataset.val.images)
-    results = detect(model, images, where, spec.data.imgsz, dataset.category_ids, settings)
+    results = detector(model, images, where, spec.data.imgsz, dataset.category_ids, settings)
     return scored(run, status, truth, results, settings, folder)
 
 

@@ -28,14 +28,15 @@ from mnv4bench.latency.measure.accuracy import Split
 from mnv4bench.latency.measure.agreement import Rows, scored
 from mnv4bench.latency.measure.candidates import Candidate, Run
 from mnv4bench.latency.measure.task import Task
+from mnv4bench.latency.quantised import calibration
 from mnv4bench.latency.runtimes.outputs import Thresholds
 from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES
 from mnv4bench.results.blocks import read_blocks
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Absence, Latency
-from mnv4bench.results.metrics import read_metrics
+from mnv4bench.results.metrics import Metrics, read_metrics
 from mnv4bench.results.record import read_record
-from mnv4bench.results.run import read_status
+from mnv4bench.results.run import Status, read_status
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import default_read
 from mnv4bench.spec.plan import Plan
@@ -98,7 +99,7 @@ def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task
     if not images:
         raise DataError(f"{annotations}: no image to time; the validation split needs one")
     return Task(
-        candidates=_candidates(plan, shared, runs, dataset, [image for image, _ in images]),
+        candidates=_candidates(plan, shared, runs, data, [image for image, _ in images]),
         reference=choose_reference(plan, shared),
         runtimes=tuple(dict.fromkeys([*spec.runtimes, *GPU_RUNTIMES])),
         images=images,
@@ -110,32 +111,32 @@ def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task
 
 
 def _candidates(
-    plan: Plan, shared: Mapping[str, str], runs: Path, dataset: Dataset, images: Collection[int]
+    plan: Plan, shared: Mapping[str, str], runs: Path, data: Path, images: Collection[int]
 ) -> tuple[Candidate, ...]:
     """Return every network that is measured. Each run's detections are read once, for all readings of them."""
+    category_ids = read_record(data / "dataset.json", Dataset).category_ids
     arms = [arm for arm in plan.arms if shared.get(arm.label) == arm.label]
     reads = defaultdict(set)
     for arm in arms:
         reads[_timed_run(plan, arm)].add(arm.read)
     detections = {
-        run: scored(runs / run / "detections.json", wanted, dataset.category_ids, images)
-        for run, wanted in reads.items()
+        run: scored(runs / run / "detections.json", wanted, category_ids, images) for run, wanted in reads.items()
     }
     return tuple(
-        _candidate(
-            arm, plan.spec(arm), runs / _timed_run(plan, arm), dataset, detections[_timed_run(plan, arm)][arm.read]
-        )
+        _candidate(arm, plan.spec(arm), runs / _timed_run(plan, arm), data, detections[_timed_run(plan, arm)][arm.read])
         for arm in arms
     )
 
 
-def _candidate(arm: Arm, spec: RunSpec, run: Path, dataset: Dataset, detections: Mapping[int, Rows]) -> Candidate:
+def _candidate(arm: Arm, spec: RunSpec, run: Path, data: Path, detections: Mapping[int, Rows]) -> Candidate:
+    dataset = read_record(data / "dataset.json", Dataset)
     recorded = read_status(run).weights_digest
     source = Run(arm.model, len(dataset.classes), arm.read, run / "weights.safetensors", recorded=recorded)
     if not arm.published:
         return Candidate(arm.label, arm.read, source, detections)
     metrics = read_metrics(run)
     same_classes = not metrics.ignored_classes and not metrics.unknown_classes
+    int8 = None if spec.deploy.runtime == "torch" else spec.deploy.runtime
     return Candidate(
         arm.label,
         arm.read,
@@ -145,6 +146,8 @@ def _candidate(arm: Arm, spec: RunSpec, run: Path, dataset: Dataset, detections:
         thresholds=Thresholds(spec.deploy.confidence, spec.deploy.iou),  # the very ones that it was scored with
         settings=replace(TRAINED, limit=PUBLISHED_DETECTIONS),
         quantised=spec.deploy == DeploySpec() and same_classes,
+        int8=int8,
+        calibration=calibration(spec, data) if int8 else None,
     )
 
 
@@ -172,15 +175,17 @@ def _baseline(plan: Plan, arm: Arm) -> str | None:
 
 
 def unfinished(plan: Plan, runs: Path) -> dict[str, Absence]:
-    """Return the label of every arm whose run of the first seed has no weights, and why."""
+    """Return the label of every arm whose run of the first seed has no weights, or lacks its runtime, and why."""
     absent = {}
     for arm in plan.arms:
         run = _timed_run(plan, arm)
-        status = read_status(runs / run) if (runs / run / "status.json").exists() else None
-        if status is None:
+        end: Status | Metrics | None = read_status(runs / run) if (runs / run / "status.json").exists() else None
+        if end is not None and end.state == "done" and plan.spec(arm).deploy.runtime != "torch":
+            end = read_metrics(runs / run)
+        if end is None:
             absent[arm.label] = Absence(arm=arm.label, run=run)
-        elif status.state != "done":
-            absent[arm.label] = Absence(arm=arm.label, run=run, state=status.state, error=status.reason)
+        elif end.state != "done":
+            absent[arm.label] = Absence(arm=arm.label, run=run, state=end.state, error=end.reason)
     return absent
 
 

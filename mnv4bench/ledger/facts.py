@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.ledger.checks import Check
 from mnv4bench.ledger.measures import parse
 from mnv4bench.ledger.schema import Claim, Column, Figure, Part, Publications, Relation, Source, Table, Tested, Timed
+from mnv4bench.spec.model import Weights
 from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.yamlfile import YamlFile
 
@@ -55,6 +56,10 @@ class Fact:
     beside: Mapping[str, Check] = field(default_factory=dict)
     part: Part | None = None
     timed: Timed | None = None
+    checkpoint: str | None = None
+    """The published checkpoint that it is about."""
+    score: str = "AP"
+    """Which of the checkpoint's scores."""
 
     @property
     def tolerance(self) -> float | None:
@@ -150,6 +155,8 @@ class _Reader:
             remark=column.remark,
             unmatched=column.unmatched,
             beside=self._beside(column, place, row),
+            checkpoint=_checkpoint(column, row),
+            score=column.score,
         )
 
     def _claim(self, key: str, claim: Claim) -> Fact:
@@ -209,6 +216,11 @@ def fill(template: Any, row: Mapping[str, Any]) -> Any:
     if isinstance(template, str) and template.startswith("$"):
         return row.get(template[1:])
     return template
+
+
+def _checkpoint(column: Column, row: Mapping[str, Any]) -> str | None:
+    name = fill(column.checkpoint, row)
+    return name if name in get_args(Weights) else None
 
 
 def printed_decimals(figure: Figure | None) -> int | None:

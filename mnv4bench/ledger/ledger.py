@@ -9,22 +9,27 @@ from mnv4bench.ledger.checks import ModelCounts
 from mnv4bench.ledger.context import FiguresAndCounts
 from mnv4bench.ledger.facts import Published
 from mnv4bench.ledger.schema import Source
-from mnv4bench.ledger.verdict import Checked, Parts, check
+from mnv4bench.ledger.verdict import Checked, CheckpointResult, Parts, check
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.ledger import OUTCOMES, LedgerSummary, Outcome, Row, SourceSummary
 
 
 def ledger(
-    published: Published, counts: ModelCounts, parts: Parts | None = None, times: Latency | None = None
+    published: Published,
+    counts: ModelCounts,
+    parts: Parts | None = None,
+    times: Latency | None = None,
+    checkpoints: Mapping[str, CheckpointResult] | None = None,
 ) -> tuple[Checked, ...]:
     """Check each published figure, in the order of the files.
 
     Args:
         parts: what this project's ablations measured of the same parts.
         times: of the networks that claims on time are about (`times.networks`); None where they were not timed.
+        checkpoints: what was measured of published checkpoints, by name.
     """
     context = FiguresAndCounts(published, counts)
-    return tuple(check(fact, context, parts or {}, times) for fact in published.facts.values())
+    return tuple(check(fact, context, parts or {}, times, checkpoints) for fact in published.facts.values())
 
 
 def summary(rows: Iterable[Row], sources: Mapping[str, Source]) -> LedgerSummary:

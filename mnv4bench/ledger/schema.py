@@ -88,6 +88,11 @@ class Column(Tested):
     unit: str = ""
     decimals: int | None = None
     """Printed decimals; None for words."""
+    checkpoint: str | None = None
+    """"$name" of the setting that names the published checkpoint whose score or time the figures are; none where a row
+    leaves it empty, or names no published checkpoint (spec.model.Weights)."""
+    score: Literal["AP", "AP50", "AP75", "APs", "APm", "APl"] = "AP"
+    """Which of the checkpoint's scores."""
 
 
 class Table(Record):

@@ -12,6 +12,9 @@ from mnv4bench.ledger.times import ClaimTimes, claim_times
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.ledger import Outcome
 
+SCORED = "scored here"
+"""Where an AP of a published checkpoint comes from."""
+
 ROUNDING = 1e-9
 """Share of a figure that binary arithmetic may lose without a verdict changing."""
 
@@ -28,6 +31,18 @@ class PartResult:
     value: float | None
     """AP in points, or a ratio of times."""
     sentence: str
+
+
+@dataclass(frozen=True)
+class CheckpointResult:
+    """What was measured here of a published checkpoint."""
+
+    whole: bool
+    """Whether it was scored on all of COCO val2017, so that its AP is COCO AP."""
+    scores: Mapping[str, PartResult]
+    """Score → points, and a sentence on them."""
+    times: str = ""
+    """Its time beside another checkpoint's of the same campaign; empty where there is none."""
 
 
 PARTS_UNITS = {"AP": "AP", "latency": "×"}
@@ -63,8 +78,16 @@ class Checked:
         return self.fact.exact or isinstance(self.fact.test, PrintedFigure)
 
 
-def check(fact: Fact, context: Context, parts: Parts, times: Latency | None = None) -> Checked:
+def check(
+    fact: Fact,
+    context: Context,
+    parts: Parts,
+    times: Latency | None = None,
+    checkpoints: Mapping[str, CheckpointResult] | None = None,
+) -> Checked:
     """Check a figure. What is measured is measured before the published figure is looked at."""
+    if result := (checkpoints or {}).get(fact.checkpoint or ""):
+        return _of_checkpoint(fact, context.figure(fact.id), result)
     if not isinstance(fact.test, Check):
         return _unchecked(fact, context.figure(fact.id), parts, times)
     measured: Measured | None = None
@@ -99,6 +122,22 @@ def _judged(fact: Fact, published: Measured, measured: Measured) -> Outcome:
     if fact.unmatched:
         return "unmatched"
     return "reproduced" if agrees(fact, published, measured) else "differs"
+
+
+def _of_checkpoint(fact: Fact, published: Measured, result: CheckpointResult) -> Checked:
+    """Return a figure with its verdict, where its very checkpoint is here.
+
+    A time of another device has none, an AP neither where a part of the images was scored: that part's is not COCO AP.
+    """
+    if isinstance(fact.test, OtherDevice):
+        return Checked(fact, published, "not comparable", part=PartResult(None, result.times))
+    part = result.scores[fact.score]
+    if part.value is None or not result.whole:
+        return Checked(fact, published, "not testable here", obstacle=part.sentence)
+    measured = Measured.exact(part.value, SCORED)
+    verdict = _judged(fact, published, measured)
+    finding = _finding(fact, published, measured, verdict)
+    return Checked(fact, published, verdict, part.value, SCORED, finding, part=part)
 
 
 def agrees(fact: Fact, published: Measured, measured: Measured) -> bool:

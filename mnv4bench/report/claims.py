@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from mnv4bench.ledger.cited import Printings, alone, changes
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import sentences as rendered
-from mnv4bench.report.results import QUANTISED, ArmResult
+from mnv4bench.report.results import ArmResult
 from mnv4bench.spec.ablation import AblationSpec, Quantity
+from mnv4bench.spec.latency import INT8
 
 CHANGES: dict[Quantity, str] = {
     "AP": " AP points",
@@ -101,6 +102,6 @@ def _times(arm: ArmResult, baseline: ArmResult) -> list[tuple[str, float]]:
     times = []
     for runtime in arm.latency:
         row, base = arm.row(runtime), baseline.row(runtime)
-        if not runtime.endswith(QUANTISED) and row is not None and row.ratio is not None and base is not None:
+        if not runtime.endswith(INT8) and row is not None and row.ratio is not None and base is not None:
             times.append((runtime, (row.ratio - 1) * base.p50_ms))
     return times

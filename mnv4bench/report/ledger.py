@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mnv4bench.io.files import write_json, write_text
@@ -11,9 +11,10 @@ from mnv4bench.ledger.checks import ModelCounts
 from mnv4bench.ledger.counts import Counts
 from mnv4bench.ledger.facts import Published, load
 from mnv4bench.ledger.ledger import ledger, summary
-from mnv4bench.ledger.verdict import PartResult, Parts
+from mnv4bench.ledger.verdict import CheckpointResult, PartResult, Parts
 from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
+from mnv4bench.report.ledger_checkpoints import checkpoints
 from mnv4bench.report.ledger_rows import as_row, shown
 from mnv4bench.report.rendering import page, render
 from mnv4bench.report.tables import latex
@@ -43,7 +44,7 @@ def write_ledger(plan: Plan, results: Path) -> LedgerSummary:
     claims = results / CLAIMED_TIMES
     times = read_record(claims, Latency) if claims.exists() else None
     counts = Counts((results / COUNTS).resolve())  # a selection's is a link to its preset's
-    rows = rows_of(published, counts, parts(plan, results), times)
+    rows = rows_of(published, counts, parts(plan, results), times, checkpoints(plan, results))
     counts.forget_unused()
     record = summary(rows, published.sources)
     folder = results / "tables"
@@ -55,10 +56,14 @@ def write_ledger(plan: Plan, results: Path) -> LedgerSummary:
 
 
 def rows_of(
-    published: Published, counts: ModelCounts, parts: Parts | None = None, times: Latency | None = None
+    published: Published,
+    counts: ModelCounts,
+    parts: Parts | None = None,
+    times: Latency | None = None,
+    checkpoints: Mapping[str, CheckpointResult] | None = None,
 ) -> tuple[Row, ...]:
     """Return the row of each published figure, in the order of the files (see `ledger`)."""
-    return tuple(as_row(checked) for checked in ledger(published, counts, parts, times))
+    return tuple(as_row(checked) for checked in ledger(published, counts, parts, times, checkpoints))
 
 
 def parts(plan: Plan, results: Path) -> dict[tuple[str, str, str], PartResult]:

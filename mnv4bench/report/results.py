@@ -23,13 +23,11 @@ from mnv4bench.results.run import Status, read_status
 from mnv4bench.results.runs import SeedResult, seed_results
 from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.extensions import extensions
+from mnv4bench.spec.latency import INT8
 from mnv4bench.spec.plan import Plan
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
-
-QUANTISED = "_int8"
-"""Ends the name of a runtime that computes in eight-bit integers, and so detects something else than was scored."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +116,12 @@ class Results:
     @property
     def timed(self) -> tuple[str, ...]:
         """Return the runtimes that ran the arms as they were scored: what tables and figures show side by side."""
-        return tuple(name for name in self._measured if not name.endswith(QUANTISED))
+        return tuple(name for name in self._measured if not name.endswith(INT8))
 
     @property
     def timed_int8(self) -> tuple[str, ...]:
         """Return the measured runtimes that compute in eight-bit integers, which stand apart."""
-        return tuple(name for name in self._measured if name.endswith(QUANTISED))
+        return tuple(name for name in self._measured if name.endswith(INT8))
 
     @property
     def _measured(self) -> list[str]:

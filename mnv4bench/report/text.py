@@ -128,4 +128,12 @@ def arm_notes(arm: ArmResult, results: Results, decimals: int) -> list[str]:
     ended = grouped(
         (result for result in arm.seeds if result.state != "done"), lambda result: (result.state, result.reason)
     )
-    return sentences("text/arm_notes.j2", ended=ended, d=d, planned_seeds=planned, reason=why, decimals=decimals)
+    return sentences(
+        "text/arm_notes.j2",
+        ended=ended,
+        d=d,
+        planned_seeds=planned,
+        published=arm.arm.published,
+        reason=why,
+        decimals=decimals,
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import sentences
-from mnv4bench.report.results import QUANTISED
 from mnv4bench.report.terminal import aligned, points
 from mnv4bench.results.latency import Latency, LatencyRow
+from mnv4bench.spec.latency import INT8
 
 SCORED = ("model", "runtime", "ms/image", "AP", "")
 HEADER = ("runtime", "model", "stage", "ms/image", "ratio [95 %]", "verdict")
@@ -35,7 +35,7 @@ def _choices(record: Latency) -> list[tuple[str, ...]]:
 
 
 def _float_ap(record: Latency, row: LatencyRow) -> float | None:
-    return None if row.runtime.endswith(QUANTISED) else record.scores.get(row.arm)
+    return None if row.runtime.endswith(INT8) else record.scores.get(row.arm)
 
 
 def _line(row: LatencyRow) -> tuple[str, ...]:

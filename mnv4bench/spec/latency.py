@@ -11,6 +11,9 @@ from mnv4bench.io.errors import SpecError
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.problems import problems
 
+INT8 = "_int8"
+"""Ends the name of a runtime that computes in eight-bit integers; before it stands that of its float32 form."""
+
 
 class LatencySpec(Spec):
     """How arms are timed (docs/method.md, latency)."""
@@ -47,3 +50,8 @@ def latency_spec(settings: Mapping[str, Any]) -> LatencySpec:
     except ValidationError as error:
         lines = [f"--{str(place[0]).replace('_', '-')}: {message}" for place, message in problems(LatencySpec, error)]
         raise SpecError("\n".join(dict.fromkeys(lines))) from error
+
+
+def float_form(runtime: str) -> str:
+    """Return the same library's runtime in float32."""
+    return runtime.removesuffix(INT8)

@@ -200,6 +200,12 @@ class DeploySpec(Spec):
     """Scores must exceed it; ultralytics' validator and YOLOv10's have 0.001, its predictor 0.25."""
     iou: float = Field(0.7, gt=0, le=1)
     """Overlap above which suppression drops the lower score of a class; without meaning for a reading without NMS."""
+    runtime: Literal["torch", "onnxruntime_int8", "openvino_int8"] = "torch"
+    """What computes the detections that are scored: PyTorch in float32, or a runtime's own 8-bit form of the network,
+    which is timed beside that runtime's float32."""
+    calibration: int = Field(32, ge=1, le=100_000)
+    """Images that an 8-bit form takes its ranges from: the first of the training half, or of the validation half where
+    the set has no other."""
 
 
 ImageSet = Literal["mild", "heavy", "unlabelled"]

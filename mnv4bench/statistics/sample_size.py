@@ -15,6 +15,7 @@ DECIDED = ("better", "worse", "equivalent")
 
 class SampleSize(NamedTuple):
     seeds: int
+    """0 for given weights, which images alone decide about."""
     images: int
 
 
@@ -23,13 +24,17 @@ def sample_size(d: Difference, comparison: Comparison) -> SampleSize | None:
 
     A lead (`untestable`) takes the seeds whose smallest p can pass the test, at the images at hand. Any other takes a
     standard error of smallest_effect / (z₁₋α/₂ + z_power) by the normal approximation, half of its square left to the
-    seeds and half to the images, since neither alone can bring the sum below the other's share.
+    seeds and half to the images, since neither alone can bring the sum below the other's share; all of it to the images
+    where the weights are given.
     """
-    if d.verdict in DECIDED or d.seed_sd is None or d.image_se is None:
+    if d.verdict in DECIDED or d.image_se is None or (d.seed_sd is None and not d.given_weights):
         return None
     if d.verdict == "untestable":
         return SampleSize(seeds_needed(comparison.family, comparison.alpha), comparison.images)
     quantiles = norm.ppf((1 + comparison.level) / 2) + norm.ppf(comparison.power)
-    half = (d.smallest_effect / quantiles) ** 2 / 2
+    wanted = (d.smallest_effect / quantiles) ** 2
+    if d.seed_sd is None:
+        return SampleSize(0, math.ceil(comparison.images * max(1.0, d.image_se**2 / wanted)))
+    half = wanted / 2
     seeds = max(2, math.ceil(d.seed_sd**2 / half))
     return SampleSize(seeds, math.ceil(comparison.images * max(1.0, d.image_se**2 / half)))

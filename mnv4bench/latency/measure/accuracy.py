@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
 
 from mnv4bench.data.letterbox import letterbox
 from mnv4bench.evaluate import coco as coco_eval
@@ -32,17 +32,26 @@ class Split:
 def average_precision(runtime: Callable[[Image], Output], read: Read, split: Split) -> float | None:
     """Return COCO's AP on 0–1 of a loaded runtime over a whole split, read as evaluation reads it."""
     truth = coco_eval.ground_truth(split.annotations)
-    results = detect(runtime, read, truth, split)
+    images = [truth.imgs[image] for image in sorted(truth.imgs)]
+    results = detect(runtime, read, images, split.images, split.imgsz, split.category_ids, split.settings)
     return coco_eval.reading(coco_eval.evaluate(truth, results)).scores.AP
 
 
-def detect(runtime: Callable[[Image], Output], read: Read, truth: COCO, split: Split) -> Detections:
-    """Return what a loaded runtime detects in every image of a split."""
+def detect(
+    runtime: Callable[[Image], Output],
+    read: Read,
+    images: Iterable[Mapping[str, Any]],
+    folder: Path,
+    imgsz: int,
+    category_ids: Sequence[int],
+    settings: Settings,
+) -> Detections:
+    """Return what a loaded runtime detects in images, which are given as COCO's records."""
     results: Detections = []
-    for image in sorted(truth.imgs):
-        boxed = letterbox(split.images / truth.imgs[image]["file_name"], split.imgsz)
-        rows = _kept(runtime(boxed.pixels), read, split.settings)
-        results.extend(coco_rows(image, boxed, rows, split.category_ids))
+    for image in images:
+        boxed = letterbox(folder / image["file_name"], imgsz)
+        rows = _kept(runtime(boxed.pixels), read, settings)
+        results.extend(coco_rows(image["id"], boxed, rows, category_ids))
     return results
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from mnv4bench.evaluate.settings import TRAINED, Settings
 from mnv4bench.latency.measure.agreement import Rows
 from mnv4bench.latency.runtimes.outputs import DEPLOYED, Thresholds
+from mnv4bench.spec.latency import INT8, float_form
 from mnv4bench.spec.model import ModelSpec, Read
 
 
@@ -94,3 +95,13 @@ class Candidate:
     """What int8 runtimes are scored with."""
     quantised: bool = True
     """Whether int8 runtimes take it; one of several settings of a network is enough."""
+    int8: str | None = None
+    """The int8 runtime whose form of the network this is; it is timed in that library alone, beside float32 ones."""
+    calibration: tuple[Path, ...] | None = None
+    """Images for int8 runtimes; None for the task's."""
+
+    def runtime(self, name: str) -> str | None:
+        """Return the runtime that computes it where `name` is timed; None where it is not timed there."""
+        if self.int8:
+            return self.int8 if name == float_form(self.int8) else None
+        return name if self.quantised or not name.endswith(INT8) else None

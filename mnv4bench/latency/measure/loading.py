@@ -45,29 +45,25 @@ def load_all(task: Task) -> Loaded:
     """
     if not task.images:
         raise DataError("no image to time on; the validation split needs one")
-    letterboxed: dict[int, tuple[list[Letterboxed], list[np.ndarray]]] = {}
+    letterboxed: dict[int, list[Letterboxed]] = {}
     loaded = Loaded(absent=_missing(task.runtimes))
     for candidate, label in in_random_order(task):
         side = candidate.imgsz or task.imgsz
         if side not in letterboxed:
-            letterboxed[side] = (
-                [letterbox(path, side) for _, path in task.images],
-                [letterbox(path, side).pixels for path in task.calibration],
-            )
-        images, calibration = letterboxed[side]
+            letterboxed[side] = [letterbox(path, side) for _, path in task.images]
+        images = letterboxed[side]
         model = candidate.source.load()
         network = deployed(model)
         expected = raw_output(model, images[0].pixels)
         for name in task.runtimes:
-            if name in loaded.absent:
+            computing = candidate.runtime(name)
+            if name in loaded.absent or computing is None:
                 continue
-            if RUNTIMES[name].precision == "int8" and not candidate.quantised:
-                continue
-            loader = _Loader(task, candidate, network, name, images, calibration)
+            loader = _Loader(task, candidate, network, name, computing, images)
             try:
                 runtime = loader.load()
                 subject = loader.subject(label, runtime, expected)
-                if loader.precision == "int8" and task.score and candidate.source.trained and label != COPY:
+                if loader.scores_int8 and label != COPY and task.score:
                     loaded.int8_ap[label, name] = average_precision(runtime, candidate.read, loader.score(task.score))
                 loaded.subjects.append(subject)
             except Exception as error:  # a runtime may raise anything; the others are still worth timing
@@ -116,12 +112,19 @@ class _Loader:
     network: nn.Module
     """Deployed: fused, with the one head that is read."""
     name: str
+    """The runtime that it is timed in."""
+    computing: str
+    """The same, or its library's int8 form."""
     images: list[Letterboxed]
-    calibration: list[np.ndarray]
 
     @property
     def precision(self) -> str:
-        return RUNTIMES[self.name].precision
+        return RUNTIMES[self.computing].precision
+
+    @property
+    def scores_int8(self) -> bool:
+        """Whether its AP in 8 bits is not known yet."""
+        return self.precision == "int8" and self.candidate.source.trained and self.candidate.int8 is None
 
     @property
     def side(self) -> int:
@@ -133,19 +136,23 @@ class _Loader:
 
     def load(self, nms_in_graph: bool = False) -> Runtime:
         """Return a runtime that holds a copy of the network, its weights at places of their own."""
-        runtime = RUNTIMES[self.name]()
+        runtime = RUNTIMES[self.computing]()
         runtime.load(
             Deployment(
                 model=copy.deepcopy(self.network),
                 imgsz=self.side,
                 threads=self.task.threads,
                 read=self.candidate.read,
-                calibration=self.calibration if self.precision == "int8" else (),
+                calibration=self._calibration() if self.precision == "int8" else (),
                 nms_in_graph=nms_in_graph,
                 thresholds=self.candidate.thresholds,
             )
         )
         return runtime
+
+    def _calibration(self) -> list[np.ndarray]:
+        paths = self.task.calibration if self.candidate.calibration is None else self.candidate.calibration
+        return [letterbox(path, self.side).pixels for path in paths]
 
     def subject(self, label: str, runtime: Runtime, expected: Output) -> Subject:
         """Return the candidate ready to be timed.
@@ -157,7 +164,7 @@ class _Loader:
         if self.precision == "float32":
             self._check(outputs, expected)
         calls = _stages(runtime, self.images, outputs, self.candidate)
-        if self.candidate.source.trained and self.candidate.read == "nms" and RUNTIMES[self.name].graph_nms:
+        if self.candidate.source.trained and self.candidate.read == "nms" and RUNTIMES[self.computing].graph_nms:
             whole = self.load(nms_in_graph=True)
             self._check_graph(whole, outputs)
             calls["in_graph"] = lambda index: whole(self.images[index].pixels)

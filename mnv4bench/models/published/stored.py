@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mnv4bench.data.coco_classes import COCO, VOC_NAMES
-from mnv4bench.data.weights import locate
+from mnv4bench.data.weights import TENSORS, locate
 from mnv4bench.io.errors import SpecError
-from mnv4bench.models.yolo import Detector, load_stored
+from mnv4bench.models.peers import definition
+from mnv4bench.models.yolo import Detector, load_stored, load_tensors
 from mnv4bench.spec.model import ModelSpec, Read, default_read
+
+LINEAR = "yolo26"
+"""The one family that was released after ultralytics took the activation out of SPPF."""
 
 
 def build(spec: ModelSpec, read: Read | None = None) -> Detector:
@@ -19,7 +23,12 @@ def build(spec: ModelSpec, read: Read | None = None) -> Detector:
         Mnv4benchError: the file is missing, damaged, or not what its name says.
     """
     assert spec.weights is not None
-    model = load_stored(locate(spec.weights), spec.head)
+    path = locate(spec.weights)
+    if path.suffix == TENSORS:
+        family, scale = spec.weights[:-1], spec.weights[-1]
+        model = load_tensors(path, definition(family, scale), COCO, spec.head, "linear" if family == LINEAR else "silu")
+    else:
+        model = load_stored(path, spec.head)
     if all(name.isdigit() for name in model.names.values()) and len(model.names) == len(COCO):
         model.names = dict(enumerate(COCO))
     model.read = read or default_read(spec)

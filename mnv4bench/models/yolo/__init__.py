@@ -25,7 +25,7 @@ from mnv4bench.models.yolo.detector import Composed, Detector, branches
 from mnv4bench.models.yolo.head import Head
 from mnv4bench.models.yolo.interface import as_yolo
 from mnv4bench.models.yolo.losses import Criterion, DetectionLoss
-from mnv4bench.models.yolo.stored import StoredDetector, load_stored
+from mnv4bench.models.yolo.stored import StoredDetector, load_stored, load_tensors
 
 __all__ = [
     "C2PSA",
@@ -56,6 +56,7 @@ __all__ = [
     "initialize_weights",
     "load_checkpoint",
     "load_stored",
+    "load_tensors",
     "network",
     "own_head_form",
     "released",

@@ -155,7 +155,7 @@ def _interval(axis: Axes, position: int, d: Difference) -> None:
     colour = COLOURS[0] if accuracy.strong(d) else BASELINE
     if d.low is not None and d.high is not None:
         axis.plot([d.low, d.high], [position, position], color=colour, linewidth=1.4, zorder=3)
-    for value in d.seeds.values():
+    for value in () if d.given_weights else d.seeds.values():
         axis.plot([value, value], [position - 0.34, position - 0.14], color=FAINT, linewidth=0.7, zorder=2)
     # Filled only with a verdict that is set in bold: readable without colour.
     face = colour if accuracy.strong(d) else "white"
@@ -164,7 +164,7 @@ def _interval(axis: Axes, position: int, d: Difference) -> None:
 
 def _word(d: Difference) -> str:
     if d.mean is None:
-        return "no seed in both arms"
+        return "not both scored" if d.given_weights else "no seed in both arms"
     if d.verdict == "inconclusive" and d.mde is not None:
         return f"inconclusive\n(MDE {fmt.significant(d.mde, 2)})"
     return accuracy.verdict(d)
@@ -174,9 +174,10 @@ def _legend(made: Figure, lines: Sequence[Line]) -> None:
     """Explain the markers that were drawn."""
     handles = [
         Line2D([], [], color=BASELINE, marker="o", markerfacecolor="white", markersize=4, label="measured"),
-        Line2D([], [], color=FAINT, marker="|", linestyle="none", label="a seed"),
         Line2D([], [], color=BAND, linewidth=5, label="± smallest effect declared"),
     ]
+    if not all(line.difference.given_weights for line in lines):
+        handles.insert(1, Line2D([], [], color=FAINT, marker="|", linestyle="none", label="a seed"))
     for quantity, (marker, colour, label) in PUBLISHED.items():
         if any(quantity in line.published for line in lines):
             handles.append(

@@ -14,7 +14,8 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text
 from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
 from mnv4bench.report.rendering import render
-from mnv4bench.report.results import QUANTISED, ArmResult, Results, distinct
+from mnv4bench.report.results import ArmResult, Results, distinct
+from mnv4bench.spec.latency import INT8
 from mnv4bench.spec.model import Read
 
 FRONT = "#666666"
@@ -95,7 +96,7 @@ def points(results: Results, runtime: str) -> list[Point]:
 
     There is none for an int8 runtime, which detects something else than what was scored.
     """
-    if runtime.endswith(QUANTISED):
+    if runtime.endswith(INT8):
         return []
     order = list(results.ablations)
     scored = [(group, list(group[0].scores("AP").values())) for group in distinct(results.arms)]

@@ -53,7 +53,7 @@ def facts(results: Results) -> dict[str, Any]:
         "tables": {
             "verdicts": printable(verdicts(results)),
             "scores": _scores(results, sections),
-            "seeds": _seeds(results),
+            "seeds": [] if plan.published else _seeds(results),
             "slices": _slices(results),
             "errors": _errors(results),
             "quantised": printable(latency.quantised(results)),

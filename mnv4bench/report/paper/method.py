@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnv4bench.report import text
+from mnv4bench.report.ledger_checkpoints import VAL2017
 from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.results.metrics import MAX_DETECTIONS
 from mnv4bench.spec.run import RunSpec
@@ -49,10 +50,18 @@ def _data(results: Results) -> dict[str, Any]:
         "train_images": record.train.count,
         "images": record.val.count,
         "objects": record.val.objects,
+        "part_of": _part_of(results),
         "imgsz": results.plan.preset.data.imgsz,
         "detections_kept": _detections_kept(results),
         "notes": record.notes,
     }
+
+
+def _part_of(results: Results) -> int:
+    """Return how many images there are of which published weights were scored on a part; 0 where on all."""
+    images, _ = VAL2017
+    part = results.plan.published and results.data.record.name == "coco" and results.data.record.val.count < images
+    return images if part else 0
 
 
 def _detections_kept(results: Results) -> int:

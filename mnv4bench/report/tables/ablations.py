@@ -35,10 +35,13 @@ class Section:
     """Letter and sentence; the letters stand at the arms' names."""
     claims: tuple[str, ...]
     """What the source prints and what was measured beside it; empty where the ablation names no source."""
+    published: bool
+    """Whether its arms judge given weights."""
 
     def table(self, *names: str) -> Table:
-        """Return the columns of these names, rounded."""
-        return printed(pick(self.columns, *names), self.rows)
+        """Return the columns of these names, rounded, without those on seeds where there are none."""
+        told = [name for name in names if not (self.published and name in arms.ABOUT_SEEDS)]
+        return printed(pick(self.columns, *told), self.rows)
 
     @property
     def accuracy(self) -> Table:
@@ -73,6 +76,7 @@ def section(results: Results, name: str) -> Section:
         runtimes=results.timed,
         notes=tuple((letter, note) for note, letter in letters.items()),
         claims=claims.sentences(spec, rows),
+        published=spec.start == "published",
     )
 
 

@@ -19,6 +19,8 @@ from mnv4bench.results.latency import LatencyRow, Stage
 Columns = list[Column[ArmResult]]
 
 FURTHER_SCORES = ("AP50", "AP75", "APs", "APm", "APl")
+ABOUT_SEEDS = ("difference_seed_sd", "seeds_agreeing", "AP_seeds")
+"""Columns without meaning for published weights, which are no sample of trainings."""
 STAGES: tuple[Stage, ...] = get_args(Stage)
 STAGE_TITLES: dict[Stage, str] = {
     "forward": "forward",

@@ -130,7 +130,12 @@ def _wide(results: Results, name: Callable[[ArmResult], str], text: Callable[[Er
 def legend(results: Results) -> list[str]:
     """Return how to read the table."""
     confidences = {errors.confidence for arm in results.arms for errors in _errors(arm).values()}
-    return sentences("text/errors.j2", confidences=[*map(fmt.plain, sorted(confidences))], recorded=recorded(results))
+    return sentences(
+        "text/errors.j2",
+        confidences=[*map(fmt.plain, sorted(confidences))],
+        recorded=recorded(results),
+        published=results.plan.published,
+    )
 
 
 def as_markdown(results: Results) -> str:
