@@ -34,7 +34,7 @@ def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
 def show_plan(options: argparse.Namespace) -> None:
     plan, results = _load(options)
     results = home(results)
-    if plan.arms:
+    if plan.runs:
         _show_runs(plan, results)
     if plan.classifiers.runs:
         _show_classifiers(plan.classifiers, results)
