@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from mnv4bench.report.figures import cost, detections, effects, pareto
+from mnv4bench.report.figures import cost, curves, detections, effects, pareto
 from mnv4bench.report.figures.effects import Line, Panel
 from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
 from mnv4bench.report.paper.facts import facts
@@ -64,6 +64,28 @@ def test_the_forest_draws_measured_and_published_effects_with_markers_of_their_o
     assert len({axis.get_xlim() for axis in drawn.axes}) == 1
     legend = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert legend[3:] == ["published, AP points / 100", "published, ImageNet top-1 points / 100"]
+
+
+def test_curves_show_the_ap_of_each_reading_after_each_epoch_beside_the_trunks(results: Results) -> None:
+    """Made-up runs have AP 0.1 to 0.4 read without NMS, and none read with it."""
+    with look():
+        drawn = curves.curves(results)
+    lines = dict(zip(results.ablations, (axis.lines for axis in drawn.axes), strict=True))
+    aps = [0.1, 0.2, 0.3, 0.4]
+
+    def shown(ablation: str, width: float, style: str = "-") -> list[list[float]]:
+        found = [line for line in lines[ablation] if (line.get_linewidth(), line.get_linestyle()) == (width, style)]
+        return [pytest.approx(list(line.get_ydata())) for line in found]  # type: ignore[call-overload]
+
+    assert shown("psa", 0.5) == [aps] * 2 * 3  # two arms of three seeds
+    assert shown("psa", 1.6) == [aps] * 2
+    assert shown("psa", 0.8, "--") == [[0.4, 0.4]]  # the trunk
+    # One of nms_free's three arms is read without NMS; the trunk is read as the baseline is, with it.
+    assert shown("nms_free", 0.5) == [aps] * 3
+    assert shown("nms_free", 1.6) == [[], aps, []]
+    assert shown("nms_free", 0.8, "--") == []
+    labels = [text.get_text() for text in drawn.axes[1].get_legend().get_texts()]
+    assert [label.partition(":")[0] for label in labels] == ["one_to_many", "dual_nms_free", "dual_nms"]
 
 
 def test_many_effects_stand_in_two_columns_of_about_the_same_height(results: Results) -> None:

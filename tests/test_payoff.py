@@ -37,6 +37,7 @@ def difference(verdict: Verdict | None = None, seeds: int = 8, **fields: float |
         ("worse", ["slower"], "not shown"),
         ("tiny", ["faster"], "open"),
         ("inconclusive", ["faster"], "open"),
+        ("under-trained", ["faster"], "open"),
         ("untestable", ["faster"], "lead"),
         ("untestable", ["unstable"], "lead"),
         (None, ["faster"], None),
@@ -61,6 +62,8 @@ def test_one_seed_is_no_lead_and_no_difference_is_nothing() -> None:
         ("better", "untestable", "untestable"),
         ("inconclusive", "worse", "inconclusive"),
         ("untestable", "inconclusive", "inconclusive"),
+        ("under-trained", "better", "under-trained"),
+        ("inconclusive", "under-trained", "under-trained"),
         ("tiny", "better", "tiny"),
         ("worse", "tiny", "tiny"),
         ("tiny", "equivalent", "equivalent"),
@@ -107,7 +110,7 @@ def test_what_it_would_take_by_hand() -> None:
     assert sample_size(difference("inconclusive"), COMPARISON) == SampleSize(seeds=63, images=157)
     quiet = difference("inconclusive", seed_sd=0.0001, image_se=0.0001)
     assert sample_size(quiet, COMPARISON) == SampleSize(seeds=2, images=10)
-    for verdict in ("better", "worse", "equivalent"):
+    for verdict in ("better", "worse", "equivalent", "under-trained"):
         assert sample_size(difference(verdict), COMPARISON) is None  # type: ignore[arg-type]
     assert sample_size(difference("untestable", seeds=1, seed_sd=None), COMPARISON) is None
 

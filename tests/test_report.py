@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import fake_results as fake
 import numpy as np
@@ -21,6 +21,7 @@ from mnv4bench.report import text as texts
 from mnv4bench.report.figures.detections import chosen
 from mnv4bench.report.figures.pareto import Point, front, pareto, points
 from mnv4bench.report.figures.write import DRAWN, write_figures
+from mnv4bench.report.findings import outcomes
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.paper.write import write_paper
 from mnv4bench.report.results import collect, distinct
@@ -28,7 +29,7 @@ from mnv4bench.report.tables import errors
 from mnv4bench.report.tables.cells import table
 from mnv4bench.report.tables.latex import escape
 from mnv4bench.report.tables.write import write_tables
-from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.comparison import Comparison, Difference, Gate, Verdict, WeakClass
 from mnv4bench.results.latency import Absence, Latency, LatencyRow
 from mnv4bench.spec.plan import Plan
 
@@ -220,9 +221,38 @@ def with_difference(results: Path, d: Difference) -> None:
     write_json(results / "compare.json", record.model_copy(update={"differences": tuple(rows)}))
 
 
+def failed(weak: tuple[WeakClass, ...] = (), **fields: Any) -> Difference:
+    """A clear gain between networks that failed a gate."""
+    known = {"from_trunk": True, "trunk_ap": 0.5, "baseline_ap": 0.5, "least_share": 0.97, **fields}
+    judged = Gate(passed=False, least_class_ap=0.05, weak=weak, **known)
+    d = difference(0.006, 0.02, verdict="under-trained", p_holm=0.03125, seed_sd=0.01, image_se=0.005)
+    return d.model_copy(update={"gate": judged})
+
+
 @pytest.mark.parametrize(
     ("d", "word", "values"),
     [
+        (
+            failed(baseline_ap=0.4),
+            "under-trained",
+            ("AP of 0.400", "97\N{NO-BREAK SPACE}% of its trunk's 0.500"),
+        ),
+        (
+            failed(baseline_ap=0.4, from_trunk=False, least_share=0.9),
+            "under-trained",
+            ("AP of 0.400", "90\N{NO-BREAK SPACE}% of that of a trunk on the same data, 0.500"),
+        ),
+        (failed(trunk_ap=0.0), "under-trained", ("the AP of its trunk is 0",)),
+        (
+            failed((WeakClass(arm="none", name="lamp_on", AP=0.0123, objects=40),)),
+            "under-trained",
+            ("hardly learned: lamp_on in none (AP 0.012)",),
+        ),
+        (
+            failed((WeakClass(arm="psa", name="bar", AP=0.0, objects=40),), baseline_ap=0.4),
+            "under-trained",
+            ("0.500; hardly learned: bar in psa (AP 0.000)",),
+        ),
         (
             difference(0.006, 0.02, verdict="better", p_holm=0.03125),
             "better",
@@ -263,15 +293,38 @@ def test_a_reason_is_worded_by_its_verdict_and_claims_no_other(
     reason = texts.reason(d, collected.comparison, accuracy.decimals_of(collected))
     assert reason.startswith(f"{word}: ")
     assert [value for value in values if value not in reason] == []
-    claims = {"better", "worse", "tiny", "equivalent", "inconclusive", "untestable"} - {word.split()[0]}
+    claims = set(get_args(Verdict)) - {word.split()[0]}
     assert not re.search(rf"\b({'|'.join(claims)}|significant|wins?|best|improves?)\b", reason)
 
 
-@pytest.mark.parametrize("verdict", ["better", "worse", "tiny", "equivalent", "inconclusive", "untestable"])
+def test_an_under_trained_arm_has_that_word_and_no_other_wherever_it_is_named(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    with_difference(results, failed(baseline_ap=0.4).model_copy(update={"trunks": {"default": 0.011, "plain": 0.015}}))
+    collected = collect(plan, results)
+    write_tables(plan, results)
+    assert read_csv(results / "tables/ablations.csv")["psa/psa"]["verdict"] == "under-trained"
+    rows = [line for line in (results / "tables/ablations.md").read_text().splitlines() if line.startswith("| psa")]
+    assert rows
+    assert all("under-trained" in line for line in rows if "+0.013" in line)
+    assert "+0.0130" in " ".join(rows)  # its numbers stay
+    notes = texts.arm_notes(next(arm for arm in collected.arms if arm.arm.label == "psa/psa"), collected, 4)
+    assert notes[0].startswith("Under-trained: the baseline's AP of 0.400 is below")
+    assert notes[1] == "By trunk: default +0.0110, plain +0.0150."
+    told = [line for lines in outcomes(collected).values() for line in lines if line.startswith("psa/psa")]
+    assert len(told) == 1
+    assert "under-trained" in told[0]
+    assert not re.search(r"pays|seeds|lead", told[0])
+    assert {"verdict": "under-trained", "arms": ["psa/psa"]} in facts(collected)["verdicts"]
+
+
+@pytest.mark.parametrize(
+    "verdict", ["better", "worse", "tiny", "equivalent", "inconclusive", "untestable", "under-trained"]
+)
 def test_only_better_and_worse_are_bold(healthy: tuple[Plan, Path], verdict: str) -> None:
     plan, results = healthy
     record = Comparison.model_validate(read_json(results / "compare.json"))
-    rows = tuple(d.model_copy(update={"verdict": verdict}) for d in record.differences)
+    fields = {"verdict": verdict, "gate": failed(baseline_ap=0.4).gate}
+    rows = tuple(d.model_copy(update=fields) for d in record.differences)
     write_json(results / "compare.json", record.model_copy(update={"differences": rows}))
     write_tables(plan, results)
     # Difference and verdict of every comparison, in the table of all verdicts and in its ablation's.

@@ -10,7 +10,8 @@ from scipy.stats import norm
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.statistics.small_samples import seeds_needed
 
-DECIDED = ("better", "worse", "equivalent")
+SETTLED = ("better", "worse", "equivalent", "under-trained")
+"""Verdicts that more seeds and images would not change: decided, or not of a kind that noise leaves open."""
 
 
 class SampleSize(NamedTuple):
@@ -20,14 +21,14 @@ class SampleSize(NamedTuple):
 
 
 def sample_size(d: Difference, comparison: Comparison) -> SampleSize | None:
-    """Return what would decide a comparison that its verdict leaves undecided; None where it is decided.
+    """Return what would decide a comparison that its verdict leaves undecided; None where nothing would.
 
     A lead (`untestable`) takes the seeds whose smallest p can pass the test, at the images at hand. Any other takes a
     standard error of smallest_effect / (z₁₋α/₂ + z_power) by the normal approximation, half of its square left to the
     seeds and half to the images, since neither alone can bring the sum below the other's share; all of it to the images
     where the weights are given.
     """
-    if d.verdict in DECIDED or d.image_se is None or (d.seed_sd is None and not d.given_weights):
+    if d.verdict in SETTLED or d.image_se is None or (d.seed_sd is None and not d.given_weights):
         return None
     if d.verdict == "untestable":
         return SampleSize(seeds_needed(comparison.family, comparison.alpha), comparison.images)
