@@ -177,11 +177,6 @@ def test_a_trunk_that_no_seed_starts_from_is_not_trained(tmp_path: Path) -> None
     one = plan.load("tiny", root=folder, seeds=1)
     assert [trunk.block for trunk in one.trunks] == ["default"]
     assert len(one.runs) == 2 + 1
-    (folder / "config" / "tiny.yaml").write_text(PRESET + BLOCKS + "  only: [plain]\n")
-    plain = plan.load("tiny", root=folder)
-    assert [trunk.block for trunk in plain.trunks] == ["plain"]
-    assert plain.trunks[0].spec.seed == 1
-    assert {plain.run(name).start for arm in plain.arms for name in arm.runs.values()} == {plain.trunks[0].name}
 
 
 def with_trunks(folder: Path, trunks: str, preset: str = PRESET) -> Path:
@@ -303,7 +298,8 @@ def test_every_ablation_that_trains_can_be_asked_of_every_preset(preset: str) ->
     """An arm that only some trunk's parts make different from the next one would be the same run beside the others."""
     for path in sorted((ROOT / "ablations").glob("*.yaml")):
         if not path.stem.startswith("published_"):
-            assert len(plan.load(preset, path.stem, ROOT).arms) >= 2
+            found = plan.load(preset, path.stem, ROOT)
+            assert len(found.arms) >= 2 or found.classifiers.arms
 
 
 @pytest.mark.parametrize("ablation", ["c2fcib", "scdown", "psa", "nms_free", "distillation"])
@@ -385,11 +381,6 @@ MISTAKES = {
         PRESET + BLOCKS.replace("attention: none", "attention: nune"),
         BLOCK,
         [r"tiny\.yaml:10: trunk\.blocks\.plain\.attention: .*'none', .*got 'nune'"],
-    ),
-    "unknown trunk": (
-        PRESET + BLOCKS + "  only: [plane]\n",
-        FRESH,
-        [r"tiny\.yaml:11: trunk\.only\.0: no block 'plane'; did you mean 'plain'\? allowed: default, plain"],
     ),
     "bad syntax": (PRESET.replace("seeds: [0, 1]", "seeds: [0, 1"), BLOCK, [r"tiny\.yaml:5: not valid YAML: "]),
     "a key twice": (PRESET, BLOCK + "title: again\n", [r"block\.yaml:8: 'title' stands twice \(first in line 1\)"]),

@@ -184,7 +184,7 @@ def flip(path: Path) -> None:
 DAMAGE: dict[str, tuple[str, Any, str]] = {
     "cut weights": (WEIGHTS, cut, "not readable as weights"),
     "a flipped bit": (WEIGHTS, flip, "digest is .*, not .* as status.json says"),
-    "no weights": (WEIGHTS, Path.unlink, "not readable as weights"),
+    "no weights": (WEIGHTS, Path.unlink, "missing"),
     "cut status": ("status.json", cut, "not JSON"),
     "cut spec": ("spec.json", cut, "not JSON"),
     "another run's spec": (
