@@ -54,9 +54,9 @@ def test_a_new_preset_is_valid_and_says_why(project: Path, images: Path, capsys:
 
 @pytest.mark.parametrize(("speed", "seeds"), [(1e9, 8), (1e-9, 3)])
 def test_seeds_are_as_many_as_a_night_allows(project: Path, images: Path, speed: float, seeds: int) -> None:
-    _, made, minutes = new_preset("mine", images, speed)
+    _, made, hours = new_preset("mine", images, speed)
     assert len(made.preset.seeds) == len(plan.load("mine").preset.seeds) == seeds
-    assert minutes == pytest.approx(new_preset("other", images, speed / 2)[2] / 2)
+    assert hours == pytest.approx(new_preset("other", images, speed / 2)[2] / 2)
 
 
 def test_small_objects_ask_for_larger_images_but_not_for_more_than_there_is() -> None:

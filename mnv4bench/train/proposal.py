@@ -33,7 +33,7 @@ SIDED = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
 def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, Plan, float]:
-    """Write config/<name>.yaml, commented and valid as it stands; return its path, its plan, its minutes of training.
+    """Write config/<name>.yaml, commented and valid as it stands; return its path, its plan, its hours of training.
 
     Args:
         rate: images per second and thread; measured where None.
@@ -61,9 +61,9 @@ def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, 
         "threads": min(2, usable_cores()),
         "cores": f"{usable_cores()} {'core' if usable_cores() == 1 else 'cores'}",
     }
-    for plan, minutes in _with_seeds(path, chosen, rate, found.train):
-        if minutes <= 60 * HOURS or len(plan.preset.seeds) == SEEDS[-1]:
-            return path, plan, minutes
+    for plan, hours in _with_seeds(path, chosen, rate, found.train):
+        if hours <= HOURS or len(plan.preset.seeds) == SEEDS[-1]:
+            return path, plan, hours
     raise AssertionError("the last number of seeds is always taken")
 
 
@@ -103,20 +103,20 @@ def _augmentation(found: Survey) -> Mapping[str, Any]:
 
 
 def _with_seeds(path: Path, chosen: Mapping[str, Any], rate: float, images: int) -> Iterator[tuple[Plan, float]]:
-    """Write the file with fewer and fewer seeds; yield its plan and the minutes that it trains."""
+    """Write the file with fewer and fewer seeds; yield its plan and the hours that it trains."""
     for seeds in SEEDS:
         listed = ", ".join(map(str, range(seeds)))
         try:
-            write_text(path, preset_text({**chosen, "seeds": listed, "minutes": "?"}))
+            write_text(path, preset_text({**chosen, "seeds": listed, "hours": "?"}))
             plan = load(path.stem)
-            minutes = training_minutes(plan, rate, images)
-            write_text(path, preset_text({**chosen, "seeds": listed, "minutes": ceil(minutes)}))
+            hours = training_hours(plan, rate, images)
+            write_text(path, preset_text({**chosen, "seeds": listed, "hours": f"{hours:.2g}"}))
         except SpecError:
             path.unlink(missing_ok=True)
             raise
-        yield plan, minutes
+        yield plan, hours
 
 
-def training_minutes(plan: Plan, rate: float, images: int) -> float:
-    """Return the minutes of training on all cores: one process a core, each at `rate` images per second."""
-    return sum(spec.train.epochs for spec in plan.runs.values()) * images / rate / usable_cores() / 60
+def training_hours(plan: Plan, rate: float, images: int) -> float:
+    """Return the hours of training on all cores: one process a core, each at `rate` images per second."""
+    return sum(spec.train.epochs for spec in plan.runs.values()) * images / rate / usable_cores() / 3600
