@@ -10,6 +10,7 @@ import pytest
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.latency.measure.agreement import scored, unexplained
+from mnv4bench.latency.runtimes.outputs import LIMIT
 
 SIDE = 200.0
 FOUND = np.array(
@@ -78,3 +79,15 @@ def test_scored_detections_come_as_corners_and_class_indices_above_the_confidenc
     write_text(tmp_path / "detections.json", "[{")
     with pytest.raises(FileError, match=r"detections\.json: not JSON .* score the run anew"):
         scored(tmp_path / "detections.json", ["nms"], (10, 30))
+
+
+def test_rows_that_tie_with_the_last_of_as_many_as_are_reported_are_explained() -> None:
+    place = np.arange(LIMIT)[:, None] * [30, 0, 30, 0] + [0, 0, 20, 20]
+    full = np.column_stack([place, np.linspace(0.9, 0.5, LIMIT), np.zeros(LIMIT)])
+    other = full.copy()
+    other[-1, :4] += 1000  # another box of the same score
+    side = 10_000.0
+    assert unexplained(other, full, side) == 0
+    assert unexplained(other[1:], full[1:], side) == 2  # fewer: nothing was cut off
+    other[-1, 4] += 0.01
+    assert unexplained(other, full, side) == 2

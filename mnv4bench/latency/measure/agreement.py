@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.latency.runtimes.outputs import DEPLOYED, DEPLOYED_CONFIDENCE, TOLERANCE, Thresholds
+from mnv4bench.latency.runtimes.outputs import DEPLOYED, DEPLOYED_CONFIDENCE, LIMIT, TOLERANCE, Thresholds
 from mnv4bench.results.detections import read_detections
 from mnv4bench.spec.model import Read
 
@@ -55,8 +55,9 @@ def unexplained(rows: Rows, expected: Rows, side: float, thresholds: Thresholds 
     """Return how many rows of either side the other lacks, and no rounding explains.
 
     A row's twin has its class, its score and its box within the tolerance that runtimes have. A row without twin is
-    explained when its score lies at the confidence, or when it overlaps another row of its class about as much as
-    suppression tolerates: there the last digit decides, and it differs between runtimes.
+    explained where the last digit decides, which differs between runtimes: when its score lies at the confidence, or at
+    the lowest one of as many rows as are reported at most, or when it overlaps another row of its class about as much as
+    suppression tolerates.
 
     Args:
         side: longer side of the image in pixels, which coordinates are relative to.
@@ -64,7 +65,8 @@ def unexplained(rows: Rows, expected: Rows, side: float, thresholds: Thresholds 
     rows, expected = rows.reshape(-1, 6), expected.reshape(-1, 6)
     everything = np.concatenate([rows, expected])
     unmatched = [*_without_twin(rows, expected, side), *_without_twin(expected, rows, side)]
-    return sum(not _explained(row, everything, thresholds) for row in unmatched)
+    cuts = [thresholds.confidence, *(float(kept[:, 4].min()) for kept in (rows, expected) if len(kept) == LIMIT)]
+    return sum(not _explained(row, everything, max(cuts), thresholds.iou) for row in unmatched)
 
 
 def _without_twin(rows: Rows, others: Rows, side: float) -> list[Rows]:
@@ -73,12 +75,13 @@ def _without_twin(rows: Rows, others: Rows, side: float) -> list[Rows]:
     return list(rows[~near.any(axis=1)])
 
 
-def _explained(row: Rows, everything: Rows, thresholds: Thresholds) -> bool:
-    if abs(row[4] - thresholds.confidence) <= TOLERANCE:
+def _explained(row: Rows, everything: Rows, cut: float, iou: float) -> bool:
+    """Return whether the last digit decides: of a score, which must exceed `cut`, or of an overlap."""
+    if abs(row[4] - cut) <= TOLERANCE:
         return True
     same = everything[everything[:, 5] == row[5]]
     corner = np.minimum(row[2:4], same[:, 2:4]) - np.maximum(row[:2], same[:, :2])
     common = np.maximum(corner, 0).prod(axis=1)
     areas = (same[:, 2:4] - same[:, :2]).prod(axis=1)
     overlap = common / np.maximum(areas + (row[2:4] - row[:2]).prod() - common, 1e-12)
-    return bool((np.abs(overlap - thresholds.iou) <= NEAR_TIE).any())
+    return bool((np.abs(overlap - iou) <= NEAR_TIE).any())
