@@ -56,8 +56,8 @@ def unexplained(rows: Rows, expected: Rows, side: float, thresholds: Thresholds 
 
     A row's twin has its class, its score and its box within the tolerance that runtimes have. A row without twin is
     explained where the last digit decides, which differs between runtimes: when its score lies at the confidence, or at
-    the lowest one of as many rows as are reported at most, or when it overlaps another row of its class about as much as
-    suppression tolerates.
+    the lowest one of as many rows as are reported at most, or when it overlaps another row of its class about as much
+    as suppression tolerates.
 
     Args:
         side: longer side of the image in pixels, which coordinates are relative to.
