@@ -248,4 +248,4 @@ def publish_reference(options: argparse.Namespace) -> None:
 
 def do_step(options: argparse.Namespace) -> None:
     plan, results = _load(options)
-    run_step(options.step, Context(plan, results, options.run, options.reference))
+    run_step(options.step, Context(plan, results, options.run, options.reference, options.slots))

@@ -34,6 +34,7 @@ LAYERS = {
         "reference",
         "report",
         "eta",
+        "needs",
         "steps",
         "commands",
         "cli",
@@ -48,6 +49,7 @@ LAYERS = {
         "run",
         "search",
         "latency",
+        "needs",
         "preset",
         "ablation",
         "naming",
@@ -108,7 +110,7 @@ LAYERS = {
 RESERVED = {"ultralytics": "models/yolo/"}
 """Library → the folder that alone imports it."""
 
-QUICK = ("cli", "eta", "steps", "reference.plans", "data.prepared", "data.weights")
+QUICK = ("cli", "eta", "needs", "steps", "reference.plans", "data.prepared", "data.weights")
 """What the workflow and the command line import at every start: without torch, which takes seconds."""
 
 

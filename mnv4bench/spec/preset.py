@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import ModelSpec, PartName
+from mnv4bench.spec.needs import NeedsSpec
 from mnv4bench.spec.run import DataSpec, Seed, TrainSpec
 
 PRESETS = Path("config")
@@ -55,6 +56,7 @@ class Preset(Spec):
     arms: Literal["core", "all"] = "core"
     """Which arms of an ablation are run: those that it names as its core, or all."""
     latency: LatencySpec = LatencySpec()
+    needs: NeedsSpec = NeedsSpec()
     bootstrap: int = Field(2000, ge=100, le=1_000_000)
     """Image resamples behind the intervals."""
 
