@@ -7,11 +7,12 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from mnv4bench import needs
 from mnv4bench.data.prepared import key
 from mnv4bench.data.sources import source_digest
-from mnv4bench.eta import memory_mb
 from mnv4bench.data.weights import state as weights_state
 from mnv4bench.io.locks import exclusive
+from mnv4bench.machine import gpus
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.reference import names
 from mnv4bench.results.selection import connect, home
@@ -46,7 +47,9 @@ LEDGER = (
 CLAIMED_TIMES = f"{OUT}/latency/claims.json" if SPEC.latency.claims else []
 REFERENCES = [f"results/reference/{name}/reference.json" for name in names()]
 OTHERS = [f"results/reference/{name}/compare.json" for name in names()]
-ALL_CORES = workflow.cores or 1  # nothing else may run while a rule measures
+# Nothing else may run on a machine while a rule measures there. A cluster has no number of cores of its own.
+ALL_CORES = workflow.resource_settings.cores or SPEC.needs.cores
+GPU = max((needs.gpus(spec) for spec in PLAN.runs.values()), default=0)
 LOCK = ExitStack()
 
 
@@ -65,6 +68,11 @@ def figure(name):
 
 
 onstart:
+    # Only jobs that run on this machine need its GPUs.
+    if workflow.local_exec and "train" in {
+        job.rule.name for job in workflow.dag.needrun_jobs()
+    }:
+        gpus.require(GPU)
     # Held until this process ends, however it ends; other presets have folders of their own.
     LOCK.enter_context(exclusive(home(OUT) / ".lock", wait=False))
 
@@ -171,13 +179,18 @@ rule train:
     benchmark:
         f"{OUT}/benchmarks/train/{{run}}.tsv"
     priority: 10
-    threads: lambda wildcards: PLAN.run(wildcards.run).train.threads
+    retries: SPEC.needs.retries
+    threads: lambda wildcards: needs.cores(PLAN.run(wildcards.run))
     resources:
-        mem_mb=lambda wildcards: memory_mb(PLAN, Path(OUT), wildcards.run),
+        cpus_per_task=lambda wildcards: needs.cores(PLAN.run(wildcards.run)),
+        gpu=lambda wildcards: needs.gpus(PLAN.run(wildcards.run)),
+        mem_mb=lambda wildcards: needs.memory_mb(PLAN, Path(OUT), wildcards.run),
+        runtime=lambda wildcards: needs.minutes(PLAN, Path(OUT), wildcards.run),
+        slots=1,  # jobs that may share a GPU; profiles/gpus can raise it
     params:
         weights=lambda wildcards: weights_state(PLAN.run(wildcards.run).model.weights),
     shell:
-        "{STEP} train --run {wildcards.run:q} 2>&1 | tee {log} >&2"
+        "{STEP} train --run {wildcards.run:q} --slots {resources.slots} 2>&1 | tee {log} >&2"
 
 
 rule labels:
@@ -254,6 +267,9 @@ rule latency:
     benchmark:
         f"{OUT}/benchmarks/latency.tsv"
     threads: ALL_CORES
+    resources:
+        exclusive=1,
+        gpu=min(GPU, 1),
     params:
         arms=[arm.label for arm in PLAN.arms],
         protocol=SPEC.latency.model_dump_json(),
@@ -272,6 +288,8 @@ rule claims:
     benchmark:
         f"{OUT}/benchmarks/claims.tsv"
     threads: ALL_CORES
+    resources:
+        exclusive=1,
     shell:
         "{STEP} claims > {log} 2>&1"
 

@@ -15,5 +15,7 @@ rule sizes:
     benchmark:
         f"{OUT}/benchmarks/sizes.tsv"
     threads: ALL_CORES
+    resources:
+        exclusive=1,
     shell:
         "{STEP} sizes > {log} 2>&1"

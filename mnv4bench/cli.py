@@ -184,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     _which(step)
     step.add_argument("step", metavar="STEP", help=f"{', '.join(STEPS)}, or one of ablations/NAME.py")
     step.add_argument("--run", help="the run's name, for train, evaluate and classifier")
+    step.add_argument(
+        "--slots", type=int, default=1, metavar="N", help="training jobs that may share a GPU (default: 1)"
+    )
     step.add_argument("--reference", help="rebuild a reference's tables, figures and paper from its records")
     step.set_defaults(command=commands.do_step)
     return parser

@@ -283,4 +283,4 @@ def _ship_trunks(name: str, plan: Plan, results: Path) -> None:
 
 def do_step(options: argparse.Namespace) -> None:
     plan, results = _load(options)
-    run_step(options.step, Context(plan, results, options.run, options.reference))
+    run_step(options.step, Context(plan, results, options.run, options.reference, options.slots))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from statistics import median
 
@@ -24,11 +23,6 @@ GUESSED_RATE, GUESSED_SIDE = 30.0, 160
 detector on one core of a server of 2023. Taken to fall with the number of pixels. Of GPUs there is no guess."""
 GUESSED_MB = 20.0
 """Disk of a finished run."""
-GUESSED_MIB, GUESSED_MIB_PER_MEGAPIXEL = 1024, 1200
-"""Memory of a run's process, of which the second part is for each million pixels of a batch: more than any run of the
-published references took. Larger models than theirs may take more."""
-HEADROOM = 1.1
-"""Of memory, over the most that a run of the same kind took."""
 BEFORE = ("data", "cost")
 """The rules that are done by the time that training is; all others come after it."""
 
@@ -82,25 +76,11 @@ def expected(plan: Plan, results: Path, cores: int) -> Expected:
     )
 
 
-def memory_mb(plan: Plan, results: Path, run: str) -> int:
-    """Return the megabytes to ask a scheduler for: what finished runs of the same kind took at most, else a guess."""
-    spec = plan.run(run)
-    taken = [
-        status.peak_memory_mib
-        for name, other in plan.runs.items()
-        if _kind(other) == _kind(spec)
-        and (status := _status(results / "runs" / name / "status.json"))
-        and status.state == "done"
-        and status.peak_memory_mib
-    ]
-    pixels = spec.train.batch * spec.data.imgsz**2
-    mebibytes = HEADROOM * max(taken) if taken else GUESSED_MIB + GUESSED_MIB_PER_MEGAPIXEL * pixels / 1e6
-    return ceil(mebibytes * 2**20 / 1e6)
-
-
-def _kind(spec: RunSpec) -> tuple[object, ...]:
-    """What decides how much memory a run takes."""
-    return spec.model, spec.distill.wanted, spec.data.imgsz, spec.train.batch, spec.train.device
+def seconds_of(plan: Plan, results: Path, run: str, cores: int) -> float | None:
+    """Return the wall time of one whole run; None where nothing tells the rate or the number of images."""
+    finished = _finished(plan, results)
+    besides = median([run.besides for run in finished if run.besides is not None] or [0.0])
+    return _seconds([plan.run(run)], finished, _train_images(plan, results), besides, cores)
 
 
 def _seconds(
@@ -125,7 +105,7 @@ def _threads(spec: RunSpec, cores: int) -> int:
 def _finished(plan: Plan, results: Path) -> list[Finished]:
     finished = []
     for name, spec in plan.runs.items():
-        status = _status(results / "runs" / name / "status.json")
+        status = status_or_none(results / "runs" / name / "status.json")
         if status and status.state == "done" and status.images_per_second and not status.shipped:
             benchmark = results / "benchmarks" / "train" / f"{name}.tsv"
             # The file is about the last start alone, so it can hold less than all of a resumed run's training.
@@ -134,10 +114,11 @@ def _finished(plan: Plan, results: Path) -> list[Finished]:
     return finished
 
 
-def _status(path: Path) -> Status | None:
+def status_or_none(path: Path) -> Status | None:
+    """Return how a run ended; None for a file that is not there, or of another version, and tells nothing."""
     try:
         return read_record(path, Status)
-    except Mnv4benchError:  # not there, or of another version: it tells nothing
+    except Mnv4benchError:
         return None
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnv4bench import needs
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
+from mnv4bench.machine import gpus
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.record import read_record
@@ -29,6 +31,8 @@ class Context:
     run: str | None = None
     reference: str | None = None
     """Of what is rebuilt; None where everything is measured here."""
+    slots: int = 1
+    """Training jobs that may share a GPU."""
 
     @property
     def runs(self) -> Path:
@@ -82,13 +86,15 @@ def train(context: Context) -> None:
     """Train and score a run in one process, which has loaded its libraries and its images once."""
     from mnv4bench.evaluate.detections import validation
     from mnv4bench.results.reference import TRUNKS
-    from mnv4bench.train.run import train
 
     name, plan = context.run_name, context.plan
     spec = plan.run(name)
     shipped = TRUNKS if plan.takes_trunks and name in [trunk.name for trunk in plan.trunks] else None
-    train(name, spec, context.data, context.runs, validation(spec, context.data), shipped)
-    evaluate(context)
+    with gpus.claimed(needs.gpus(spec), context.slots):
+        from mnv4bench.train.run import train
+
+        train(name, spec, context.data, context.runs, validation(spec, context.data), shipped)
+        evaluate(context)
 
 
 def evaluate(context: Context) -> None:
@@ -132,9 +138,11 @@ def cost(context: Context) -> None:
 
 
 def latency(context: Context) -> None:
-    from mnv4bench.latency.arms import time_arms
+    wanted = max(map(needs.gpus, context.plan.runs.values()), default=0)
+    with gpus.claimed(min(wanted, 1), context.slots, whole=True):
+        from mnv4bench.latency.arms import time_arms
 
-    time_arms(context.plan, context.results, context.data)
+        time_arms(context.plan, context.results, context.data)
 
 
 def compare(context: Context) -> None:

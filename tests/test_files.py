@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mnv4bench.io import files
-from mnv4bench.io.errors import FileError, Mnv4benchError
+from mnv4bench.io.errors import Busy, FileError, Mnv4benchError
 from mnv4bench.io.locks import exclusive
 
 
@@ -126,10 +126,31 @@ def test_who_does_not_wait_is_told_who_holds_the_lock(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# A file system without locks
+
+WITHOUT_LOCKS = """
+import errno, fcntl
+def flock(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+fcntl.flock = flock
+"""
+
+
+def test_without_locks_of_the_file_system_a_lease_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(*_: object) -> None:
-        raise OSError(errno.ENOTSUP, "Operation not supported")
+        raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with pytest.raises(Mnv4benchError, match=r"\.lock: the file system has no locks"), exclusive(tmp_path / ".lock"):
+    monkeypatch.setattr("mnv4bench.io.locks.PATIENCE", 0.0)
+    lock = tmp_path / "run" / ".lock"
+    command = [sys.executable, "-c", WITHOUT_LOCKS + HOLD, str(lock)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Busy, match=f"process {holder.pid} on .*; wait for it"), exclusive(lock, wait=False):
+            pass
+        holder.kill()
+    with exclusive(lock, wait=False):  # the holder is known to be dead, as it ran on this machine
+        assert f"process {os.getpid()} on " in lock.read_text()
+    with exclusive(lock, wait=False):  # given back
         pass

@@ -34,6 +34,7 @@ LAYERS = {
         "reference",
         "report",
         "eta",
+        "needs",
         "steps",
         "commands",
         "cli",
@@ -49,6 +50,7 @@ LAYERS = {
         "search",
         "classifier",
         "latency",
+        "needs",
         "preset",
         "ablation",
         "naming",
@@ -121,7 +123,7 @@ LAYERS = {
 RESERVED = {"ultralytics": "models/yolo/"}
 """Library → the folder that alone imports it."""
 
-QUICK = ("cli", "eta", "steps", "reference.plans", "data.prepared", "data.weights")
+QUICK = ("cli", "eta", "needs", "steps", "reference.plans", "data.prepared", "data.weights")
 """What the workflow and the command line import at every start: without torch, which takes seconds."""
 
 

@@ -49,6 +49,15 @@ def prints(data: Path, spec: RunSpec) -> dict[str, str]:
     return pairing.fingerprint(model.part_state(), first_batch(data, spec), spec)
 
 
+def test_arms_of_two_kinds_of_gpus_are_refused(data: Path, tmp_path: Path) -> None:
+    found = prints(data, tiny_run())
+    pairing.prove("one", tiny_run(), DATA, found, tmp_path, "GPU A")
+    pairing.prove("other", tiny_run(), DATA, found, tmp_path, "GPU A")
+    with pytest.raises(PairingError, match=r"third would be trained on GPU B, and one, .* on GPU A"):
+        pairing.prove("third", tiny_run(), DATA, found, tmp_path, "GPU B")
+    assert not (tmp_path / "third" / pairing.FILE).exists()
+
+
 def test_all_arms_of_a_seed_agree(data: Path, tmp_path: Path) -> None:
     found = {}
     for name, model in ARMS.items():

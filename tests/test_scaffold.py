@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mnv4bench import cli
-from mnv4bench.eta import GUESSED_RATE, expected, lines, memory_mb
+from mnv4bench.eta import GUESSED_RATE, expected, lines
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.results.dataset import Dataset, Split
@@ -222,18 +222,3 @@ def test_a_reader_that_stops_early_causes_no_traceback() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
-
-
-def test_memory_is_what_runs_of_the_same_kind_took_else_a_guess_by_pixels(project: Path, tmp_path: Path) -> None:
-    quick, results = plan.load("short", "scdown"), tmp_path / "results"
-    conv, scdown = (arm.runs for arm in quick.arms)
-    guess = memory_mb(quick, results, conv[0])
-    assert guess == pytest.approx((1024 + 1200 * 16 * 160**2 / 1e6) * 1.048576, abs=1)
-    large = plan.load("coco", "scdown")
-    assert memory_mb(large, results, next(iter(large.runs))) > 4 * guess
-    finish(results, conv[0], 10.0, memory=800.0)
-    finish(results, conv[1], 10.0, memory=1000.0)
-    assert memory_mb(quick, results, conv[2]) == pytest.approx(1.1 * 1000 * 1.048576, abs=1)
-    assert memory_mb(quick, results, scdown[0]) == guess  # another network
-    write_text(results / "runs" / conv[1] / "status.json", "{}")
-    assert memory_mb(quick, results, conv[2]) == pytest.approx(1.1 * 800 * 1.048576, abs=1)

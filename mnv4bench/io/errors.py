@@ -23,3 +23,7 @@ class PairingError(Mnv4benchError):
 
 class Diverged(Mnv4benchError):
     """The training loss stopped being finite; becomes the run's status, not a crash."""
+
+
+class Busy(Mnv4benchError):
+    """Another process is at work on the same files."""

@@ -12,3 +12,5 @@ class Pairing(Record):
     """Runs of one group must draw the same batches and initial values."""
     prints: dict[str, str]
     """Digests of the first batch and of every group of initial tensors, by name."""
+    gpu: str | None = None
+    """Kind of GPU that the run was trained on; None on a CPU, and in older files."""

@@ -11,6 +11,7 @@ from mnv4bench.spec.base import Spec
 from mnv4bench.spec.classifier import ClassifiersSpec
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.needs import NeedsSpec
 from mnv4bench.spec.run import DataSpec, Seed, TrainSpec
 
 PRESETS = Path("config")
@@ -85,6 +86,7 @@ class Preset(Spec):
     classifiers: ClassifiersSpec = ClassifiersSpec()
     """Of ablations with `start: classifiers`."""
     latency: LatencySpec = LatencySpec()
+    needs: NeedsSpec = NeedsSpec()
     bootstrap: int = Field(2000, ge=100, le=1_000_000)
     """Image resamples behind the intervals."""
 

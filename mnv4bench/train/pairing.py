@@ -19,13 +19,15 @@ from mnv4bench.results.record import read_record
 from mnv4bench.spec.run import MixtureSpec, RunSpec
 
 FILE = "pairing.json"
+SHARED = {"data", "train", "seed", "start", "fresh"}
+"""Fields of a run's spec that decide its batches and its first values."""
 ALIKE = MixtureSpec()
 """The mixture of arms that are not about the images."""
 
 
 def key(spec: RunSpec, data: str) -> str:
     """Name the group of runs that must draw the same batches, from data of that digest, and initial values."""
-    shared = spec.model_dump(mode="json", include={"data", "train", "seed", "start", "fresh"})
+    shared = spec.model_dump(mode="json", include=SHARED, exclude_defaults=True)
     return hashlib.sha256(json.dumps([shared, data], sort_keys=True).encode()).hexdigest()
 
 
@@ -54,21 +56,29 @@ def fingerprint(state: Mapping[str, Tensor], batch: Mapping[str, Tensor], spec: 
     return {f"first batch{kind}": weights.digest(first)[:16], **prints}
 
 
-def prove(run: str, spec: RunSpec, data: str, prints: Mapping[str, str], runs: Path) -> None:
+def prove(run: str, spec: RunSpec, data: str, prints: Mapping[str, str], runs: Path, gpu: str | None = None) -> None:
     """Write this run's fingerprint and compare it with every other run's of its group.
 
     Args:
         data: digest of the prepared data.
+        gpu: the kind of GPU that it is trained on.
 
     Raises:
         PairingError: names the other run and the first thing that differs.
     """
     group = key(spec, data)
-    write_json(runs / run / FILE, Pairing(group=group, prints=dict(prints)))
+    write_json(runs / run / FILE, Pairing(group=group, prints=dict(prints), gpu=gpu))
     for path in sorted(runs.glob(f"*/{FILE}")):
         if path.parent.name == run or (other := read_record(path, Pairing)).group != group:
             continue
         manifest.check(path)
+        if gpu and other.gpu and other.gpu != gpu:
+            (runs / run / FILE).unlink()
+            raise PairingError(
+                f"{run} would be trained on {gpu}, and {path.parent.name}, which it is compared with, on {other.gpu}: "
+                "their difference would not be the arm's effect. Train both on one kind of GPU (in profiles/slurm: "
+                "constraint), or delete the other run's folder."
+            )
         for name, value in prints.items():
             if other.prints.get(name, value) != value:
                 (runs / run / FILE).unlink()  # it would stop the others, which may be right

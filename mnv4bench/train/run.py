@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mnv4bench.data.prepared import load, verify
-from mnv4bench.io.errors import Diverged, SpecError
+from mnv4bench.io.errors import Diverged, Mnv4benchError, SpecError
 from mnv4bench.io.files import write_json
 from mnv4bench.io.locks import exclusive
 from mnv4bench.io.signals import ending_in_order
@@ -46,9 +47,11 @@ def train(
         shipped: folder of trunks that the run is taken from where it is among them.
 
     Raises:
-        Mnv4benchError: the spec, the data, the pairing or a file is wrong; the next start tries again.
+        Mnv4benchError: the spec, the data, the pairing or a file is wrong, or the device is not here; the next start
+            tries again.
     """
     folder = runs / run
+    _check_device(spec)
     with exclusive(folder / ".lock"), ending_in_order():
         dataset = verify(data)
         if spec.model.weights:
@@ -65,6 +68,14 @@ def train(
             status = _train(run, spec, dataset, data, runs, killed, validate)
         _remove_state(folder, status)
         return status
+
+
+def _check_device(spec: RunSpec) -> None:
+    if spec.train.device == "cuda" and not torch.cuda.is_available():
+        raise Mnv4benchError(
+            f"train.device: cuda, and PyTorch {torch.__version__} finds no GPU on {platform.node()}; start the run on "
+            "a machine that has one, with a CUDA build of PyTorch"
+        )
 
 
 def _finished(folder: Path, dataset: Dataset) -> Status | None:
@@ -184,7 +195,8 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
         source = runs / spec.start / "weights.safetensors"
         weights.load_parts(model, weights.read(source, read_status(source.parent).weights_digest), spec.fresh)
     prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec)
-    pairing.prove(run, spec, dataset.digest, prints, runs)
+    gpu = torch.cuda.get_device_name() if spec.train.device == "cuda" else None
+    pairing.prove(run, spec, dataset.digest, prints, runs, gpu)
     model.args = hyperparameters()
     model = model.to(spec.train.device, memory_format=torch.channels_last)
     extra = _distillation(spec, classes, runs, model) if spec.teacher else None
