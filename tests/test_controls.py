@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import controls
-from benchmarks.controls import MARGIN, STEP, WINDOW, in_windows, judge, without_stride_8
+from benchmarks.controls import MARGIN, STEP, WINDOW, in_windows, judge
 
 
 def test_windows_keep_what_lies_in_their_middle_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,13 +25,6 @@ def test_windows_keep_what_lies_in_their_middle_at_its_place(monkeypatch: pytest
     centres = ((kept[:, :2] + kept[:, 2:]) / 2).tolist()
     places = [STEP / 2 + STEP * k for k in range(5)]
     assert sorted(centres) == sorted([x, y] for x in places for y in places)
-
-
-def test_predictions_at_stride_8_stand_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controls, "branches", lambda *_: {"nms": (torch.zeros(1, 525, 4), torch.ones(1, 525, 2))})
-    _, scores = without_stride_8(None, torch.zeros(3, 160, 160), "nms")  # type: ignore[arg-type]
-    assert scores[:400].sum() == 0
-    assert scores[400:].min() == 1
 
 
 def row(low: float, high: float) -> dict[str, float]:
