@@ -139,7 +139,10 @@ def _train_images(plan: Plan, results: Path) -> int | None:
     """Return the number of training images; None for photographs that nobody has counted yet."""
     record = results / "data" / key(plan.preset.data) / RECORD
     if record.exists():
-        return read_record(record, Dataset).train.count
+        try:
+            return read_record(record, Dataset).train.count
+        except Mnv4benchError:  # damaged: whoever reads it for more than a guess says so
+            return None
     return plan.preset.data.train or (scenes.TRAIN if plan.preset.data.name == "scenes" else None)
 
 

@@ -51,7 +51,7 @@ WHOLE = {"peer", "backbone", "mobile_attention", "scale", "weights", "rows"}
 
 def parts_of(case: str) -> tuple[PartName, ...]:
     """Return the parts that a case contests."""
-    found = [parts for _, parts in contested(ModelSpec(), ModelSpec(**ALTERNATIVES[case]))]
+    found = [parts for _, parts in contested(ModelSpec(**ALTERNATIVES[case]), ModelSpec())]
     return tuple(dict.fromkeys(part for parts in found for part in parts or ()))
 
 

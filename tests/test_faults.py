@@ -67,11 +67,13 @@ def full(self, content):
     return write(self, content)
 
 class Plan:
+    takes_trunks = False
+
     def run(self, name):
         return RunSpec.model_validate(read_json(spec))
 
 class Context:
-    plan, run_name, data, runs = Plan(), "run", data, runs
+    plan, run_name, data, runs, slots = Plan(), "run", data, runs, 1
 
 Path.write_bytes = full
 commands._load = lambda _: (None, None)

@@ -295,7 +295,7 @@ PRESET = """\
 title: tiny
 data: {name: NAME, imgsz: 64}
 train: {epochs: 2}
-trunk: {fresh: [head]}
+trunk: {}
 teacher: {from_trunk: true}
 seeds: [0]
 ablations: [distillation_data]

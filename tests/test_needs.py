@@ -61,7 +61,7 @@ def test_time_is_the_presets_else_twice_an_estimate_else_a_day(project: Path, tm
     quick, results = plan.load("quick", "scdown"), tmp_path / "results"
     run = next(iter(quick.arms[0].runs.values()))
     finish(results, quick.arms[0].runs[1], 10.0)
-    assert needs.minutes(quick, results, run) == 30 + 2 * 600 * 5 / 10 / 60
+    assert needs.minutes(quick, results, run) == 30 + math.ceil(2 * 1000 * 2 / 10 / 60)
     stated = with_needs(project, "quick", hours=1.5)
     assert needs.minutes(stated, results, run) == 90
     photographs = with_needs(project, "coco", retries=3)  # whose images nobody has counted

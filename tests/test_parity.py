@@ -129,6 +129,7 @@ def test_loop_gives_ultralytics_bits(
         momentum=0.9,
         weight_decay=5e-4,
         warmup_epochs=warm_up,
+        ema_by_length=False,
         warmup_bias_lr=0.1 if optimizer == "sgd" else 0.0,
     )
     theirs, their_ema = their_weights(data, tmp_path, spec)

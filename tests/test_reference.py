@@ -27,7 +27,7 @@ from mnv4bench.results.reference import FOLDER, REBUILT, check_files, names, rea
 from mnv4bench.results.selection import connect, folder_of, home
 from mnv4bench.spec.plan import Plan
 
-TABLES = ("ablations", "slices", "latency", "errors")
+TABLES = ("ablations", "classes", "slices", "latency", "errors")
 
 
 def records(score: float) -> MatchRecords:

@@ -242,7 +242,7 @@ def test_bad_yaml_is_one_error_before_anything_runs(tmp_path: Path) -> None:
     (project / "ablations" / "psa.yaml").write_text((ROOT / "ablations/psa.yaml").read_text().replace(" psa}", " pza}"))
     result = snakemake(project, "preset=smoke")
     assert result.returncode != 0
-    assert "ablations/psa.yaml:17: arms.psa.model.attention" in result.stderr
+    assert "ablations/psa.yaml:18: arms.psa.model.attention" in result.stderr
     assert not (project / "results").exists()
 
 

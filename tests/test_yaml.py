@@ -17,7 +17,7 @@ PRESET = """\
 title: tiny
 data: {name: scenes, imgsz: 64, train: 8, val: 4}
 train: {epochs: 2, lr: 1.0e-3}
-trunk: {fresh: [p5_out, head], train: {epochs: 5}}
+trunk: {train: {epochs: 5}}
 teacher: {from_trunk: true, train: {epochs: 3}}
 seeds: [0, 1]
 ablations: [block]
@@ -32,6 +32,7 @@ arms:
   c2f: {model.block: c2f}
   taught: {distill.logits: 1.0, read: nms}
 smallest_effect: 0.005
+fresh: [p5_out]
 """
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
