@@ -16,7 +16,7 @@ from helpers import ROOT, tiny_dataset, tiny_run, train_until_killed
 from safetensors.torch import save_file
 
 from mnv4bench import cli, commands
-from mnv4bench.evaluate.detections import evaluate
+from mnv4bench.evaluate.detections import evaluate, validation
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import write_json
 from mnv4bench.models import weights
@@ -39,6 +39,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("undisturbed")
     assert train("run", tiny_run(2), data, runs).state == "done"
+    return runs / "run"
+
+
+@pytest.fixture(scope="module")
+def validated(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run as the workflow's step trains it, with AP after each epoch."""
+    runs = tmp_path_factory.mktemp("validated")
+    assert train("run", tiny_run(2), data, runs, validation(tiny_run(2), data)).state == "done"
     return runs / "run"
 
 
@@ -84,7 +92,7 @@ cli.main(["step", "train", "--run", "run"])
 
 @pytest.mark.parametrize("name", ["spec.json", "checkpoint.pt", "weights.safetensors", "status.json"])
 def test_a_full_disk_fails_the_step_and_the_next_start_goes_on(
-    name: str, data: Path, undisturbed: Path, tmp_path: Path
+    name: str, data: Path, validated: Path, tmp_path: Path
 ) -> None:
     write_json(tmp_path / "run.json", tiny_run(2))
     command = [sys.executable, "-c", FULL, name, str(tmp_path / "run.json"), str(data), str(tmp_path)]
@@ -95,8 +103,8 @@ def test_a_full_disk_fails_the_step_and_the_next_start_goes_on(
     assert "make room" in ended.stderr
     assert not (tmp_path / "run" / "status.json").exists()
     assert [path for path in (tmp_path / "run").iterdir() if ".tmp" in path.name] == []
-    assert train("run", tiny_run(2), data, tmp_path).state == "done"
-    assert_same(tmp_path / "run", undisturbed)
+    assert train("run", tiny_run(2), data, tmp_path, validation(tiny_run(2), data)).state == "done"
+    assert_same(tmp_path / "run", validated)
 
 
 def test_a_disk_that_fails_while_training_reads_it_is_no_result(
