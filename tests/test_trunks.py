@@ -182,9 +182,9 @@ def flip(path: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[str, Any, str]] = {
-    "cut weights": (WEIGHTS, cut, "not readable as weights"),
-    "a flipped bit": (WEIGHTS, flip, "digest is .*, not .* as status.json says"),
-    "no weights": (WEIGHTS, Path.unlink, "missing"),
+    "cut weights": (WEIGHTS, cut, "not readable as weights .*check it out again"),
+    "a flipped bit": (WEIGHTS, flip, "digest is .*, not .* as status.json says; check it out again"),
+    "no weights": (WEIGHTS, Path.unlink, "missing; check it out again"),
     "cut status": ("status.json", cut, "not JSON"),
     "cut spec": ("spec.json", cut, "not JSON"),
     "another run's spec": (

@@ -19,6 +19,8 @@ from mnv4bench.models.yolo import Detector
 from mnv4bench.results.reference import RECORD
 
 REMEDY = "delete the run's folder to train it again"
+RESTORE = "check it out again"
+"""Of weights that the project ships."""
 KEPT_ELSEWHERE = (
     "a reference keeps records and no weights; name the run of this name in results/<preset>/runs, where "
     "`snakemake --cores all --config preset=<preset>` trains it"
@@ -79,8 +81,10 @@ def read_half(path: Path, recorded: str | None) -> dict[str, Tensor]:
     Raises:
         FileError: as for `read`.
     """
-    state = {name: value.float() if value.dtype == torch.float16 else value for name, value in _file(path).items()}
-    return _checked(state, path, recorded)
+    state = {
+        name: value.float() if value.dtype == torch.float16 else value for name, value in _file(path, RESTORE).items()
+    }
+    return _checked(state, path, recorded, RESTORE)
 
 
 def load(model: Detector, path: Path, recorded: str | None = None) -> None:
@@ -133,20 +137,20 @@ def read(path: Path, recorded: str | None = None) -> dict[str, Tensor]:
     return _checked(_file(path), path, recorded)
 
 
-def _file(path: Path) -> dict[str, Tensor]:
+def _file(path: Path, remedy: str = REMEDY) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = load_file(path)
     except FileNotFoundError as error:
         committed = (path.parent.parent.parent / RECORD).is_file()
-        raise FileError(f"{path}: missing; {KEPT_ELSEWHERE if committed else REMEDY}") from error
+        raise FileError(f"{path}: missing; {KEPT_ELSEWHERE if committed else remedy}") from error
     except (OSError, SafetensorError) as error:
-        raise FileError(f"{path}: not readable as weights ({error}); {REMEDY}") from error
+        raise FileError(f"{path}: not readable as weights ({error}); {remedy}") from error
     return state
 
 
-def _checked(state: dict[str, Tensor], path: Path, recorded: str | None) -> dict[str, Tensor]:
+def _checked(state: dict[str, Tensor], path: Path, recorded: str | None, remedy: str = REMEDY) -> dict[str, Tensor]:
     if recorded is not None and (now := digest(state)) != recorded:
-        raise FileError(f"{path}: digest is {now}, not {recorded} as status.json says; {REMEDY}")
+        raise FileError(f"{path}: digest is {now}, not {recorded} as status.json says; {remedy}")
     return state
 
 
