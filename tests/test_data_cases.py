@@ -168,6 +168,23 @@ def test_equal_pictures_stay_on_one_side_of_a_split_made_here(tmp_path: Path) ->
     assert all(boxes[f"{name}.jpg"][0] == boxes[f"copy_of_{name}.jpg"][0] for name in names)
 
 
+def test_an_image_that_the_source_has_in_both_halves_is_only_scored(tmp_path: Path) -> None:
+    yolo(tmp_path / "src")
+    content = (tmp_path / "src" / "images" / "val" / "im5.jpg").read_bytes()
+    write(tmp_path / "src" / "images" / "train" / "im1.jpg", content)
+    message, boxes = imported(tmp_path / "src")
+    assert "Left out of train, images that are also in val: 1 (im1.jpg)" in message
+    assert splits(boxes) == {name: half for name, half in HALVES.items() if name != "im1.jpg"}
+
+
+def test_halves_of_the_same_images_are_refused(tmp_path: Path) -> None:
+    yolo(tmp_path / "src")
+    for name, other in zip(NAMES[:4], NAMES[4:] * 2, strict=True):
+        content = (tmp_path / "src" / "images" / "val" / f"{other}.jpg").read_bytes()
+        write(tmp_path / "src" / "images" / "train" / f"{name}.jpg", content)
+    assert "every image of train is also in val; remove val" in refusal(tmp_path / "src")
+
+
 @pytest.mark.parametrize(
     "line", ["images\\train\\{}", "data/images/train/{}", "C:\\me\\set\\images\\train\\{}", "./{}"]
 )
@@ -295,6 +312,46 @@ def test_an_object_that_stands_twice_is_taken_once_in_every_layout(
     message, boxes = imported(tmp_path / "src")
     assert boxes["im1.jpg"][1:] == [("red", BOX)]
     assert "repeated objects, each taken once: 1 (im1.jpg)" in message
+
+
+def empty_yolo(src: Path) -> None:
+    yolo(src)
+    write(src / "labels" / "train" / "im1.txt", f"{ROW.format(0)}\n0 0.4 0.4 0.4 0\n")
+
+
+def empty_voc(src: Path) -> None:
+    voc(src)
+    text = xml()
+    item = text[text.index("<object>") : text.index("</annotation>")].replace("24", "9").replace("12", "5")
+    write(src / "Annotations" / "im1.xml", text.replace("</annotation>", f"{item}</annotation>"))
+
+
+def empty_coco(src: Path) -> None:
+    coco_set(src)
+    path = src / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"].append({**content["annotations"][0], "id": 99, "bbox": [8, 4, 16, 0]})
+    write(path, json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("make", "place"),
+    [(empty_yolo, "im1.txt:2"), (empty_voc, "im1.xml:5"), (empty_coco, "instances_train2017.json: annotation 99")],
+)
+def test_a_box_of_zero_area_is_dropped_by_name_in_every_layout(
+    tmp_path: Path, make: Callable[[Path], None], place: str
+) -> None:
+    make(tmp_path / "src")
+    message, boxes = imported(tmp_path / "src")
+    assert boxes["im1.jpg"][1:] == [("red", BOX)]
+    assert f"Dropped, boxes of zero area: 1 ({place})" in message
+
+
+@pytest.mark.parametrize("box", [(24, 5, 9, 12), (9, 12, 24, 5), (9, 5, 8, 5)])
+def test_ends_in_the_wrong_order_are_refused(tmp_path: Path, box: tuple[int, ...]) -> None:
+    voc(tmp_path / "src")
+    write(tmp_path / "src" / "Annotations" / "im1.xml", xml(box=box))
+    assert re.search(r"im1\.xml:3: red: box .* has no area", refusal(tmp_path / "src"))
 
 
 # --- Pascal VOC ------------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def test_voc_without_lists_is_divided_by_name_and_says_so(tmp_path: Path) -> Non
 
 def test_voc_lists_every_fault_by_file_and_line_and_writes_nothing(tmp_path: Path) -> None:
     base = tmp_path / "src"
-    voc(base, "a", voc_object("dog", 5, 5, 5, 9), voc_object("dog", 1, 1, 60, 9), voc_object("dog", "x", 1, 6, 9))
+    voc(base, "a", voc_object("dog", 5, 5, 4, 9), voc_object("dog", 1, 1, 60, 9), voc_object("dog", "x", 1, 6, 9))
     voc(base, "b", voc_object("dog", 1, 1, "nan", 9), "<object><name>dog</name></object>", seed=1)
     voc(base, "c", seed=2, width=41)
     voc(base, "d", seed=3)
@@ -185,7 +185,7 @@ def test_yolo_lists_every_fault_by_file_and_line_and_writes_nothing(tmp_path: Pa
     base = tmp_path / "src"
     yolo_set(base, "train: images/train\nval: images/val\nnames: [cat, dog]\n")
     rows = ["0 0.5 0.5 0.2", "2 0.5 0.5 0.2 0.2", "0.5 0.5 0.5 0.2 0.2", "0 0.5 x 0.2 0.2", "0 0.5 nan 0.2 0.2"]
-    rows += ["0 0.5 0.5 0 0.2", "0 0.95 0.5 0.2 0.2", "0 5 5 20 20", "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "1 .5 .5 .2 .2"]
+    rows += ["0 0.5 0.5 -0.1 0.2", "0 0.95 0.5 0.2 0.2", "0 5 5 20 20", "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "1 .5 .5 .2 .2"]
     text(base / "labels" / "train" / "0.txt", "\n".join(rows))
     (base / "images" / "train" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError) as caught:
@@ -197,7 +197,7 @@ def test_yolo_lists_every_fault_by_file_and_line_and_writes_nothing(tmp_path: Pa
         r"0\.txt:3: class 0\.5 is not in names",
         r"0\.txt:4: row '0 0\.5 x 0\.2 0\.2' is not all numbers",
         r"0\.txt:5: row .* is not finite",
-        r"0\.txt:6: box .* has no area",
+        r"0\.txt:6: box .* has a negative side",
         r"0\.txt:7: box .* leaves the image",
         r"0\.txt:8: box .* leaves the image",
         r"0\.txt:9: needs class, .*; has 8 fields",

@@ -28,6 +28,12 @@ class VocObject:
         left, top, right, bottom = self.corners
         return [_short(value) for value in (left - 1, top - 1, right - left + 1, bottom - top + 1)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether two ends are the same, as a click without a drag leaves them; ends in the wrong order are not this."""
+        left, top, right, bottom = self.corners
+        return (left == right and top <= bottom) or (top == bottom and left <= right)
+
 
 @dataclass(frozen=True)
 class VocImage:

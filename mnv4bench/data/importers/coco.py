@@ -203,6 +203,9 @@ def _object(
         return None
     box = row.get("bbox") or _around(row.get("segmentation"))
     width, height = picture.stored if turn else (picture.width, picture.height)
+    if _is_empty(box):
+        result.empty.append(f"{path.name}: annotation {row.get('id')}")
+        return None
     faults = check.box_faults(box, {"file_name": image.get("file_name"), "width": width, "height": height})
     if faults or box is None:
         result.problems += [f"{place}: {fault}" for fault in faults]
@@ -212,6 +215,12 @@ def _object(
     return ImportedObject(
         label, turned(box, picture) if turn else box, bool(row.get("iscrowd")), area if known else None
     )
+
+
+def _is_empty(box: Any) -> bool:
+    """Return whether a side is zero and neither is negative."""
+    sides = box[2:] if isinstance(box, list) and len(box) == 4 else []
+    return all(isinstance(side, int | float) for side in sides) and min(sides, default=1) == 0
 
 
 def _around(polygons: Any) -> list[float] | None:

@@ -38,7 +38,8 @@ def import_dataset(
     """Write the set in `source` as a new folder `target` in COCO 2017's layout.
 
     A source without a validation split is divided 80 to 20 by each image's content, so that equal images stay together
-    and none changes sides as a set grows. An object that appears twice in an image is taken once.
+    and none changes sides as a set grows. In a source with splits, a training image that is also in validation is left
+    out. An object that appears twice in an image is taken once; a box of zero area is dropped.
 
     Args:
         source: a folder, or a YOLO set's YAML file.
@@ -63,6 +64,7 @@ def import_dataset(
     refuse(result.problems, f"{result.kind} in {source}")
     result.images, repeats = without_repeats(result.images)
     result.note("Images with repeated objects, each taken once", repeats)
+    result.note("Dropped, boxes of zero area", result.empty)
     splits = _splits(result)
     result.note("Passed over, hidden files and folders", folder.hidden)
     unknown = [path for path in folder.files if path.suffix.lower() not in IMAGES | OTHERS]
@@ -102,6 +104,7 @@ def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
         by_split.setdefault(image.split, []).append(image)
     if "train" in by_split and "val" in by_split:
         chosen = {split: by_split.pop(split) for split in ("train", "val")}
+        chosen["train"] = _not_scored(chosen["train"], chosen["val"], result)
     else:
         pool = next((split for split in ("train", None, "val", "test") if split in by_split), None)
         images = by_split.pop(pool, [])
@@ -113,6 +116,21 @@ def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
     for split, left in by_split.items():
         result.note(f"Left out, images of {split or 'no split'}", [image.path.name for image in left])
     return chosen
+
+
+def _not_scored(train: list[ImportedImage], val: list[ImportedImage], result: ImportedSet) -> list[ImportedImage]:
+    """Return the training images that are not the same file as one of validation.
+
+    Raises:
+        DataError: none is left.
+    """
+    scored = {image.sha256 for image in val}
+    kept = [image for image in train if image.sha256 not in scored]
+    if not kept:
+        raise DataError("every image of train is also in val; remove val, and import divides train 80 to 20")
+    also = [image.path.name for image in train if image.sha256 in scored]
+    result.note("Left out of train, images that are also in val", also)
+    return kept
 
 
 def divide(sums: Sequence[str]) -> dict[str, str]:

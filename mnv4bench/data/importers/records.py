@@ -44,6 +44,8 @@ class ImportedSet:
     notes: list[str] = field(default_factory=list)
     """What was taken, left out or changed."""
     problems: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    """Where boxes of zero area stand, which are dropped."""
 
     def note(self, what: str, names: Sequence[str]) -> None:
         """Add "what: count (names)", or nothing where there are no names."""

@@ -163,7 +163,8 @@ def _objects(annotation: Annotation, picture: Picture, result: ImportedSet) -> l
         sizes = f"says {size[0]}×{size[1]}, {annotation.image.name} is {upright[0]}×{upright[1]}"
         result.problems.append(f"{path}:1: {sizes}")
         return []
-    objects, problems = sound_objects(path, record.objects, *size)
+    result.empty += [f"{path.name}:{item.line}" for item in record.objects if item.is_empty]
+    objects, problems = sound_objects(path, [item for item in record.objects if not item.is_empty], *size)
     result.problems += problems
     return [ImportedObject(item.name, _box(item, size, picture), item.difficult) for item in objects]
 

@@ -92,10 +92,14 @@ def _image(
         result.problems.append(str(error))
         lines = []
     for number, line in enumerate(lines, 1):
-        item = row_object(line.strip(), form, (picture.width, picture.height)) if line.strip() else None
+        if not line.strip():
+            continue
+        item = row_object(line.strip(), form, (picture.width, picture.height))
         if isinstance(item, str):
             result.problems.append(f"{labels}:{number}: {item}")
-        elif item is not None:
+        elif item is None:
+            result.empty.append(f"{path.with_suffix('.txt').name}:{number}")
+        else:
             objects.append(item)
     known = None if split == "all" else split
     return ImportedImage(path, picture.width, picture.height, picture.sha256, objects, known)

@@ -23,8 +23,8 @@ class RowFormat:
         return None if self.keypoints is None else 5 + self.keypoints[0] * self.keypoints[1]
 
 
-def row_object(row: str, form: RowFormat, size: tuple[int, int]) -> ImportedObject | str:
-    """Return the object of a row in an image of that width and height, or what is wrong with it."""
+def row_object(row: str, form: RowFormat, size: tuple[int, int]) -> ImportedObject | str | None:
+    """Return the object of a row in an image of that width and height, or what is wrong; None for zero area."""
     fields = row.split()
     try:
         values = [float(field) for field in fields]
@@ -39,8 +39,10 @@ def row_object(row: str, form: RowFormat, size: tuple[int, int]) -> ImportedObje
     if values[0] not in range(len(form.classes)):
         return f"class {fields[0]} is not in names (0 to {len(form.classes) - 1})"
     left, top, right, bottom = _corners(values[1:5] if form.keypoints else values[1:])
-    if right <= left or bottom <= top:
-        return f"box {' '.join(fields[1:])} has no area"
+    if right < left or bottom < top:
+        return f"box {' '.join(fields[1:])} has a negative side"
+    if right == left or bottom == top:
+        return None
     if min(left, top) < -SLACK or max(right, bottom) > 1 + SLACK:
         return f"box {' '.join(fields[1:])} leaves the image (coordinates are fractions of its sides)"
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, 1), min(bottom, 1)
