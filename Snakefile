@@ -133,6 +133,7 @@ if REFERENCE:
             f"{DATA}/dataset.json",
             SCORED,
             f"{OUT}/latency/latency.json",
+            f"{OUT}/latency/blocks.csv",
             CLAIMED_TIMES,
             figure(PICTURE),
         log:
@@ -262,6 +263,7 @@ rule latency:
         SCORED,
     output:
         f"{OUT}/latency/latency.json",
+        f"{OUT}/latency/blocks.csv",
     log:
         f"{OUT}/logs/latency.log",
     benchmark:

@@ -11,6 +11,7 @@ from mnv4bench import needs
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
 from mnv4bench.machine import gpus
+from mnv4bench.results import sums
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.record import read_record
@@ -208,9 +209,10 @@ def complete(context: Context) -> None:
     """Write complete.txt: what came out, in a few lines, and where to look.
 
     Raises:
-        Mnv4benchError: a run did not end well, or the results are not those of the reference; the tables are there and
-            show it in its cell.
+        Mnv4benchError: a file is not what was written there, a run did not end well, or the results are not those of
+            the reference; the tables are there and show it in its cell.
     """
+    _check_files(context)
     problems = _ended_badly(context)
     if context.plan.trunks_only:
         problems += _other_trunks(context)
@@ -223,6 +225,17 @@ def complete(context: Context) -> None:
     from mnv4bench.report.closing import closing
 
     write_text(context.results / "complete.txt", closing(context.plan, context.results))
+
+
+def _check_files(context: Context) -> None:
+    """Refuse runs and data of which a file changed since, also one that no step of this start has read."""
+    from mnv4bench.data.prepared import verify
+    from mnv4bench.results.manifest import check_run
+
+    for run in context.plan.runs:
+        check_run(context.runs / run)
+    if not context.reference:
+        verify(context.data)
 
 
 def _ended_badly(context: Context) -> list[str]:
@@ -310,7 +323,9 @@ def run_step(name: str, context: Context) -> None:
         Mnv4benchError: there is no such step, or it fails in a way that a user can mend.
     """
     if name in STEPS:
-        return STEPS[name](context)
+        sums.check(context.results, name)
+        STEPS[name](context)
+        return sums.record(context.results, name)
     added = {
         step: run for extension in extensions(context.plan.names).values() for step, run in extension.steps.items()
     }

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from mnv4bench.data import prepared
 from mnv4bench.data.prepare import check_folder, prepare
 from mnv4bench.data.prepared import key, verify
 from mnv4bench.data.problems import refuse
@@ -390,16 +391,41 @@ def test_a_touched_or_copied_image_is_read_and_passes(coco: Path, tmp_path: Path
     assert verify(tmp_path / "prepared").train.count == 2
 
 
-def test_a_change_that_keeps_size_and_time_is_found_on_demand(coco: Path, tmp_path: Path) -> None:
-    prepare(spec(coco), tmp_path / "prepared")
-    path = coco / "val2017" / "205.jpg"
+def flip_a_bit(path: Path) -> None:
+    """Change an image, its size and time kept."""
     status, content = path.stat(), bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_change_that_keeps_size_and_time_is_found_in_a_set_that_is_read_in_a_second(
+    coco: Path, tmp_path: Path
+) -> None:
+    prepare(spec(coco), tmp_path / "prepared")
+    flip_a_bit(coco / "val2017" / "205.jpg")
+    with pytest.raises(DataError, match=r"205\.jpg: changed"):
+        verify(tmp_path / "prepared")
+
+
+def test_a_change_that_keeps_size_and_time_is_found_in_a_large_set_on_demand(
+    coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "READ_WHOLE", 100)
+    prepare(spec(coco), tmp_path / "prepared")
+    flip_a_bit(coco / "val2017" / "205.jpg")
     verify(tmp_path / "prepared")
     with pytest.raises(DataError, match=r"205\.jpg: changed"):
         verify(tmp_path / "prepared", read_all=True)
+
+
+@pytest.mark.parametrize(
+    "states", ["cut sho", "null", '{"val": 1}', '{"val": {"205.jpg": [1]}}', '{"val": {"205.jpg": 7}}']
+)
+def test_states_of_another_form_are_not_obeyed(states: str, coco: Path, tmp_path: Path) -> None:
+    dataset = prepare(spec(coco), tmp_path / "prepared")
+    (tmp_path / "prepared" / "files.json").write_text(states)
+    assert verify(tmp_path / "prepared") == dataset
 
 
 @pytest.mark.parametrize("change", ["labels", "image", "more", "fewer", "nothing"])

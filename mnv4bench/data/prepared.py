@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mnv4bench.data import scenes
+from mnv4bench.data.decode import file_content
 from mnv4bench.data.parts import SPLITS
 from mnv4bench.data.problems import refuse
-from mnv4bench.io.errors import FileError
+from mnv4bench.io.errors import DataError, FileError
 from mnv4bench.io.files import read_json, sha256
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
@@ -20,7 +21,9 @@ from mnv4bench.spec.run import DataSpec
 
 RECORD = "dataset.json"
 STATES = "files.json"
-"""Size and time of modification of every image when it was checked, so that `verify` need not read it again."""
+"""Size and time of modification of every image when it was checked, so that `verify` need not read them all again."""
+READ_WHOLE = 1 << 28
+"""Bytes of images that are read in a second: so small a set is read whole, whatever the times of its files say."""
 
 FileStates = dict[str, tuple[int, int] | None]
 """By file name: bytes, and nanoseconds of the last modification; None where there is no such file."""
@@ -56,11 +59,11 @@ def load(folder: Path) -> Dataset:
 def verify(folder: Path, read_all: bool = False) -> Dataset:
     """Return the record of a prepared data set that is still what was prepared.
 
-    The annotations are read and compared with their digest. An image is read only where its size or its time of
-    modification is not the recorded one.
+    The annotations are read and compared with their digest. Of a set that is larger than READ_WHOLE, an image is read
+    only where its size or its time of modification is not the recorded one.
 
     Args:
-        read_all: read every image.
+        read_all: read every image, however many.
 
     Raises:
         DataError: lists what changed.
@@ -71,7 +74,9 @@ def verify(folder: Path, read_all: bool = False) -> Dataset:
     if not problems and (now := digest(folder)) != dataset.digest:
         problems = [f"{folder}: annotations changed since they were prepared (digest {dataset.digest}, now {now})"]
     if not problems:
-        known: dict[str, FileStates] = {} if read_all else _states(folder)
+        known = {} if read_all else _states(folder)
+        if sum(state[0] for split in known.values() for state in split.values() if state) <= READ_WHOLE:
+            known = {}
         problems = [line for split in SPLITS for line in _changed(folder, dataset, split, known.get(split, {}))]
     refuse(problems, f"data in {folder} (delete {folder / RECORD} to prepare it again)")
     return dataset
@@ -91,12 +96,38 @@ def _changed(folder: Path, dataset: Dataset, split: str, known: FileStates) -> I
             yield f"{path}: changed since it was prepared (SHA-256 {record['sha256']}, now {content})"
 
 
+def unchanged(path: Path, image: Mapping[str, Any], folder: Path) -> Path:
+    """Return the path of an image that is still the one that was prepared.
+
+    Args:
+        image: its COCO record.
+        folder: where dataset.json lies.
+
+    Raises:
+        DataError: it is missing or another.
+    """
+    wanted = image.get("sha256")
+    if wanted and hashlib.sha256(file_content(path)).hexdigest() != wanted:
+        raise DataError(f"{path}: changed since it was prepared; mend it, delete {folder / RECORD} and start again")
+    return path
+
+
 def _states(folder: Path) -> dict[str, FileStates]:
     try:
-        states: dict[str, FileStates] = read_json(folder / STATES)
+        states = read_json(folder / STATES)
     except FileError:
         return {}  # then every image is read
-    return states if isinstance(states, dict) else {}
+    return states if _is_states(states) else {}
+
+
+def _is_states(content: Any) -> bool:
+    """Whether JSON has the form of FileStates by split."""
+    splits = list(content.values()) if isinstance(content, dict) else [None]
+    states = [state for split in splits for state in (split.values() if isinstance(split, dict) else [0])]
+    return all(
+        state is None or (isinstance(state, list) and len(state) == 2 and all(isinstance(n, int) for n in state))
+        for state in states
+    )
 
 
 def file_states(images: Path, records: Iterable[dict[str, Any]]) -> FileStates:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mnv4bench.data.prepared import unchanged
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.latency.analyse import analysis
@@ -87,12 +88,17 @@ def schedule(spec: LatencySpec) -> Schedule:
 
 
 def first_images(dataset: Dataset, folder: Path, half: str, count: int) -> tuple[tuple[int, Path], ...]:
-    """Return id and file of the first `count` images of "train" or "val", by id; all where there are fewer."""
+    """Return id and file of the first `count` images of "train" or "val", by id; all where there are fewer.
+
+    Raises:
+        DataError: an image is not the one that was prepared.
+    """
     split = getattr(dataset, half)
     records = read_json(dataset.path(folder, split.annotations))["images"]
     root = dataset.path(folder, split.images)
     return tuple(
-        (record["id"], root / record["file_name"]) for record in sorted(records, key=lambda image: image["id"])[:count]
+        (record["id"], unchanged(root / record["file_name"], record, folder))
+        for record in sorted(records, key=lambda image: image["id"])[:count]
     )
 
 

@@ -175,9 +175,7 @@ def _arm_result(arm: Arm, plan: Plan, results: Path, comparison: Comparison, cos
     baseline = plan.baseline(arm.ablation)
     difference = comparison.find(arm.ablation, arm.name)
     if difference is None and arm is not baseline:
-        raise Mnv4benchError(
-            f"{results / 'compare.json'}: differences has no {arm.label}; delete the file and run the workflow again"
-        )
+        raise Mnv4benchError(f"{results / 'compare.json'}: differences has no {arm.label}; delete it and start again")
     return ArmResult(
         arm=arm,
         is_baseline=arm is baseline,

@@ -60,7 +60,7 @@ def _seed_result(arm: Arm, seed: int, run: str, folder: Path) -> SeedResult:
         )
     if arm.read not in metrics.readings:
         raise Mnv4benchError(
-            f"{folder / 'metrics.json'}: readings has no {arm.read!r}, which arm {arm.label} needs; delete the "
-            "file and start again to score the run anew"
+            f"{folder / 'metrics.json'}: readings has no {arm.read!r}, which arm {arm.label} needs; delete it "
+            "and start again to score the run anew"
         )
     return SeedResult(seed, run, "done", None, metrics.readings[arm.read], metrics.data_digest)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mnv4bench.data.decode import read_image
+from mnv4bench.data.prepared import unchanged
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import COLOURS, figure
 from mnv4bench.report.results import ArmResult, DataFacts, Results, distinct
@@ -142,7 +143,7 @@ def _detections(results: Results, arm: ArmResult, ids: set[int]) -> tuple[dict[i
 
 def _picture(data: DataFacts, image: dict[str, Any]) -> np.ndarray:
     path = data.record.path(data.folder, data.record.val.images) / Path(image["file_name"])
-    return read_image(path)
+    return read_image(unchanged(path, image, data.folder))
 
 
 def _colour(data: DataFacts, category: int) -> str:
