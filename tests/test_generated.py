@@ -146,7 +146,7 @@ def test_the_time_to_the_table_is_that_of_both_sides(tmp_path: Path) -> None:
 def test_a_missing_file_and_an_unknown_passage_are_named(tmp_path: Path) -> None:
     with pytest.raises(Mnv4benchError, match=r"coverage\.json: is missing, and passage coverage of x\.md"):
         refreshed("<!-- generated: coverage -->\n<!-- end -->", tmp_path, "x.md")
-    with pytest.raises(Mnv4benchError, match=r"x\.md: no passage 'cover'; allowed: scenes, elsewhere, "):
+    with pytest.raises(Mnv4benchError, match=r"x\.md: no passage 'cover'; allowed: answers, choices, closing, "):
         refreshed("<!-- generated: cover -->\n<!-- end -->", tmp_path, "x.md")
 
 
@@ -154,7 +154,8 @@ def test_refreshing_writes_only_what_changed(tmp_path: Path) -> None:
     write_json(tmp_path / FOLDER / "benchmarks" / "latency_repeatability.json", repeatability(1.0, "same"))
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("nothing generated\n")
-    (tmp_path / "docs" / "data.md").write_text("nothing generated\n")
+    for name in ("data", "ledger", "results"):
+        (tmp_path / "docs" / f"{name}.md").write_text("nothing generated\n")
     (tmp_path / "docs" / "method.md").write_text("<!-- generated: repeatability -->\n<!-- end -->\n")
     fake.make_plan(tmp_path)
     assert generated.refresh(tmp_path) == [tmp_path / CATALOGUE, tmp_path / "docs" / "method.md"]

@@ -53,6 +53,16 @@ def interval(d: Difference | None, decimals: int) -> str:
     return f"{middle} [{low}, {high}]"
 
 
+def points(d: Difference | None, decimals: int) -> str:
+    """Return the interval in points of 100, "+0.12 [−0.31, +0.55]"; `decimals` are those on 0–1."""
+    if d is None or d.mean is None:
+        return fmt.NONE
+    hundredfold = {
+        name: None if (value := getattr(d, name)) is None else value * 100 for name in ("mean", "low", "high")
+    }
+    return interval(d.model_copy(update=hundredfold), decimals - 2)
+
+
 def strong(d: Difference | None) -> bool:
     return d is not None and d.verdict in STRONG
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnv4bench.report.findings import outcomes, scope
+from mnv4bench.report.answers import answers
+from mnv4bench.report.findings import scope
 from mnv4bench.report.rendering import page
-from mnv4bench.report.results import collect
+from mnv4bench.report.results import Results, collect
+from mnv4bench.report.terminal import aligned
 from mnv4bench.spec.plan import Plan
 
 
 def closing(plan: Plan, folder: Path) -> str:
     """Return the lines of complete.txt."""
-    results = collect(plan, folder)
-    return page("closing.txt.j2", scope=scope(results), outcomes=outcomes(results), folder=folder)
+    return told(collect(plan, folder), folder)
+
+
+def told(results: Results, folder: Path) -> str:
+    """Return the lines of complete.txt of what was collected, which lies in `folder`."""
+    content = answers(results)
+    lines = aligned([content.header, *([cell.text for cell in row] for row in content.rows)])
+    return page("closing.txt.j2", scope=scope(results), answers=lines, folder=folder)

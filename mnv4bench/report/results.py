@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -234,6 +234,12 @@ def curve_of(results: Results, run: str) -> dict[str, list[float]]:
 def distinct(arms: Iterable[ArmResult]) -> list[list[ArmResult]]:
     """Group arms that are the same runs read the same way, in order of first appearance."""
     return list(grouped(arms, lambda arm: arm.key).values())
+
+
+def group_label(group: Sequence[ArmResult]) -> str:
+    """Return "psa: none"; for arms that are one, the first's name and how many more there are."""
+    names = [f"{arm.arm.ablation}: {arm.arm.name}" for arm in group]
+    return names[0] if len(names) == 1 else f"{names[0]} (+{len(names) - 1} same)"
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:

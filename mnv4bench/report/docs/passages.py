@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.files import read_json
+from mnv4bench.report.answers import answers
+from mnv4bench.report.choices import compared, ends
+from mnv4bench.report.closing import told
 from mnv4bench.report.docs.measured import reference
 from mnv4bench.report.findings import outcomes, scope
 from mnv4bench.report.ledger import summary_table
@@ -20,6 +23,8 @@ from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
 
 Values = dict[str, Any]
+LAST = 6
+"""Lines of complete.txt that README shows: two comparisons, and where to look."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,37 @@ def outcome(path: Path) -> Values:
     """Return how a reference's ablations came out, and every verdict; `path` is its reference.json."""
     results = reference(path.parent)
     return {"scope": scope(results), "outcomes": outcomes(results), "verdicts": verdicts(results)}
+
+
+def answered(path: Path) -> Values:
+    """Return a row per comparison of a reference, and what they were measured on."""
+    results = reference(path.parent)
+    return {
+        "answers": answers(results),
+        "ap": compared(results),
+        "data": results.data.record,
+        "imgsz": results.cost.imgsz,
+        "seeds": len(results.plan.preset.seeds),
+    }
+
+
+def choice(path: Path) -> Values:
+    """Return the fastest and the most accurate network of a reference in each runtime, and where they were timed."""
+    results = reference(path.parent)
+    times = results.latency
+    return {
+        "ends": ends(results),
+        "imgsz": results.cost.imgsz,
+        "threads": times.threads,
+        "cpu": times.environment.cpu,
+    }
+
+
+def last_lines(path: Path) -> Values:
+    """Return the end of what a workflow prints that made this reference."""
+    results = reference(path.parent)
+    folder = Path("results") / results.plan.preset_name
+    return {"lines": told(results, folder).splitlines()[-LAST:]}
 
 
 def elsewhere(path: Path) -> Values:
@@ -111,6 +147,9 @@ def _picked(content: Mapping[str, Any], *keys: str) -> Values:
 
 
 PASSAGES = {
+    "answers": Passage("scenes/reference.json", "answers", answered),
+    "choices": Passage("scenes/reference.json", "choices", choice),
+    "closing": Passage("scenes/reference.json", "closing", last_lines),
     "scenes": Passage("scenes/reference.json", "outcome", outcome),
     "elsewhere": Passage("scenes/reference.json", "elsewhere", elsewhere),
     "ledger": Passage("scenes/tables/ledger.json", "ledger", ledger),

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report.figures.pareto import group_label
 from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure
-from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.report.results import ArmResult, Results, group_label
 from mnv4bench.results.cost import CostRow
 
 NECK, DOWN = "///////", "-------"

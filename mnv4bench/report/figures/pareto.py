@@ -14,7 +14,7 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text
 from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
 from mnv4bench.report.rendering import render
-from mnv4bench.report.results import ArmResult, Results, distinct
+from mnv4bench.report.results import ArmResult, Results, distinct, group_label
 from mnv4bench.spec.latency import INT8
 from mnv4bench.spec.model import Read
 
@@ -149,12 +149,6 @@ def _sizes(axis: Axes, networks: dict[str, float]) -> None:
             ha="center",
         )
     axis.set_ylim(bottom=low)
-
-
-def group_label(group: Sequence[ArmResult]) -> str:
-    """Return "psa: none", or for arms that are one, "psa: psa = scdown: scdown", the rest counted."""
-    names = [f"{arm.arm.ablation}: {arm.arm.name}" for arm in group]
-    return " = ".join(names) if len(names) <= 1 else f"{names[0]} (+{len(names) - 1} same)"
 
 
 def same_arms(results: Results) -> list[str]:

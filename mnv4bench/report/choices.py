@@ -1,0 +1,78 @@
+"""What an engineer chooses from: every network that was both scored and timed, in each runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from mnv4bench.report import formatting as fmt
+from mnv4bench.report import timing
+from mnv4bench.report.results import ArmResult, Results, distinct, group_label
+from mnv4bench.report.tables.cells import Table, table
+from mnv4bench.report.terminal import points
+from mnv4bench.results.latency import LatencyRow
+from mnv4bench.spec.latency import INT8
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network in a runtime."""
+
+    label: str
+    arms: tuple[ArmResult, ...]
+    """Equal ones, whichever ablations name them."""
+    runtime: str
+    row: LatencyRow
+    """Of the end-to-end time."""
+    ap: tuple[float, ...]
+    """Of each seed, on 0–1; in eight-bit integers that of the network that was quantised."""
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.ap)
+
+
+def choices(results: Results, runtime: str) -> list[Choice]:
+    """Return the networks that were scored and timed in a runtime, the fastest first."""
+    found = []
+    for group in distinct(results.arms):
+        timed = [(arm, row) for arm in group if (row := arm.row(runtime)) is not None]
+        if timed and (scores := _scores(timed[0][0], runtime)):
+            found.append(Choice(group_label(group), tuple(group), runtime, timed[0][1], scores))
+    return sorted(found, key=lambda choice: (choice.row.p50_ms, -choice.mean))
+
+
+def _scores(arm: ArmResult, runtime: str) -> tuple[float, ...]:
+    if not runtime.endswith(INT8):
+        return tuple(arm.scores("AP").values())
+    record = arm.quantised.get(runtime)
+    return () if record is None or record.AP is None else (record.AP,)
+
+
+def front(found: Sequence[Choice]) -> list[Choice]:
+    """Return those that nothing faster scores as high as; `found` has the fastest first."""
+    edge: list[Choice] = []
+    for choice in found:
+        if not edge or choice.mean > edge[-1].mean:
+            edge.append(choice)
+    return edge
+
+
+def ends(results: Results) -> Table:
+    """Return a row per runtime: the ends of its front, which are the fastest network and the most accurate one."""
+    fronts = {name: front(choices(results, name)) for name in (*results.timed, *results.timed_int8)}
+    header = ("runtime", "fastest", "ms", "AP", "most accurate", "ms", "AP")
+    rows = [(name, *_cells(edge[0]), *_cells(edge[-1])) for name, edge in fronts.items() if edge]
+    return table(header, "llrrlrr", rows)
+
+
+def _cells(choice: Choice) -> tuple[str, str, str]:
+    first = choice.arms[0].arm
+    return f"{first.ablation}/{first.name}", timing.milliseconds(choice.row), points(choice.mean)
+
+
+def compared(results: Results) -> list[str]:
+    """Return the baselines' AP in points: one value, or the lowest and the highest."""
+    known = [mean for arm in results.arms if arm.is_baseline and (mean := arm.mean("AP")) is not None]
+    return list(dict.fromkeys(fmt.number(value * 100, 1) for value in (min(known), max(known)))) if known else []
