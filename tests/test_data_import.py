@@ -185,7 +185,8 @@ def test_yolo_lists_every_fault_by_file_and_line_and_writes_nothing(tmp_path: Pa
     base = tmp_path / "src"
     yolo_set(base, "train: images/train\nval: images/val\nnames: [cat, dog]\n")
     rows = ["0 0.5 0.5 0.2", "2 0.5 0.5 0.2 0.2", "0.5 0.5 0.5 0.2 0.2", "0 0.5 x 0.2 0.2", "0 0.5 nan 0.2 0.2"]
-    rows += ["0 0.5 0.5 -0.1 0.2", "0 0.95 0.5 0.2 0.2", "0 5 5 20 20", "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "1 .5 .5 .2 .2"]
+    rows += ["0 0.5 0.5 -0.1 0.2", "0 0.95 0.5 0.2 0.2", "0 5 5 20 20", "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4"]
+    rows += ["1 .5 .5 .2 .2"]
     text(base / "labels" / "train" / "0.txt", "\n".join(rows))
     (base / "images" / "train" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError) as caught:

@@ -30,7 +30,7 @@ class VocObject:
 
     @property
     def is_empty(self) -> bool:
-        """Whether two ends are the same, as a click without a drag leaves them; ends in the wrong order are not this."""
+        """Whether two ends are the same, as a click without a drag leaves them, and none in the wrong order."""
         left, top, right, bottom = self.corners
         return (left == right and top <= bottom) or (top == bottom and left <= right)
 
