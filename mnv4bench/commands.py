@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mnv4bench.results.reference import FOLDER, REBUILT, TRUNKS
 from mnv4bench.results.selection import home
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.classifiers import Classifiers
-from mnv4bench.spec.extensions import extensions
+from mnv4bench.spec.declared import check_extensions
 from mnv4bench.spec.latency import latency_spec
 from mnv4bench.spec.plan import Plan, load
 from mnv4bench.spec.preset import PRESETS, Preset
@@ -104,27 +104,43 @@ def check_specs(options: argparse.Namespace) -> None:
     ablations = sorted(path.stem for path in ABLATIONS.glob("*.yaml"))
     checks: list[Callable[[], object]] = [
         *(partial(load, preset) for preset in presets),
-        *(partial(_check_together, preset, name) for preset in presets for name in ablations),
         *(partial(_check_figures, ABLATIONS / f"{name}.yaml") for name in ablations),
-        partial(extensions, ablations),
+        partial(check_extensions, ablations),
     ]
-    problems: list[str] = []
-    for check in checks:
-        try:
-            check()
-        except Mnv4benchError as error:
-            problems.extend(str(error).splitlines())
+    problems = [line for check in checks for line in _problems(check)]
+    published = {name: _is_published(ABLATIONS / f"{name}.yaml", AblationSpec) for name in ablations}
+    for preset in presets:
+        kind = _is_published(PRESETS / f"{preset}.yaml", Preset)
+        if kind is not None:
+            problems += _problems_under(preset, [name for name in ablations if published[name] is kind])
     if problems:
         raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
     print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
 
 
-def _check_together(preset: str, name: str) -> None:
-    """Resolve an ablation under a preset that is not its own, unless only one of the two is of published weights."""
-    given = YamlFile(PRESETS / f"{preset}.yaml").parse(Preset).model.weights is not None
-    published = YamlFile(ABLATIONS / f"{name}.yaml").parse(AblationSpec).start == "published"
-    if given == published:
-        load(preset, name)
+def _problems(check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except Mnv4benchError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _problems_under(preset: str, names: Sequence[str]) -> list[str]:
+    """Return what is wrong with ablations under a preset that may not be theirs: all at once, which takes little time,
+    and each by itself where that fails, so that none hides another's problem."""
+    if not names or not _problems(partial(load, preset, ",".join(names))):
+        return []
+    return [line for name in names for line in _problems(partial(load, preset, name))]
+
+
+def _is_published(path: Path, kind: type[AblationSpec] | type[Preset]) -> bool | None:
+    """Return whether a file is about published weights, which go together alone; None where it is not valid."""
+    try:
+        spec = YamlFile(path).parse(kind)
+    except Mnv4benchError:
+        return None
+    return spec.model.weights is not None if isinstance(spec, Preset) else spec.start == "published"
 
 
 def _check_figures(path: Path) -> None:

@@ -58,6 +58,7 @@ LAYERS = {
         "classifiers",
         "plan",
         "extensions",
+        "declared",
         "scaffold",
     ),
     "data": (

@@ -38,18 +38,38 @@ def extensions(ablations: Iterable[str], root: Path = Path()) -> dict[str, Exten
     Raises:
         SpecError: a file cannot be loaded, declares no EXTENSION, or names a step that another one names.
     """
-    paths = {name: root / ABLATIONS / f"{name}.py" for name in ablations}
-    loaded = {name: _extension(path) for name, path in paths.items() if path.exists()}
-    owners: dict[str, str] = {}
-    for name, extension in loaded.items():
-        for step in extension.steps:
-            if step in owners:
-                raise SpecError(f"{paths[name]}: step {step!r} is a step of {paths[owners[step]]}, too; rename one")
-            owners[step] = name
+    paths = extension_paths(ablations, root)
+    loaded = {name: load_extension(path) for name, path in paths.items()}
+    refuse_shared_steps(paths, {name: extension.steps for name, extension in loaded.items()})
     return loaded
 
 
-def _extension(path: Path) -> Extension:
+def extension_paths(ablations: Iterable[str], root: Path = Path()) -> dict[str, Path]:
+    """Return ablation → ablations/NAME.py, for those that have one."""
+    paths = {name: root / ABLATIONS / f"{name}.py" for name in ablations}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def refuse_shared_steps(paths: Mapping[str, Path], steps: Mapping[str, Iterable[str]]) -> None:
+    """Refuse a step that two ablations add.
+
+    Raises:
+        SpecError: names both files.
+    """
+    owners: dict[str, str] = {}
+    for name, added in steps.items():
+        for step in added:
+            if step in owners:
+                raise SpecError(f"{paths[name]}: step {step!r} is a step of {paths[owners[step]]}, too; rename one")
+            owners[step] = name
+
+
+def load_extension(path: Path) -> Extension:
+    """Return what a file declares.
+
+    Raises:
+        SpecError: it cannot be loaded, or declares no EXTENSION.
+    """
     extension = getattr(load_module(path), "EXTENSION", None)
     if not isinstance(extension, Extension):
         raise SpecError(f"{path}: declares no EXTENSION = Extension(…); see docs/adding.md")

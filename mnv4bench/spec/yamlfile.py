@@ -62,6 +62,7 @@ class YamlFile:
         self._as_text = as_text
         self._lines: dict[tuple[str, ...], int] = {}
         self._values = 0
+        self._words = yaml.SafeLoader("")
         text = self._text()
         try:
             node = _composed(text)
@@ -118,7 +119,7 @@ class YamlFile:
         if self._as_text:
             return node.value
         try:
-            value = yaml.SafeLoader("").construct_object(node, deep=True)
+            value = self._words.construct_object(node, deep=True)
         except yaml.YAMLError as error:
             raise self._invalid(line, str(getattr(error, "problem", error))) from error
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:  # !!int x, 2024-13-45
