@@ -64,6 +64,7 @@ LAYERS = {
     "data": (
         "problems",
         "parts",
+        "content",
         "decode",
         "letterbox",
         "png",

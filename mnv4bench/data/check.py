@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from mnv4bench.data.decode import decode, file_content, orientation
+from mnv4bench.data.content import file_content
+from mnv4bench.data.decode import decode, orientation
 from mnv4bench.data.letterbox import too_thin
 from mnv4bench.data.parts import Part
 from mnv4bench.io.errors import DataError

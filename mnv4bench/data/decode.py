@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 from pathlib import Path
 
 import cv2
@@ -11,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from mnv4bench.data.content import file_content
 from mnv4bench.io.errors import DataError
 
 Pixels = NDArray[np.uint8]
 """(height, width, 3), RGB, upright."""
 
-MOST_BYTES = 1 << 30
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError)
 """What Pillow raises for a bad image. Of an unknown one it says UnidentifiedImageError, or ImportError where
 ultralytics is imported too, whose Image.open looks for a HEIF reader before it gives up."""
@@ -34,26 +33,6 @@ def read_image(path: Path) -> Pixels:
         DataError: not a regular file, not an image, or one that cannot be shown in 8 bits per channel.
     """
     return decode(file_content(path), path)
-
-
-def file_content(path: Path) -> bytes:
-    """Return a regular file's bytes; pipes and devices, which may never end, are refused.
-
-    Raises:
-        DataError: names the file and the reason.
-    """
-    path = Path(path)
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{path}: not a regular file; put the image itself in its place")
-        if status.st_size > MOST_BYTES:
-            raise DataError(f"{path}: larger than 1 GiB; scale the image down")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{path}: missing image file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def decode(content: bytes, path: Path, whole: bool = False) -> Pixels:

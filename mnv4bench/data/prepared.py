@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.data import scenes
-from mnv4bench.data.decode import file_content
+from mnv4bench.data.content import file_content
 from mnv4bench.data.parts import SPLITS
 from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError, FileError

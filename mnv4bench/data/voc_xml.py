@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from mnv4bench.data.decode import file_content
+from mnv4bench.data.content import file_content
 from mnv4bench.io.errors import DataError
 
 Pixels = tuple[float, float, float, float]

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnv4bench.data.decode import decode, file_content, orientation
+from mnv4bench.data.content import file_content
+from mnv4bench.data.decode import decode, orientation
 from mnv4bench.io.errors import DataError
 
 
