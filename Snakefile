@@ -433,6 +433,7 @@ rule verify:
 rule complete:
     """Fails, after everything else was made, when a run did not end well or the reference says otherwise."""
     input:
+        f"{DATA}/dataset.json",
         SCORED,
         DETECTED if PLAN.arms else [],
         rules.verify.output if PLAN.arms and not REFERENCE else [],

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import records
+from benchmarks.faults import kills, records
 from benchmarks.faults.__main__ import main
 from benchmarks.faults.damage import MUTATIONS, mutated
+from benchmarks.faults.journal import Journal
+from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.processes import Ended
+from benchmarks.faults.project import Project
 from mnv4bench.io.files import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -32,13 +35,70 @@ def test_an_error_is_clear_when_it_names_the_file_and_shows_no_traceback() -> No
     assert records._unclear(Ended(124, ""), damaged) == "hung"
 
 
+@pytest.mark.parametrize(
+    ("message", "places"),
+    [
+        ("results/smoke/cost.json: not JSON; delete it and start again", ["results/smoke/cost.json"]),
+        (
+            "results/smoke/runs/a/status.json: no; delete the folder results/smoke/runs/a and start",
+            ["results/smoke/runs/a"],
+        ),
+        (
+            "results/smoke/runs/a/manifest.json: no; delete it and metrics.json beside it, and start again",
+            ["results/smoke/runs/a/metrics.json", "results/smoke/runs/a/manifest.json"],
+        ),
+        (
+            "data in results/smoke/data/s: 1 problem (delete results/smoke/data/s/dataset.json to prepare it again)",
+            ["results/smoke/data/s/dataset.json"],
+        ),
+        ("results/smoke/cost.json: missing; start again", []),
+    ],
+)
+def test_what_a_message_asks_for_is_done(message: str, places: list[str]) -> None:
+    assert records._to_delete(message) == places
+
+
+LOG = """\
+localrule all:
+rule data:
+    output: dataset.json
+Finished jobid: 3 (Rule: data)
+rule cost:
+rule train:
+rule train:
+Finished jobid: 5 (Rule: train)
+"""
+
+
+def test_a_kill_counts_for_what_ran(tmp_path: Path) -> None:
+    project = Project(tmp_path, Path("python"))
+    (tmp_path / "workflow.log").write_text(LOG)
+    assert kills._running(project) == ["cost", "train"]
+    run = project.out / "runs/a"
+    run.mkdir(parents=True)
+    (run / "status.json").touch()
+    assert kills._running(project) == ["cost", "train", "evaluate"]
+    (run / "metrics.json").touch()
+    assert kills._running(project) == ["cost", "train"]
+
+
+def test_a_campaign_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "faults.jsonl", "a", 0)
+    found = [Outcome("kills", "data", "0.1 s into data", "right")]
+    first.add("kills", 2, found)
+    assert first.known("kills") == {2: found}
+    for other in (Journal(first.path, "b", 0), Journal(first.path, "a", 1)):
+        assert other.known("kills") == {}
+    assert first.known("files") == {}
+
+
 @pytest.mark.slow
 def test_a_small_campaign_finds_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main(["--kills", "0", "--files", "2", "--settings", "12"])
+        main(["--kills", "0", "--files", "3", "--settings", "5"])
     record = read_json(tmp_path / "results/benchmarks/faults.json")
     assert record["faults"] == []
     assert ended.value.code == 0
-    assert sum(record["counts"]["settings"].values()) == 12
-    assert sum(record["counts"]["files"].values()) == 2
+    assert sum(record["counts"]["settings"].values()) == 5
+    assert sum(record["counts"]["files"].values()) == 3

@@ -104,6 +104,20 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()} == before
 
 
+def test_data_that_were_deleted_are_made_again_before_complete_looks_at_them(finished: Path) -> None:
+    out = finished / "results" / "smoke"
+    away = [*(out / "data").glob("*/dataset.json"), out / "complete.txt"]
+    for path in away:
+        path.rename(path.with_suffix(".away"))
+    try:
+        planned = snakemake(finished, "preset=smoke", flags=("--dry-run",)).stdout
+    finally:
+        for path in away:
+            path.with_suffix(".away").rename(path)
+    assert "rule data:" in planned
+    assert "rule complete:" in planned
+
+
 def test_a_selection_uses_the_runs_that_are_there_and_leaves_the_other_tables_alone(finished: Path) -> None:
     before = {path: path.read_bytes() for path in (finished / "results" / "smoke" / "tables").iterdir()}
     result = snakemake(finished, "preset=smoke", "only=psa", flags=("--until", "tables"))

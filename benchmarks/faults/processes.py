@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,12 +57,11 @@ class Ended:
 def interpreter(folder: Path) -> Iterator[Path]:
     """Yield a stand-in for the Python interpreter, served until the block ends."""
     address, script = folder / "socket", folder / "python"
+    address.unlink(missing_ok=True)
     script.write_text(CLIENT.format(python=sys.executable, address=str(address)))
     script.chmod(0o755)
     command = [sys.executable, "-m", "benchmarks.faults.processes", str(address), str(script)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment |= {"YOLO_OFFLINE": "1", "YOLO_CONFIG_DIR": str(folder), "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
-    server = subprocess.Popen(command, cwd=ROOT, env=environment)
+    server = subprocess.Popen(command, cwd=ROOT, env=environment())
     try:
         while not address.exists():
             if server.poll() is not None:
@@ -73,6 +73,14 @@ def interpreter(folder: Path) -> Iterator[Path]:
         server.wait()
 
 
+def environment() -> dict[str, str]:
+    """Return the variables of every process: one thread each, no network, no window, no buffer."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return {**os.environ, **threads, "PYTHONPATH": str(ROOT), "YOLO_OFFLINE": "1", "MPLBACKEND": "Agg"} | {
+        "PYTHONUNBUFFERED": "1"
+    }
+
+
 def start(python: Path, arguments: list[str], project: Path, output: Path) -> subprocess.Popen[bytes]:
     """Start `python arguments` as the first of a process group of its own."""
     with output.open("wb") as stream:
@@ -82,6 +90,7 @@ def start(python: Path, arguments: list[str], project: Path, output: Path) -> su
             stdout=stream,
             stderr=stream,
             stdin=subprocess.DEVNULL,
+            env=environment(),
             process_group=0,
         )
 
@@ -114,6 +123,7 @@ PACKAGES = ("mnv4bench",)
 LIBRARIES = (
     "snakemake.cli", "snakemake.report", "matplotlib.pyplot", "typst", "onnx", "onnxruntime", "openvino",
     "pycocotools.cocoeval", "scipy.stats", "torch.export", "safetensors.torch",
+    "torch._dynamo", "torch.distributed.fsdp",
 )  # fmt: skip
 
 
@@ -138,8 +148,9 @@ def serve(address: str, executable: str) -> None:
     Path(address + ".new").rename(address)
     waiting: dict[int, socket.socket] = {}
     listener.settimeout(0.01)
+    parent = os.getppid()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    while True:
+    while os.getppid() == parent:  # else the campaign was killed
         with contextlib.suppress(TimeoutError):
             client, _ = listener.accept()
             client.settimeout(None)
@@ -149,9 +160,9 @@ def serve(address: str, executable: str) -> None:
                     listener.close()
                     for other in waiting.values():
                         other.close()
-                    _run(*request, executable=executable, client=client)
+                    _run(request, executable, client)
                 waiting[pid] = client
-                for stream in request[1]:
+                for stream in request.streams:
                     os.close(stream)
         for pid in list(waiting):
             done, status = os.waitpid(pid, os.WNOHANG)
@@ -163,7 +174,14 @@ def serve(address: str, executable: str) -> None:
                 client.close()
 
 
-Request = tuple[list[object], list[int]]
+class Request(NamedTuple):
+    """A process that a client asks for."""
+
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    group: int
+    streams: list[int]
 
 
 def _request(client: socket.socket) -> Request | None:
@@ -184,17 +202,16 @@ def _request(client: socket.socket) -> Request | None:
     except (OSError, EOFError):
         client.close()
         return None
-    return json.loads(body), list(streams)
+    return Request._make([*json.loads(body), list(streams)])
 
 
-def _run(asked: list[object], streams: list[int], executable: str, client: socket.socket) -> None:
+def _run(asked: Request, executable: str, client: socket.socket) -> None:
     """Become the process that was asked for."""
-    arguments, folder, environment, group = asked
     status = 1
     try:
-        os.setpgid(0, group)  # type: ignore[arg-type]
+        os.setpgid(0, asked.group)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for number, stream in enumerate(streams):
+        for number, stream in enumerate(asked.streams):
             os.dup2(stream, number)
             os.close(stream)
         client.setblocking(False)
@@ -202,11 +219,11 @@ def _run(asked: list[object], streams: list[int], executable: str, client: socke
             if client.recv(1) == b"":
                 os._exit(137)  # it was killed before this process joined its group
         client.close()
-        os.chdir(folder)  # type: ignore[arg-type]
+        os.chdir(asked.folder)
         os.environ.clear()
-        os.environ.update(environment)  # type: ignore[arg-type]
+        os.environ.update(asked.environment)
         sys.executable = executable
-        status = _python(arguments)  # type: ignore[arg-type]
+        status = _python(asked.arguments)
     except ProcessLookupError:
         os._exit(137)
     finally:

@@ -18,17 +18,29 @@ OUT = Path("results/smoke")
 REFERENCE = "undisturbed"
 PRESET = """\
 title: a workflow to be disturbed
-data: {name: scenes, imgsz: 64, train: 16, val: 8}
-train: {epochs: 2, batch: 8}
+model: {attention: none, block: c2f, p5_tap: 128, head: one_to_many}
+data: {name: scenes, imgsz: 64, train: 8, val: 8}
+train: {epochs: 2, batch: 4}
 trunk: {}
 teacher: {from_trunk: true}
 seeds: [0]
-ablations: [distillation]
-latency: {images: 2, sessions: 1, rounds: 2, blocks: 1, block_ms: 1, runtimes: [torch, onnxruntime]}
+ablations: [disturbed]
+latency: {images: 2, sessions: 1, rounds: 2, blocks: 1, block_ms: 1, runtimes: [torch]}
 bootstrap: 100
 """
 """Takes the place of config/smoke.yaml."""
-LIMIT = 600.0
+ABLATION = """\
+title: Distillation
+question: Does a workflow that was disturbed end as any other?
+baseline: none
+arms:
+  none: {}
+  outputs: {distill.logits: 1.0}
+smallest_effect: 0.005
+"""
+"""Four runs: a trunk, a teacher, and two arms that read both."""
+BASELINE, STUDENT = "runs/*one_to_many-*", "runs/*+distilled-*"
+LIMIT = 1800.0
 """Seconds of wall time after which a workflow counts as hung."""
 
 OF_A_RUN = (
@@ -40,7 +52,14 @@ OF_A_RUN = (
     "pairing.json",
     "spec.json",
 )
-COMPUTED = ("compare.json", "cost.json", "tables/slices.csv", "tables/errors.csv")
+COMPUTED = (
+    "compare.json",
+    "cost.json",
+    "tables/slices.csv",
+    "tables/errors.csv",
+    "tables/classes.csv",
+    *(f"figures/{name}.png" for name in ("effects", "cost", "curves", "slices", "detections")),
+)
 TIMED = ("ms", "fps", "seconds", "latency", "speed", "images_per_second")
 """Words in the names of columns that hold times, which no two runs share."""
 
@@ -56,23 +75,31 @@ class Project:
     def out(self) -> Path:
         return self.root / OUT
 
-    def start(self, *config: str) -> subprocess.Popen[bytes]:
-        """Start the workflow; its output goes to workflow.log."""
-        flags = ["-m", "snakemake", "--cores", "2", "--config", *(config or ("preset=smoke",))]
+    def start(self, *wanted: str) -> subprocess.Popen[bytes]:
+        """Start the workflow for the files that are wanted, all by default; its output goes to workflow.log."""
+        flags = ["-m", "snakemake", "--cores", "2", "--config", "preset=smoke", "--", *wanted]
         return start(self.python, flags, self.root, self.root / "workflow.log")
 
-    def run(self, *config: str) -> Ended:
+    def run(self, *wanted: str) -> Ended:
         """Run the workflow to its end."""
-        return finish(self.start(*config), self.root / "workflow.log", LIMIT)
+        return finish(self.start(*wanted), self.root / "workflow.log", LIMIT)
 
     def command(self, *arguments: str, limit: float = LIMIT) -> Ended:
         """Run `mnv4bench arguments`."""
         output = self.root / "command.log"
         return finish(start(self.python, ["-m", "mnv4bench", *arguments], self.root, output), output, limit)
 
-    def copy(self, target: Path) -> Project:
+    def copy(self, name: str) -> Project:
+        """Return a copy that lies beside this one, in place of what a killed campaign left there."""
+        target = self.root.with_name(name)
+        shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.root, target, symlinks=True)
         return Project(target, self.python)
+
+    def remove(self, *patterns: str) -> None:
+        """Delete what fits, below the results folder."""
+        for place in [place for pattern in patterns for place in self.out.glob(pattern)]:
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
     def results(self) -> dict[str, str]:
         """Return name → digest of everything that is the same after every undisturbed run."""
@@ -89,13 +116,20 @@ class Project:
 
 
 def make(root: Path, python: Path) -> Project:
-    """Write a project without results."""
+    """Write a project without results, with the sources as they are."""
     root.mkdir(parents=True)
     for name in SOURCES:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-    (root / "config/smoke.yaml").write_text(PRESET)
     return Project(root, python)
+
+
+def make_small(root: Path, python: Path) -> Project:
+    """Write a project without results, whose smoke test takes seconds."""
+    project = make(root, python)
+    (root / "config/smoke.yaml").write_text(PRESET)
+    (root / "ablations/disturbed.yaml").write_text(ABLATION)
+    return project
 
 
 def _digest(path: Path) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 import shutil
-from collections.abc import Iterator
+import sys
+from pathlib import Path
 
 from benchmarks.faults.damage import FOREIGN, mutated
 from benchmarks.faults.outcome import Kind, Outcome
@@ -141,13 +142,20 @@ KNOWN_AS = {"only": "ablation"}
 """What errors call a key's value."""
 
 
-def campaign(base: Project, count: int, rng: random.Random) -> Iterator[Outcome]:
-    """Try `count` settings: two mutated files for every --config value."""
-    for number in range(count):
+def trial(base: Project, number: int, rng: random.Random, name: str) -> Outcome:
+    """Try one setting: two mutated files for every --config value, of which one in ten goes through a new interpreter.
+
+    Args:
+        base: a project without results.
+        name: of the project's folder.
+    """
+    project = base.copy(name)
+    try:
         if number % 3 == 2:
-            yield _value(base, rng)
-        else:
-            yield _file(base, rng, f"config/{rng.choice(('smoke', 'quick', 'coco'))}.yaml" if number % 3 else None)
+            return _value(project if number % 30 != 2 else Project(project.root, Path(sys.executable)), rng)
+        return _file(project, rng, f"config/{rng.choice(('smoke', 'quick', 'coco'))}.yaml" if number % 3 else None)
+    finally:
+        shutil.rmtree(project.root)
 
 
 def _file(base: Project, rng: random.Random, place: str | None) -> Outcome:
@@ -159,10 +167,7 @@ def _file(base: Project, rng: random.Random, place: str | None) -> Outcome:
     relative = str(path.relative_to(base.root))
     which = ["--preset", path.stem] if place else ["--preset", "smoke", "--only", path.stem]
     arguments = rng.choice((["plan", *which], ["check"]))
-    try:
-        ended = _limited(base, "mnv4bench.cli", arguments)
-    finally:
-        path.write_bytes(before)
+    ended = _limited(base, "mnv4bench.cli", arguments)
     kind, detail = _judged(base, ended, (relative,))
     return Outcome("settings", "preset" if place else "ablation", f"{relative}: {how}; {arguments[0]}", kind, detail)
 
@@ -221,7 +226,8 @@ def _value(base: Project, rng: random.Random) -> Outcome:
     arguments = ["--cores", "1", "--dry-run", "--quiet", "--config", *rest, f"{key}={value}"]
     ended = _limited(base, "snakemake.cli", arguments)
     kind, detail = _judged(base, ended, (key, KNOWN_AS.get(key, key)))
-    return Outcome("settings", "--config", f"{key[:20]}={value[:40]!r}", kind, detail)
+    how = ", new interpreter" * (base.python == Path(sys.executable))
+    return Outcome("settings", "--config", f"{key[:20]}={value[:40]!r}{how}", kind, detail)
 
 
 def _limited(base: Project, module: str, arguments: list[str]) -> Ended:
@@ -248,10 +254,3 @@ def _judged(base: Project, ended: Ended, names: tuple[str, ...]) -> tuple[Kind, 
     if not any(name in ended.output for name in names):
         return "fault", f"names none of {names}: {ended.output[-600:]}"
     return "clear error", ended.output.strip()[:300]
-
-
-def without_results(finished: Project) -> Project:
-    """Return a copy of a project's sources alone, to be planned in."""
-    target = finished.root.with_name("settings")
-    shutil.copytree(finished.root, target, ignore=shutil.ignore_patterns("smoke", ".snakemake"))
-    return Project(target, finished.python)

@@ -1,0 +1,1 @@
+"""Programs whose measurements the documentation quotes."""

@@ -1,0 +1,1 @@
+"""A count of trials in; an undisturbed workflow disturbed in every way, and what came of it, out."""
