@@ -132,7 +132,7 @@ def test_a_trunk_that_learned_nothing_lets_nothing_pass(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ap", "read"), [(0.5, "nms"), (None, "nms_free")])
 def test_a_trunk_that_has_no_such_reading_asks_for_nothing(ap: float | None, read: str, tmp_path: Path) -> None:
-    found = judged(from_trunk(tmp_path, ap, read=read), tmp_path, [0.5], [0.01])
+    found = judged(from_trunk(tmp_path, ap, read=read), tmp_path, [0.5], [0.06])
     assert (found.trunk_ap, found.passed) == (None, True)
 
 
@@ -165,11 +165,23 @@ def test_a_baseline_from_scratch_is_held_against_the_best_shipped_trunk_of_its_d
 
 def test_trunks_of_other_data_or_another_reading_ask_nothing_of_a_baseline_from_scratch(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, "")
-    assert judged(plan, tmp_path, [0.9], [0.01]).trunk_ap is None  # nothing is shipped
+    assert judged(plan, tmp_path, [0.9], [0.06]).trunk_ap is None  # nothing is shipped
     write_trunk(tmp_path / "shipped" / "stranger", 0.9, OTHER)
     write_trunk(tmp_path / "shipped" / "otherwise", 0.9, read="nms")
-    found = judged(plan, tmp_path, [0.9], [0.01])
+    found = judged(plan, tmp_path, [0.9], [0.06])
     assert (found.trunk_ap, found.passed) == (None, True)
+
+
+# Next to nothing
+
+
+@pytest.mark.parametrize(("baseline", "passed"), [(0.05, True), (0.0499, False)])
+@pytest.mark.parametrize("trunk", [None, 0.04])
+def test_a_baseline_that_learned_next_to_nothing_does_not_pass_whatever_its_trunk_did(
+    trunk: float | None, baseline: float, passed: bool, tmp_path: Path
+) -> None:
+    plan = from_trunk(tmp_path, trunk) if trunk else make_plan(tmp_path, "")
+    assert judged(plan, tmp_path, [0.9], [baseline]).passed is passed
 
 
 # Every class

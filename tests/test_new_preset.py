@@ -14,6 +14,7 @@ from mnv4bench.data.survey import Survey, survey
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.spec import plan
+from mnv4bench.spec.preset import GateSpec
 from mnv4bench.train import rate
 from mnv4bench.train.proposal import image_side, new_preset
 
@@ -43,7 +44,9 @@ def test_a_new_preset_is_valid_and_says_why(project: Path, images: Path, capsys:
     assert (made.preset.data.name, made.preset.data.path, made.preset.data.imgsz) == ("folder", str(images), 160)
     assert made.preset.train.batch == 8
     assert "snakemake --cores all --config preset=mine" in printed
+    assert made.preset.gates == GateSpec()
     text = (project / "config" / "mine.yaml").read_text()
+    assert "\ngates: {recovered: 0.97, class_ap: 0.05" in text
     assert "$" not in text
     lines = text.splitlines()
     keys = [place for place, line in enumerate(lines) if line and line[0] not in " #"]

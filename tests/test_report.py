@@ -244,6 +244,11 @@ def failed(weak: tuple[WeakClass, ...] = (), **fields: Any) -> Difference:
         ),
         (failed(trunk_ap=0.0), "under-trained", ("the AP of its trunk is 0",)),
         (
+            failed(trunk_ap=None, baseline_ap=0.0123),
+            "under-trained",
+            ("the baseline is untrained: its AP of 0.012 is below 0.05",),
+        ),
+        (
             failed((WeakClass(arm="none", name="lamp_on", AP=0.0123, objects=40),)),
             "under-trained",
             ("hardly learned: lamp_on in none (AP 0.012)",),

@@ -9,6 +9,7 @@ from mnv4bench.report.terminal import aligned, points
 from mnv4bench.results.metrics import Metrics, Reading, Scores, read_metrics
 from mnv4bench.results.run import read_spec, read_status
 from mnv4bench.spec.naming import slug
+from mnv4bench.spec.preset import GateSpec
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -23,7 +24,10 @@ def describe(folder: Path) -> str:
     status = read_status(folder)
     spec = read_spec(folder) if (folder / "spec.json").exists() else None
     scored = read_metrics(folder) if (folder / "metrics.json").exists() else None
-    facts = sentences("text/shown_run.j2", status=status, spec=spec, metrics=scored, changes=slug(spec) if spec else "")
+    changes = slug(spec) if spec else ""
+    facts = sentences(
+        "text/shown_run.j2", status=status, spec=spec, metrics=scored, changes=changes, untrained=GateSpec().class_ap
+    )
     return "\n".join([*facts, *(_tables(scored) if scored else [])])
 
 

@@ -7,6 +7,7 @@ from mnv4bench.report.rendering import sentences
 from mnv4bench.report.terminal import aligned, points
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.spec.latency import INT8
+from mnv4bench.spec.preset import GateSpec
 
 SCORED = ("model", "runtime", "ms/image", "AP", "")
 HEADER = ("runtime", "model", "stage", "ms/image", "ratio [95 %]", "verdict")
@@ -29,7 +30,8 @@ def _choices(record: Latency) -> list[tuple[str, ...]]:
     best = -1.0
     for row, ap in sorted(scored, key=lambda item: (item[0].p50_ms, -(item[1] or 0))):
         leads = ap is not None and ap > best
-        lines.append((row.arm, row.runtime, timing.milliseconds(row), points(ap), "best so far" if leads else ""))
+        word = "untrained" if ap is not None and ap < GateSpec().class_ap else "best so far" if leads else ""
+        lines.append((row.arm, row.runtime, timing.milliseconds(row), points(ap), word))
         best = max(best, ap if ap is not None else best)
     return lines
 

@@ -45,7 +45,8 @@ class GateSpec(Spec):
     from_scratch: float = Field(0.9, ge=0, le=1)
     """Least AP of a baseline from random weights, as a share of a trunk's on the same data."""
     class_ap: float = Field(0.05, ge=0, le=1)
-    """Least AP of every class, in the arm and in the baseline."""
+    """Least AP of every class, in the arm and in the baseline, and of the baseline over all classes: a trunk, or a
+    class with few objects, may have learned nothing either."""
     class_objects: int = Field(20, ge=1)
     """Validation objects below which a class is not asked for that."""
 

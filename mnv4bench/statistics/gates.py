@@ -44,7 +44,8 @@ def gate(
     )
     baseline_ap = fmean(theirs.score("AP") or 0.0 for _, theirs in pairs)
     weak = _weak_classes(spec, (arm.name, baseline.name), pairs, objects)
-    learned = trunk_ap is None or (trunk_ap > 0 and baseline_ap >= least * trunk_ap)
+    recovered = trunk_ap is None or (trunk_ap > 0 and baseline_ap >= least * trunk_ap)
+    learned = recovered and baseline_ap >= spec.class_ap
     return Gate(
         passed=learned and not weak,
         from_trunk=from_trunk,
