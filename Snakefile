@@ -108,6 +108,7 @@ DETECTED = [
     f"{OUT}/tables/ablations.md",
     f"{OUT}/figures/pareto.png",
     f"{OUT}/paper/mnv4bench.pdf",
+    f"{OUT}/index.html",
     f"{OUT}/report.html",
 ]
 
@@ -394,6 +395,25 @@ rule paper:
         f"{OUT}/benchmarks/paper.tsv"
     shell:
         "{STEP} paper > {log} 2>&1"
+
+
+rule page:
+    """Everything on one page for a browser, without server or network."""
+    input:
+        SCORED,
+        f"{OUT}/compare.json",
+        f"{OUT}/cost.json",
+        f"{OUT}/latency/latency.json",
+        f"{OUT}/figures/{PICTURE}.png",
+        LEDGER,
+    output:
+        f"{OUT}/index.html",
+    log:
+        f"{OUT}/logs/page.log",
+    benchmark:
+        f"{OUT}/benchmarks/page.tsv"
+    shell:
+        "{STEP} page > {log} 2>&1"
 
 
 rule report:

@@ -170,6 +170,12 @@ def paper(context: Context) -> None:
     write_paper(context.plan, context.results)
 
 
+def page(context: Context) -> None:
+    from mnv4bench.report.page.write import write_page
+
+    write_page(context.plan, context.results)
+
+
 def ledger(context: Context) -> None:
     from mnv4bench.report.ledger import write_ledger
 
@@ -310,6 +316,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
         figures,
         ledger,
         paper,
+        page,
         verify,
         complete,
     )

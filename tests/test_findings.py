@@ -53,7 +53,7 @@ def test_the_workflow_ends_with_every_arm_and_where_to_look(root: Path, results:
     for row in answers(results).rows:
         assert any(all(cell.text in line for cell in row) for line in lines)
     named = [word for word in said.split() if word.startswith(str(folder))]
-    assert len(named) == 3
+    assert len(named) == 4
     assert "{{" not in said
 
 

@@ -65,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.returncode == 0, result.stderr[-6000:]
     closing = (project / "results" / "smoke" / "complete.txt").read_text()
     assert closing.strip() in result.stdout
-    assert all(line.split()[0].rstrip(",").startswith("results/smoke/") for line in closing.splitlines()[-3:])
+    assert all(line.split()[0].rstrip(",").startswith("results/smoke/") for line in closing.splitlines()[-4:])
     return project
 
 
@@ -80,6 +80,7 @@ def test_smoke_makes_every_output(finished: Path) -> None:
             for name in ("effects", "pareto", "curves", "slices", "detections")
             for kind in ("png", "pdf")
         ),
+        "index.html",
         "report.html",
         "paper/mnv4bench.pdf",
         "cost.json",

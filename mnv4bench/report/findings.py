@@ -46,6 +46,11 @@ def outcomes(results: Results) -> dict[str, list[str]]:
     return kinds
 
 
+def conclusion(results: Results, arm: ArmResult) -> str:
+    """Return whether an arm pays, or what a verdict would take; empty where nothing can be said."""
+    return " ".join(sentences("text/conclusion.j2", **_values(results, arm)))
+
+
 def _values(results: Results, arm: ArmResult) -> dict[str, Any]:
     """Return everything that the templates say of one arm."""
     baseline = next(other for other in results.ablations[arm.arm.ablation] if other.is_baseline)

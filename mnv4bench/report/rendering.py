@@ -1,4 +1,4 @@
-"""Sentences from templates/: Jinja2 with this project's formatters as filters."""
+"""Sentences from templates/: Jinja2 with this project's formatters as filters; *.html.j2 escape what they print."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ def sentences(template: str, **values: Any) -> list[str]:
     return [line.strip() for line in render(template, **values).splitlines() if line.strip()]
 
 
+def _is_html(template: str | None) -> bool:
+    return template is not None and template.endswith(".html.j2")
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -70,7 +74,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,  # a template that is included ends its last line
-        autoescape=False,  # Markdown and plain text
+        autoescape=_is_html,  # all others are Markdown and plain text
     )
     environment.filters.update(FILTERS)
     return environment

@@ -123,17 +123,20 @@ def reason(d: Difference, comparison: Comparison, decimals: int) -> str:
 
 def arm_notes(arm: ArmResult, results: Results, decimals: int) -> list[str]:
     """Return what must be said under a table about this arm."""
-    d, planned = arm.difference, len(results.plan.preset.seeds)
-    why = reason(d, results.comparison, decimals) if d else ""
-    ended = grouped(
-        (result for result in arm.seeds if result.state != "done"), lambda result: (result.state, result.reason)
-    )
-    return sentences(
-        "text/arm_notes.j2",
-        ended=ended,
-        d=d,
-        planned_seeds=planned,
-        published=arm.arm.published,
-        reason=why,
-        decimals=decimals,
-    )
+    why = reason(arm.difference, results.comparison, decimals) if arm.difference else ""
+    return sentences("text/arm_notes.j2", reason=why, decimals=decimals, **_seeds(arm, results))
+
+
+def ended(arm: ArmResult, results: Results) -> list[str]:
+    """Return how its seeds ended, where not well, and over which of them the difference is."""
+    return sentences("text/ended.j2", **_seeds(arm, results))
+
+
+def _seeds(arm: ArmResult, results: Results) -> dict[str, Any]:
+    badly = (result for result in arm.seeds if result.state != "done")
+    return {
+        "ended": grouped(badly, lambda result: (result.state, result.reason)),
+        "d": arm.difference,
+        "planned_seeds": len(results.plan.preset.seeds),
+        "published": arm.arm.published,
+    }

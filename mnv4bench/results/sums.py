@@ -24,6 +24,7 @@ MADE: dict[str, tuple[str, ...]] = {
     "figures": ("figures/*",),
     "verify": ("tables/verify.*",),
     "paper": ("paper/*",),
+    "page": ("index.html",),
 }
 """Step → what it makes, below the results folder."""
 MEASURED = ("cost", "latency", "claims", "restore", "compare")
@@ -34,7 +35,8 @@ READ: dict[str, tuple[str, ...]] = {
     "figures": MEASURED,
     "verify": (*MEASURED, "tables"),
     "paper": SHOWN,
-    "complete": (*SHOWN, "verify", "paper"),
+    "page": (*MEASURED, "figures"),
+    "complete": (*SHOWN, "verify", "paper", "page"),
 }
 """Step → the steps whose files it reads. report.html holds them too, and is made before `complete` looks."""
 

@@ -23,7 +23,7 @@ from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
 
 Values = dict[str, Any]
-LAST = 6
+LAST = 7
 """Lines of complete.txt that README shows: two comparisons, and where to look."""
 
 
