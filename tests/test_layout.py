@@ -46,6 +46,7 @@ LAYERS = {
         "yamlfile",
         "backbone",
         "model",
+        "pretrained",
         "run",
         "search",
         "classifier",

@@ -544,6 +544,7 @@ LEAVES["model.peer"] = "yolov8n"
 LEAVES["model.weights"] = "yolov8n"
 LEAVES |= {"deploy.confidence": 0.25}  # of published weights
 LEAVES["model.block_stages"] = ("p4_out", "p5_out")
+LEAVES["pretrained"] = {"file": "a.pt", "sha256": "0" * 64}
 LEAVES["mixture.sets"] = ("heavy",)
 LEAVES["data.name"] = "bccd"  # which needs no folder
 del LEAVES["model.mobile_attention"]  # has another value beside a hybrid backbone alone; a test of its own is below

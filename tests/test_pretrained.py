@@ -14,10 +14,12 @@ from torch import nn
 
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import sha256
+from mnv4bench.io.places import BACKBONE_VARIABLE
 from mnv4bench.models import torchvision_ops
 from mnv4bench.models.mobilenetv4.network import backbone
-from mnv4bench.models.mobilenetv4.pretrained import CHECKPOINTS, FOLDER_VARIABLE, MEAN, STD, find, load_pretrained
+from mnv4bench.models.mobilenetv4.pretrained import MEAN, STD, find, load_pretrained
 from mnv4bench.models.mobilenetv4.variants import VARIANTS
+from mnv4bench.spec.pretrained import CHECKPOINTS
 
 SMALL = "mnv4_conv_small"
 NAMED = f"{CHECKPOINTS[SMALL]}.safetensors"
@@ -36,7 +38,7 @@ def reference() -> nn.Module:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder of weights, and make every use of the hub fail."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(BACKBONE_VARIABLE, str(tmp_path))
     hub(monkeypatch, ConnectionError("no route to host\nand more"))
     return tmp_path
 
@@ -92,7 +94,7 @@ def test_without_a_file_the_hub_is_asked_for_the_checkpoint(
 @pytest.mark.parametrize("set_folder", [True, False])
 def test_offline_the_error_says_which_file_to_put_where(set_folder: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not set_folder:
-        monkeypatch.delenv(FOLDER_VARIABLE)
+        monkeypatch.delenv(BACKBONE_VARIABLE)
     with pytest.raises(Mnv4benchError) as caught:
         find("mnv4_hybrid_medium")
     assert str(caught.value) == (

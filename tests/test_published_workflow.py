@@ -13,7 +13,7 @@ from test_published import checkpoint, photographs
 from test_workflow import copy_project, snakemake
 
 from mnv4bench.data import weights
-from mnv4bench.data.coco import DATA_VARIABLE
+from mnv4bench.io.places import DATA_VARIABLE, WEIGHTS
 from mnv4bench.results.comparison import Comparison
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import read_status
@@ -22,7 +22,7 @@ PAPER = "results/smoke/paper/mnv4bench.pdf"
 RELEASED = weights.known()["yolov10n"]
 BASE = Path(os.environ.get(DATA_VARIABLE, "absent"))
 ABSENT = [
-    str(path) for path in (BASE / weights.FOLDER / RELEASED.file, BASE / "coco-val-206") if not path.exists()
+    str(path) for path in (BASE / WEIGHTS / RELEASED.file, BASE / "coco-val-206") if not path.exists()
 ]  # what the test of the release's file needs
 
 

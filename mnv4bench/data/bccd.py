@@ -18,11 +18,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from mnv4bench.data import voc
-from mnv4bench.data.coco import DATA_VARIABLE
 from mnv4bench.data.parts import Part, Source
 from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import replacing, sha256
+from mnv4bench.io.places import DATA_VARIABLE, cache
 
 COMMIT = "d272fb14cdff6e473fafeeeba32aba5f560e9e43"
 ARCHIVE = f"https://codeload.github.com/Shenggan/BCCD_Dataset/zip/{COMMIT}"
@@ -58,11 +58,6 @@ def find(sums: dict[str, str]) -> Path:
     if not all((cached / path).is_file() for path in sums):
         fetch(cached, sums, ARCHIVE)
     return cached
-
-
-def cache() -> Path:
-    """Return the folder for fetched data (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnv4bench"
 
 
 def fetch(folder: Path, sums: dict[str, str], url: str) -> None:

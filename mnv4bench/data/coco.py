@@ -16,10 +16,8 @@ from typing import Any
 from mnv4bench.data.coco_classes import COCO
 from mnv4bench.data.parts import SPLITS, Document, Part, Source
 from mnv4bench.io.errors import DataError
+from mnv4bench.io.places import DATA_VARIABLE
 from mnv4bench.spec.run import DataSpec
-
-DATA_VARIABLE = "MNV4BENCH_DATA"
-"""Environment variable that names the folder in which data sets are looked for first."""
 
 COMPLETENESS = "annotations"
 """Key of an image record that says how fully its objects are annotated, in sets that were joined from several sources;

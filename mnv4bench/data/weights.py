@@ -15,13 +15,11 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from mnv4bench.data.bccd import cache as cache_folder
-from mnv4bench.data.coco import DATA_VARIABLE
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import replacing, sha256
+from mnv4bench.io.places import DATA_VARIABLE, WEIGHTS, fetched_weights, weight_folders
 from mnv4bench.spec.base import Spec
 
-FOLDER = "weights"
 TENSORS = ".safetensors"
 """Ends the name of a file that holds a network's tensors alone, whose structure is then the definition of that name."""
 
@@ -56,13 +54,7 @@ def places(name: str) -> tuple[Path, ...]:
 
     In each the release's own file comes first, then its tensors alone as NAME.safetensors.
     """
-    base = os.environ.get(DATA_VARIABLE)
-    folders = [*([Path(base) / FOLDER] if base else []), _fetched()]
-    return tuple(folder / file for folder in folders for file in (known()[name].file, f"{name}{TENSORS}"))
-
-
-def _fetched() -> Path:
-    return cache_folder() / FOLDER
+    return tuple(folder / file for folder in weight_folders() for file in (known()[name].file, f"{name}{TENSORS}"))
 
 
 def present(name: str) -> bool:
@@ -125,7 +117,7 @@ def obtain(names: Sequence[str]) -> list[str]:
 
 
 def _fetch(name: str) -> None:
-    path = _fetched() / known()[name].file
+    path = fetched_weights() / known()[name].file
     path.parent.mkdir(parents=True, exist_ok=True)
     with urllib.request.urlopen(known()[name].url, timeout=TIMEOUT) as response, replacing(path) as temporary:
         with temporary.open("wb") as stream:
@@ -138,5 +130,5 @@ def how_to_get(names: Sequence[str]) -> str:
     """Return which files to place where."""
     folder = places(names[0])[0].parent
     wanted = "; ".join(f"{known()[name].file} from {known()[name].url}" for name in names)
-    hint = "" if os.environ.get(DATA_VARIABLE) else f" (or into {FOLDER}/ of a folder that ${DATA_VARIABLE} names)"
+    hint = "" if os.environ.get(DATA_VARIABLE) else f" (or into {WEIGHTS}/ of a folder that ${DATA_VARIABLE} names)"
     return f"published weights are missing: place into {folder}{hint}: {wanted}"

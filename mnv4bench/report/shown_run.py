@@ -7,6 +7,8 @@ from pathlib import Path
 from mnv4bench.report.rendering import sentences
 from mnv4bench.report.terminal import aligned, points
 from mnv4bench.results.metrics import Metrics, Reading, Scores, read_metrics
+from mnv4bench.results.pretrained import PRETRAINED, Pretrained
+from mnv4bench.results.record import read_record
 from mnv4bench.results.run import read_spec, read_status
 from mnv4bench.spec.naming import slug
 from mnv4bench.spec.preset import GateSpec
@@ -24,9 +26,15 @@ def describe(folder: Path) -> str:
     status = read_status(folder)
     spec = read_spec(folder) if (folder / "spec.json").exists() else None
     scored = read_metrics(folder) if (folder / "metrics.json").exists() else None
-    changes = slug(spec) if spec else ""
+    loaded = read_record(folder / PRETRAINED, Pretrained) if (folder / PRETRAINED).exists() else None
     facts = sentences(
-        "text/shown_run.j2", status=status, spec=spec, metrics=scored, changes=changes, untrained=GateSpec().class_ap
+        "text/shown_run.j2",
+        status=status,
+        spec=spec,
+        metrics=scored,
+        changes=slug(spec) if spec else "",
+        loaded=loaded,
+        untrained=GateSpec().class_ap,
     )
     return "\n".join([*facts, *(_tables(scored) if scored else [])])
 

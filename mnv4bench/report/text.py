@@ -46,9 +46,22 @@ def values(results: Results) -> dict[str, Any]:
 
 
 def _of_plan(plan: Plan) -> dict[str, Any]:
-    scratch = from_scratch(plan)
-    fresh = {name: spec.fresh for name, spec in plan.ablations.items() if spec.start == "trunk"}
-    return {"plan": plan, "trunks": [trunk.block for trunk in plan.trunks], "scratch": scratch, "fresh": fresh}
+    given = started_elsewhere(plan)
+    fresh = {name: spec.fresh for name, spec in plan.ablations.items() if spec.start == "trunk" and name not in given}
+    return {
+        "plan": plan,
+        "trunks": [trunk.block for trunk in plan.trunks],
+        "scratch": from_scratch(plan),
+        "fresh": fresh,
+        "given": given,
+        "origins": sorted({trunk.spec.pretrained.file for trunk in plan.trunks if trunk.spec.pretrained}),
+    }
+
+
+def started_elsewhere(plan: Plan) -> dict[str, list[str]]:
+    """Return ablation → the files that its arms start from, of those that start from a `start: FILE`."""
+    found = {name: [plan.spec(arm).pretrained for arm in plan.arms_of(name)] for name in plan.ablations}
+    return {name: sorted({given.file for given in files if given}) for name, files in found.items() if any(files)}
 
 
 def from_scratch(plan: Plan) -> list[str]:

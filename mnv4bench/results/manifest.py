@@ -12,7 +12,7 @@ from mnv4bench.io.files import json_text, sha256, write_json, write_text
 from mnv4bench.results.record import Record, read_record
 
 FILE = "manifest.json"
-TRAINED = ("status.json", "spec.json", "pairing.json", "curve.csv", "weights.safetensors")
+TRAINED = ("status.json", "spec.json", "pairing.json", "pretrained.json", "curve.csv", "weights.safetensors")
 """Written by training alone."""
 METRICS = "metrics.json"
 SCORED = ("detections.json", "matches.npz", METRICS)

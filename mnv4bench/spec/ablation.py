@@ -13,6 +13,9 @@ from mnv4bench.spec.problems import nearest
 
 ABLATIONS = Path("ablations")
 
+WORDS = ("trunk", "scratch", "published", "classifiers")
+"""Of `start`; anything else names a file or folder."""
+
 Quantity = Literal["AP", "top1", "params_M", "flops_G", "macs_G", "latency_ms"]
 
 
@@ -35,18 +38,20 @@ class AblationSpec(Spec):
     about: str = ""
     """What the part is and what differs here from the source; for docs/ablations.md."""
     published: PublishedSpec | None = None
-    start: Literal["trunk", "scratch", "published", "classifiers"] = "trunk"
-    """trunk: from the preset's trunk where it has one; scratch: from random weights, by the preset's `scratch`;
-    published: the arms name checkpoints in model.weights, which are scored as they are, without seeds;
-    classifiers: the arms are classifiers of single objects, by the preset's `classifiers`, and no detectors."""
+    start: str = "trunk"
+    """trunk: from the preset's trunk, or its `start` where it has none; scratch: from random weights, by the preset's
+    `scratch`; published: the arms name checkpoints in model.weights, which are scored as they are, without seeds;
+    classifiers: the arms are classifiers of single objects, by the preset's `classifiers`, and no detectors; or
+    something trained (mnv4bench.spec.pretrained), by the preset's `scratch`."""
     fresh: tuple[PartName, ...] = ()
     """The parts that start from random weights, in the baseline as in every arm; all others come from the trunk."""
     common: dict[str, Any] = {}
     """Overrides of every arm, which an arm's own win over."""
     baseline: str
     arms: dict[str, dict[str, Any]] = Field(min_length=2)
-    """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read. Of
-    classifiers the fields of mnv4bench.spec.classifier.ClassifierArm."""
+    """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read,
+    `start` what an arm that does not start from a trunk starts from. Of classifiers the fields of
+    mnv4bench.spec.classifier.ClassifierArm."""
     core: tuple[str, ...] = ()
     """The arms that presets with `arms: core` run, the baseline among them; all where none is named."""
     primary: str = "AP"
@@ -59,7 +64,7 @@ class AblationSpec(Spec):
             raise ValueError(f"baseline {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
         if self.primary != "AP":
             raise ValueError("primary: allowed: AP")
-        if self.start != "trunk" and self.fresh:
+        if self.start in WORDS[1:] and self.fresh:
             raise ValueError(f"fresh: only arms from a trunk have fresh parts; drop `fresh` or `start: {self.start}`")
         if self.core and self.baseline not in self.core:
             raise ValueError(f"core: the baseline {self.baseline!r} must be among them")

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from mnv4bench.io.errors import SpecError
-from mnv4bench.spec.ablation import AblationSpec
+from mnv4bench.spec.ablation import WORDS, AblationSpec
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.model import ModelSpec, Read, contested, default_read, readings
 from mnv4bench.spec.naming import run_name, slug
 from mnv4bench.spec.preset import Preset
+from mnv4bench.spec.pretrained import PretrainedSpec, pretrained
 from mnv4bench.spec.problems import nearest, problems
 from mnv4bench.spec.run import RunSpec, TrainSpec
 from mnv4bench.spec.yamlfile import YamlFile
@@ -23,6 +24,9 @@ ARM_FIELDS = ("model", "train", "loss", "distill", "mixture")
 
 PUBLISHED_FIELDS = ("model", "data", "deploy")
 """What the arms of an ablation of published networks may override; of the data the side in pixels alone."""
+
+APART = ("read", "start")
+"""What else an arm may say, which is no field of a run."""
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
@@ -59,6 +63,7 @@ class Trunk:
 class _Shared:
     """What a preset gives to all of its ablations."""
 
+    file: YamlFile
     preset: Preset
     scratch: TrainSpec
     trunks: tuple[Trunk, ...]
@@ -111,7 +116,8 @@ def own_trunks(file: YamlFile, preset: Preset) -> tuple[Trunk, ...]:
     trunks = []
     for seed, (block, fields) in enumerate(preset.trunk.blocks.items()):
         model = override(file, preset.model, fields, ("trunk", "blocks", block))
-        spec = RunSpec(model=model, data=preset.data, train=train, seed=seed)
+        given = _pretrained(file, ("start",), preset.start, model)
+        spec = RunSpec(model=model, data=preset.data, train=train, seed=seed, pretrained=given)
         trunks.append(Trunk(block, run_name(spec, "trunk"), spec))
     return tuple(trunks)
 
@@ -128,8 +134,9 @@ def _shared(file: YamlFile, preset: Preset, trunks: tuple[Trunk, ...]) -> _Share
         data=preset.data,
         train=override(file, preset.train, preset.teacher.train, ("teacher", "train")),
         start=trunks[0].name if preset.teacher.from_trunk else None,
+        pretrained=None if preset.teacher.from_trunk else _pretrained(file, ("start",), preset.start, model),
     )
-    return _Shared(preset, scratch, trunks, teacher)
+    return _Shared(file, preset, scratch, trunks, teacher)
 
 
 def _runs(
@@ -137,20 +144,27 @@ def _runs(
 ) -> Iterator[tuple[str, Read, RunSpec]]:
     """Yield name, reading and run (of no seed yet) of each arm that the preset asks for, beside one trunk's parts."""
     base = _base(file, ablation, shared, trunk)
+    first: RunSpec | None = None
     known: dict[tuple[str, Read], str] = {}
     for name, fields in ablation.arms.items():
         if shared.preset.arms == "core" and ablation.core and name not in ablation.core:
             continue
         place = ("arms", name)
-        overrides = {key: value for key, value in fields.items() if key != "read"}
+        overrides = {key: value for key, value in fields.items() if key not in APART}
         run = override(file, base, overrides, place, allowed=_allowed(ablation))
         if run.data.model_copy(update={"imgsz": base.data.imgsz}) != base.data:
             raise file.error(place, "data: all arms are scored on the same images; only data.imgsz may differ")
         if run.distill.wanted:
             run = run.model_copy(update={"teacher": run_name(shared.teacher, "teacher")})
+        run = run.model_copy(update={"pretrained": _given(file, ablation, name, shared, run)})
         read = _read(file, place, run.model, fields.get("read"))
         if trunk and run.start:
             _check_fresh(file, place, trunk.spec.model, run.model, run.fresh)
+        if run.pretrained:
+            first = first or run
+            if first.pretrained == run.pretrained:
+                origin, remedy = run.pretrained.file, "give this arm a `start` of its own"
+                _check_fresh(file, place, first.model, run.model, run.fresh, origin, remedy)
         key = (run.canonical(), read)
         if key in known:
             raise file.error(place, f"resolves to the same run as arm {known[key]!r}; change a field or drop one")
@@ -174,7 +188,38 @@ def _base(file: YamlFile, ablation: AblationSpec, shared: _Shared, trunk: Trunk 
         base = base.model_copy(update={"train": shared.scratch})
     elif ablation.start == "trunk" and trunk:
         base = base.model_copy(update={"model": trunk.spec.model, "start": trunk.name, "fresh": ablation.fresh})
-    return override(file, base, ablation.common, ("common",), allowed=_allowed(ablation))
+    elif ablation.start not in WORDS:
+        base = base.model_copy(update={"train": shared.scratch, "fresh": ablation.fresh})
+    elif ablation.start == "trunk" and preset.start:
+        base = base.model_copy(update={"fresh": ablation.fresh})
+    common = {key: value for key, value in ablation.common.items() if key not in APART}
+    return override(file, base, common, ("common",), allowed=_allowed(ablation))
+
+
+def _given(file: YamlFile, ablation: AblationSpec, arm: str, shared: _Shared, run: RunSpec) -> PretrainedSpec | None:
+    """Return what an arm starts from besides a trunk: its own `start`, all arms', the ablation's, the preset's."""
+    for place, fields in ((("arms", arm), ablation.arms[arm]), (("common",), ablation.common)):
+        if "start" in fields:
+            if run.start or ablation.start == "published":
+                raise file.error(
+                    (*place, "start"), f"its arms start from {ablation.start}; write `start: scratch` above the arms"
+                )
+            return _pretrained(file, (*place, "start"), fields["start"], run.model)
+    if ablation.start not in WORDS:
+        return _pretrained(file, ("start",), ablation.start, run.model)
+    if ablation.start == "trunk" and not run.start:
+        return _pretrained(shared.file, ("start",), shared.preset.start, run.model)
+    return None
+
+
+def _pretrained(file: YamlFile, place: tuple[str, ...], given: object, model: ModelSpec) -> PretrainedSpec | None:
+    """Return what a `start` names; None for random weights."""
+    if given in (None, "scratch"):
+        return None
+    try:
+        return pretrained(str(given), model)
+    except (ValueError, OSError) as error:
+        raise file.error(place, str(error)) from error
 
 
 def _allowed(ablation: AblationSpec) -> tuple[str, ...]:
@@ -192,7 +237,13 @@ def _read(file: YamlFile, place: tuple[str, ...], model: ModelSpec, asked: Any) 
 
 
 def _check_fresh(
-    file: YamlFile, place: tuple[str, ...], trunk: ModelSpec, model: ModelSpec, fresh: tuple[str, ...]
+    file: YamlFile,
+    place: tuple[str, ...],
+    trunk: ModelSpec,
+    model: ModelSpec,
+    fresh: tuple[str, ...],
+    origin: str = "their trunk",
+    remedy: str = "write `start: scratch`",
 ) -> None:
     """Refuse an arm that contests a part which the others would load ready-trained."""
     for key, parts in contested(trunk, model):
@@ -200,8 +251,8 @@ def _check_fresh(
             named = " and ".join(parts) if parts else "the whole network"
             raise file.error(
                 (*place, f"model.{key}"),
-                f"decides {named}, which arms load from their trunk, so they would not start alike; "
-                "name the parts in this file's `fresh`, or write `start: scratch`",
+                f"decides {named}, which arms load from {origin}, so they would not start alike; "
+                f"name the parts in this file's `fresh`, or {remedy}",
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePath
 from typing import Any
 
 from mnv4bench.spec.model import ModelSpec
@@ -33,6 +35,8 @@ def slug(run: RunSpec) -> str:
     words += [f"{key}_{value}" for key, value in run.deploy if value != getattr(DeploySpec(), key)]
     if run.train.longer != 1:
         words.append(f"{run.train.longer:g}_times_as_long")
+    if run.pretrained:
+        words.append("from_" + re.sub(r"\W+", "_", PurePath(run.pretrained.file).stem)[:24])
     if run.mixture != MixtureSpec():
         words.append("from_" + "_".join(run.mixture.sets))
     return "+".join([*(words or ["default"]), *(["distilled"] if run.distill.wanted else [])])

@@ -74,6 +74,9 @@ class Preset(Spec):
     model: ModelSpec = ModelSpec()
     data: DataSpec
     train: TrainSpec
+    start: str | None = None
+    """Something trained (mnv4bench.spec.pretrained) that its trunks start from, or where it has none, its arms; None
+    is random weights."""
     trunk: TrunkSpec | None = None
     gates: GateSpec = GateSpec()
     scratch: ScratchSpec = ScratchSpec()
@@ -102,6 +105,14 @@ class Preset(Spec):
         if data is not None and data.train == 0 and value.epochs:
             raise ValueError("epochs: data.train 0 leaves nothing to train on; drop it")
         return value
+
+    @model_validator(mode="after")
+    def _start_of_what_is_trained_here(self) -> Preset:
+        if self.start is not None and self.model.weights is not None:
+            raise ValueError("start: published weights are not trained; drop `start` or `model.weights`")
+        if self.start is not None and self.trunk is not None and self.trunk.preset is not None:
+            raise ValueError(f"start: its arms start from the trunks of preset {self.trunk.preset}; write it there")
+        return self
 
     @field_validator("trunk")
     @classmethod

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.pretrained import PretrainedSpec
 
 PROTOCOL = 3
 """Version of what specs mean. Raise it when code changes what an unchanged spec trains, defaults of old fields
@@ -264,9 +265,12 @@ class RunSpec(Spec):
     deploy: DeploySpec = DeploySpec()
     seed: Annotated[int, Seed] = 0
     start: str | None = None
-    """Run whose weights are loaded into every part that `fresh` does not name; None trains from scratch."""
+    """Run of the same preset whose weights are loaded into every part that `fresh` does not name."""
+    pretrained: PretrainedSpec | None = None
+    """What is loaded, where `start` names no run, into every layer that it fits and that lies in no part of `fresh`;
+    with neither, all is drawn from the seed."""
     fresh: tuple[str, ...] = ()
-    """Parts of the network (names of mnv4bench.models.detector) that start from the seed although `start` is given."""
+    """Parts of the network (names of mnv4bench.models.detector) that start from the seed although others are loaded."""
     teacher: str | None = None
 
     @field_validator("loss", "distill")
@@ -301,7 +305,7 @@ class RunSpec(Spec):
             ):
                 if wrong:
                     raise ValueError(f"{field} is for published weights alone; name them in model.weights")
-        elif self.train.epochs or self.start or self.teacher:
+        elif self.train.epochs or self.start or self.pretrained or self.teacher:
             raise ValueError(f"model.weights: {self.model.weights} is not trained; the ablation needs start: published")
         return self
 
@@ -312,6 +316,8 @@ class RunSpec(Spec):
         stays valid.
         """
         content = {"protocol": PROTOCOL, **self.model_dump(mode="json", exclude_defaults=True)}
+        if self.pretrained:
+            content["pretrained"] = self.pretrained.sha256  # wherever the file lies, and whatever it is called
         return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> str:

@@ -19,7 +19,7 @@ from mnv4bench.results.record import read_record
 from mnv4bench.spec.run import MixtureSpec, RunSpec
 
 FILE = "pairing.json"
-SHARED = {"data", "train", "seed", "start", "fresh"}
+SHARED = {"data", "train", "seed", "start", "pretrained", "fresh"}
 """Fields of a run's spec that decide its batches and its first values."""
 ALIKE = MixtureSpec()
 """The mixture of arms that are not about the images."""

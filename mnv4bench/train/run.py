@@ -16,10 +16,13 @@ from mnv4bench.io.locks import exclusive
 from mnv4bench.io.signals import ending_in_order
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
+from mnv4bench.models.starting import Started, start_from
 from mnv4bench.models.yolo import Detector, hyperparameters
 from mnv4bench.results import manifest
 from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.pretrained import PRETRAINED, Pretrained
 from mnv4bench.results.run import Status, check_data, read_spec, read_status
+from mnv4bench.spec.pretrained import PretrainedSpec
 from mnv4bench.spec.run import RunSpec, derive_seed
 from mnv4bench.train import checkpoint, pairing, published, starts, trunks
 from mnv4bench.train.batches import Batches, training_mixture
@@ -194,6 +197,8 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     if spec.start:
         source = runs / spec.start / "weights.safetensors"
         weights.load_parts(model, weights.read(source, read_status(source.parent).weights_digest), spec.fresh)
+    elif spec.pretrained:
+        _start(run, spec.pretrained, start_from(model, spec), runs)
     prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec)
     gpu = torch.cuda.get_device_name() if spec.train.device == "cuda" else None
     pairing.prove(run, spec, dataset.digest, prints, runs, gpu)
@@ -202,6 +207,19 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     extra = _distillation(spec, classes, runs, model) if spec.teacher else None
     trainer = Trainer(model, spec.train, extra, spec.loss, len(batches))
     return trainer, batches
+
+
+def _start(run: str, given: PretrainedSpec, started: Started, runs: Path) -> None:
+    """Write down, and print, which layers were loaded."""
+    record = Pretrained(file=given.file, sha256=given.sha256, loaded=started.loaded, fresh=started.fresh)
+    write_json(runs / run / PRETRAINED, record)
+    count = len(started.loaded) + len(started.fresh)
+    print(
+        f"{run}  starts from {given.file}: {len(started.loaded)} of {count} layers; fresh: "
+        f"{', '.join(started.fresh) or 'none'}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _distillation(spec: RunSpec, classes: int, runs: Path, student: Detector) -> Distillation:

@@ -16,22 +16,10 @@ from torch import Tensor
 
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import sha256
+from mnv4bench.io.places import BACKBONE_VARIABLE
 from mnv4bench.models.mobilenetv4.network import Classifier, MobileNetV4
 from mnv4bench.models.yolo import Conv
-
-FOLDER_VARIABLE = "MNV4BENCH_WEIGHTS"
-"""Environment variable: a folder of files <checkpoint>.safetensors, looked into before the hub."""
-
-CHECKPOINTS = {
-    "mnv4_conv_small": "mobilenetv4_conv_small.e2400_r224_in1k",
-    "mnv4_conv_medium": "mobilenetv4_conv_medium.e500_r256_in1k",
-    "mnv4_conv_large": "mobilenetv4_conv_large.e600_r384_in1k",
-    "mnv4_hybrid_medium": "mobilenetv4_hybrid_medium.ix_e550_r256_in1k",
-    "mnv4_hybrid_large": "mobilenetv4_hybrid_large.ix_e600_r384_in1k",
-}
-"""Backbone → timm's name of the checkpoint, which is also its repository's name on the hub, below timm/."""
-
-HUB_FILE = "model.safetensors"
+from mnv4bench.spec.pretrained import CHECKPOINTS, HUB_FILE
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue in 0–1: how images were normalised for every one of these checkpoints."""
@@ -120,10 +108,10 @@ def find(name: str) -> Path:
         Mnv4benchError: it is in neither place; says which file to put where.
     """
     checkpoint = _checkpoint(name)
-    folder = os.environ.get(FOLDER_VARIABLE)
+    folder = os.environ.get(BACKBONE_VARIABLE)
     if folder and (path := Path(folder) / f"{checkpoint}.safetensors").exists():
         return path
-    remedy = f"save {_source(checkpoint)} as ${FOLDER_VARIABLE}/{checkpoint}.safetensors"
+    remedy = f"save {_source(checkpoint)} as ${BACKBONE_VARIABLE}/{checkpoint}.safetensors"
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
