@@ -61,6 +61,8 @@ def test_the_time_names_the_runtimes_in_which_a_change_was_shown(results: Result
     assert told == "0.90 to 1.10, faster in torch, slower in openvino"
     everywhere: dict[str, LatencyVerdict] = dict.fromkeys(results.timed, "slower")
     assert answers.time(results, judged(results, **everywhere)) == "0.90 to 1.10, slower"
+    noisy: dict[str, LatencyVerdict] = dict.fromkeys(results.timed, "suppressed")
+    assert answers.time(results, judged(results, **noisy)) == "0.90 to 1.10, no verdict"
     same: dict[str, LatencyVerdict] = dict.fromkeys(results.timed, "identical")
     assert answers.time(results, judged(results, **same)) == "same network"
     assert answers.time(results, replace(arm(results), latency={})) == "not timed"

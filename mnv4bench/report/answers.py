@@ -11,6 +11,9 @@ from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Cell, Table, table
 from mnv4bench.results.latency import LatencyRow
 
+UNJUDGED = ("unstable", "suppressed")
+"""What stands in the place of a verdict on time where the noise allows none."""
+
 
 def answers(results: Results) -> Table:
     """Return a row per comparison, in the preset's order."""
@@ -40,6 +43,7 @@ def time(results: Results, arm: ArmResult) -> str:
         ends=list(dict.fromkeys(ends)),
         identical=bool(rows) and not ratios,
         timed=len(rows),
+        judged=any(row.verdict not in UNJUDGED for row in rows.values()),
         faster=_judged(rows, "faster"),
         slower=_judged(rows, "slower"),
     )
