@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import DYING, ROOT, tiny_dataset, tiny_run, train_until_killed
 
+from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import write_json
 from mnv4bench.results.record import read_record
 from mnv4bench.results.starts import Starts
@@ -51,6 +52,17 @@ def test_a_kill_counts_unless_the_kernel_killed_nothing(
     with starts.counted(tmp_path) as killed:
         assert killed == counts
         assert read_record(tmp_path / starts.FILE, Starts).killed == counts
+
+
+def test_a_count_that_was_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / starts.FILE
+    write_json(path, Starts(checkpoint=None, killed=0, boot=None, oom_kills=None).sealed())
+    path.write_text(path.read_text().replace('"killed": 0', '"killed": 9'))
+    with (
+        pytest.raises(FileError, match=r"starts\.json: .*digest.*; delete it and start again"),
+        starts.counted(tmp_path),
+    ):
+        pass
 
 
 def test_a_start_that_ends_by_itself_is_no_kill(tmp_path: Path) -> None:

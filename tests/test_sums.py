@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import fake_results as fake
@@ -68,6 +69,38 @@ def test_what_is_made_again_is_accepted(context: Context) -> None:
     run_step("compare", context)
     run_step("tables", context)
     assert "tables/ablations.csv" in read_json(context.results / "sums" / "tables.json")["files"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("compare.json", "compare.jsom"),
+        lambda text: text.replace('"digest": "', '"digest": "0'),
+        lambda text: text.replace('"digest"', '"digesu"'),
+        lambda text: text[:40],
+    ],
+)
+def test_damaged_sums_are_refused(damage: Callable[[str], str], context: Context) -> None:
+    path = context.results / "sums" / "compare.json"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(FileError, match=r"sums/compare\.json: .*; delete it and start again"):
+        run_step("tables", context)
+
+
+def test_sums_of_another_step_are_refused(context: Context) -> None:
+    folder = context.results / "sums"
+    (folder / "compare.json").write_bytes((folder / "cost.json").read_bytes())
+    with pytest.raises(FileError, match=r"sums/compare\.json: is that of step cost; delete it and start again"):
+        run_step("tables", context)
+
+
+def test_the_record_of_the_data_has_a_sum(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(steps.STEPS, "data", lambda _: None)
+    run_step("data", context)
+    change_a_digit(next(context.results.glob("data/*/dataset.json")))
+    for step in ("train", "cost", "latency", "compare", "tables"):
+        with pytest.raises(FileError, match=r"dataset\.json: its SHA-256 is .*; delete it and start again"):
+            run_step(step, context)
 
 
 def test_results_of_earlier_versions_have_no_sums(context: Context) -> None:

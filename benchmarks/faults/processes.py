@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import importlib
+import itertools
 import json
+import multiprocessing
 import os
 import pkgutil
 import runpy
@@ -28,10 +31,15 @@ ROOT = Path(__file__).parents[2]
 
 CLIENT = """#!{python} -SE
 import array, json, os, socket, sys
+def is_open(number):
+    try:
+        return bool(os.fstat(number))
+    except OSError:
+        return False
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
-request = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), os.getpgrp()]).encode()
-streams = array.array("i", [0, 1, 2])
+streams = array.array("i", [n for n in map(int, os.listdir("/proc/self/fd")) if n != server.fileno() and is_open(n)])
+request = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), os.getpgrp(), list(streams)]).encode()
 server.sendmsg([len(request).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
 server.sendall(request)
 answer = server.recv(1)
@@ -174,6 +182,9 @@ def serve(address: str, executable: str) -> None:
                 client.close()
 
 
+MOST_FILES = 64
+
+
 class Request(NamedTuple):
     """A process that a client asks for."""
 
@@ -181,13 +192,16 @@ class Request(NamedTuple):
     folder: str
     environment: dict[str, str]
     group: int
+    numbers: list[int]
+    """Of the client's open files: its streams, and pipes that it shares with whoever started it."""
     streams: list[int]
+    """The same files, as they are numbered here."""
 
 
 def _request(client: socket.socket) -> Request | None:
-    """Return what a client asks for, and its three streams; None when it was killed meanwhile."""
+    """Return what a client asks for, and its open files; None when it was killed meanwhile."""
     try:
-        head, ancillary, _, _ = client.recvmsg(8, socket.CMSG_SPACE(3 * 4))
+        head, ancillary, _, _ = client.recvmsg(8, socket.CMSG_SPACE(MOST_FILES * 4))
         streams = array.array("i")
         for _, _, content in ancillary:
             streams.frombytes(content)
@@ -211,9 +225,7 @@ def _run(asked: Request, executable: str, client: socket.socket) -> None:
     try:
         os.setpgid(0, asked.group)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for number, stream in enumerate(asked.streams):
-            os.dup2(stream, number)
-            os.close(stream)
+        client = _numbered(asked, client)
         client.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             if client.recv(1) == b"":
@@ -223,6 +235,7 @@ def _run(asked: Request, executable: str, client: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(asked.environment)
         sys.executable = executable
+        multiprocessing.set_executable(executable)
         status = _python(asked.arguments)
     except ProcessLookupError:
         os._exit(137)
@@ -233,9 +246,22 @@ def _run(asked: Request, executable: str, client: socket.socket) -> None:
         os._exit(status)
 
 
+def _numbered(asked: Request, client: socket.socket) -> socket.socket:
+    """Give the client's open files the numbers that they have there; return the connection, which may have moved."""
+    above = max(*asked.numbers, *asked.streams, client.fileno()) + 1
+    kept = socket.socket(fileno=fcntl.fcntl(client.detach(), fcntl.F_DUPFD_CLOEXEC, above))
+    copies = [fcntl.fcntl(stream, fcntl.F_DUPFD_CLOEXEC, above) for stream in asked.streams]
+    for number, copy in zip(asked.numbers, copies, strict=True):
+        os.dup2(copy, number)
+        os.close(copy)
+    for stream in {*asked.streams} - {*asked.numbers}:
+        os.close(stream)
+    return kept
+
+
 def _python(arguments: list[str]) -> int:
     """Run `python -m module …` or `python -c text …` in this process and return its exit status."""
-    kind, what, *rest = arguments
+    kind, what, *rest = itertools.dropwhile(lambda argument: argument not in ("-m", "-c"), arguments)
     sys.argv = [what if kind == "-m" else "-c", *rest]
     try:
         if kind == "-m":

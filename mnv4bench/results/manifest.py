@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import json_text, sha256, write_json, write_text
-from mnv4bench.results.record import Record, read_record
+from mnv4bench.results.record import Record, Sealed, read_record
 
 FILE = "manifest.json"
 TRAINED = ("status.json", "spec.json", "pairing.json", "pretrained.json", "curve.csv", "weights.safetensors")
@@ -19,7 +19,7 @@ SCORED = ("detections.json", "matches.npz", METRICS)
 """Written anew whenever a run is scored."""
 
 
-class Manifest(Record):
+class Manifest(Sealed):
     """runs/<run>/manifest.json."""
 
     remedy: ClassVar[str] = "delete it and metrics.json beside it, and start again to score the run anew"
@@ -38,7 +38,7 @@ def write_metrics(folder: Path, metrics: Record) -> None:
     text = json_text(metrics)
     sums = {name: sha256(folder / name) for name in (*TRAINED, *SCORED) if (folder / name).is_file()}
     sums[METRICS] = hashlib.sha256(text.encode()).hexdigest()
-    write_json(folder / FILE, Manifest(files=sums))
+    write_json(folder / FILE, Manifest(files=sums).sealed())
     write_text(folder / METRICS, text)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import read_json
@@ -16,6 +19,28 @@ class Record(BaseModel):
 
     remedy: ClassVar[str] = "delete it and start again"
     """What to do about a damaged file; {folder} is the one it lies in."""
+
+
+class Sealed(Record):
+    """A record with its own sum: no other file has one of it, and what it says is obeyed."""
+
+    digest: str | None = None
+    """SHA-256 of the other fields; files of earlier versions have none."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        # A field that a later version adds is not set, and so not counted.
+        if self.digest not in (None, self._digest(self.model_fields_set)):
+            raise ValueError("digest is not that of the other fields")
+        return self
+
+    def sealed(self) -> Self:
+        """Return the record with its digest."""
+        return self.model_copy(update={"digest": self._digest(type(self).model_fields)})
+
+    def _digest(self, fields: Iterable[str]) -> str:
+        text = json.dumps(self.model_dump(mode="json", include={*fields} - {"digest"}), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 Kind = TypeVar("Kind", bound=BaseModel)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mnv4bench.results.record import Record
+from mnv4bench.results.record import Sealed
 
 
-class Starts(Record):
+class Starts(Sealed):
     """runs/<run>/starts.json."""
 
     checkpoint: str | None

@@ -1,4 +1,4 @@
-"""sums/<step>.json: the SHA-256 of what a step computed, so that no later step passes on a file that was changed since.
+"""sums/<step>.json: the SHA-256 of what a step made, so that no later step passes on a file that was changed since.
 
 A run's files have a manifest of their own, and a published reference its record.
 """
@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import sha256, write_json
-from mnv4bench.results.record import Record, read_record
+from mnv4bench.results.record import Sealed, read_record
 
 FOLDER = "sums"
 MADE: dict[str, tuple[str, ...]] = {
+    "data": ("data/*/*.json",),
     "cost": ("cost.json",),
     "latency": ("latency/latency.json", "latency/blocks.csv"),
     "claims": ("latency/claims.*",),
@@ -27,9 +28,13 @@ MADE: dict[str, tuple[str, ...]] = {
     "page": ("index.html",),
 }
 """Step → what it makes, below the results folder."""
-MEASURED = ("cost", "latency", "claims", "restore", "compare")
+MEASURED = ("data", "cost", "latency", "claims", "restore", "compare")
 SHOWN = (*MEASURED, "classifiers", "ledger", "tables", "figures")
 READ: dict[str, tuple[str, ...]] = {
+    "train": ("data",),
+    "cost": ("data",),
+    "latency": ("data",),
+    "compare": ("data",),
     "ledger": MEASURED,
     "tables": MEASURED,
     "figures": MEASURED,
@@ -41,9 +46,10 @@ READ: dict[str, tuple[str, ...]] = {
 """Step → the steps whose files it reads. report.html holds them too, and is made before `complete` looks."""
 
 
-class Sums(Record):
+class Sums(Sealed):
     """sums/<step>.json."""
 
+    step: str | None = None
     files: dict[str, str]
     """File of the results folder → SHA-256."""
 
@@ -54,7 +60,7 @@ def record(results: Path, step: str) -> None:
         return
     paths = sorted({path for pattern in MADE[step] for path in results.glob(pattern) if path.is_file()})
     files = {path.relative_to(results).as_posix(): sha256(path) for path in paths}
-    write_json(results / FOLDER / f"{step}.json", Sums(files=files))
+    write_json(results / FOLDER / f"{step}.json", Sums(step=step, files=files).sealed())
 
 
 def check(results: Path, step: str) -> None:
@@ -72,9 +78,11 @@ def _changed(results: Path, step: str) -> list[str]:
     path = results / FOLDER / f"{step}.json"
     if not path.exists():
         return []
-    sums = read_record(path, Sums).files
+    sums = read_record(path, Sums)
+    if sums.step not in (None, step):
+        return [f"{path}: is that of step {sums.step}; delete it and start again"]
     return [
         f"{results / name}: its SHA-256 is {now}, not {sum_} as {path} says; delete it and start again"
-        for name, sum_ in sums.items()
+        for name, sum_ in sums.files.items()
         if (results / name).is_file() and (now := sha256(results / name)) != sum_
     ]

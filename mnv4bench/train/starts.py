@@ -29,7 +29,7 @@ def counted(folder: Path) -> Iterator[int]:
         earlier = read_record(path, Starts)
         if earlier.checkpoint == mark:
             killed = earlier.killed + may_have_run_out_of_memory(earlier)
-    write_json(path, Starts(checkpoint=mark, killed=killed, boot=boot(), oom_kills=oom_kills()))
+    write_json(path, Starts(checkpoint=mark, killed=killed, boot=boot(), oom_kills=oom_kills()).sealed())
     try:
         yield killed
     finally:
