@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,38 @@ def test_an_error_is_clear_when_it_names_the_file_and_shows_no_traceback() -> No
 )
 def test_what_a_message_asks_for_is_done(message: str, places: list[str]) -> None:
     assert records._to_delete(message) == places
+
+
+class Refused:
+    """A project whose rule complete finds the damage once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.asked, self.removed = root, [], []  # type: ignore[var-annotated]
+
+    def run(self, *wanted: str) -> Ended:
+        self.asked.append(wanted)
+        return Ended(0, "")
+
+    def command(self, *arguments: str) -> Ended:
+        path = "results/smoke/cost.json"
+        return (
+            Ended(0, "")
+            if self.removed
+            else Ended(2, f"mnv4bench: {path}: its SHA-256 is 1; delete it and start again")
+        )
+
+    def remove(self, pattern: str) -> None:
+        self.removed.append(pattern)
+
+    def results(self) -> dict[str, str]:
+        return {}
+
+
+def test_after_complete_has_refused_a_file_everything_is_asked_for(tmp_path: Path) -> None:
+    project: Any = Refused(tmp_path)
+    end, message = records._ending(project, project, "results/smoke/cost.json", ["tables"], {}, look=True)
+    assert (end, message) == ("clear error", "results/smoke/cost.json: its SHA-256 is 1; delete it and start again")
+    assert (project.asked, project.removed) == ([("tables",), ()], ["complete.txt"])
 
 
 LOG = """\
