@@ -33,7 +33,7 @@ ALIASES = {
 UNUSED = ("ultralytics.utils", "ultralytics.yolo", "numpy", "pathlib")
 """Where the data come from that a checkpoint holds beside its network."""
 
-REMEDY = "if you trust its author, --trust reads it all the same, and runs what it says"
+REMEDY = "if you trust its author, latency and export read it with --trust, which runs what it says"
 
 
 def read(path: Path) -> Any:
