@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.composer import Composer
 
 from mnv4bench.io.errors import SpecError
 from mnv4bench.spec.problems import problems
@@ -28,23 +29,40 @@ LARGEST_BITS = 64
 Record = TypeVar("Record", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
+class _Shallow(Composer):
+    """Composes nodes, as PyYAML does, and refuses those that lie too deep."""
+
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1
         if self.depth > DEEPEST:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            mark = self.peek_event().start_mark  # type: ignore[attr-defined]
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
+class _Loader(_Shallow, yaml.SafeLoader):
+    """Its errors say where they are, and in the words that are shown."""
+
+
+class _FastLoader(_Shallow, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads by libyaml, where PyYAML was built with it."""
+
+    def __init__(self, text: str) -> None:
+        super(Composer, self).__init__(text)
+        Composer.__init__(self)
+
+
 @lru_cache(maxsize=256)
 def _composed(text: str) -> yaml.Node | None:
     """Return a document's nodes, kept because `mnv4bench check` reads every file once for each of the others."""
-    return yaml.compose(text, Loader=_Loader)
+    try:
+        return yaml.compose(text, Loader=_FastLoader)
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=_Loader)
 
 
 class YamlFile:
