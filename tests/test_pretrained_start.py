@@ -14,8 +14,8 @@ from helpers import CLASSES, drawn_run, spread, tiny_dataset, tiny_run
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mnv4bench.io.errors import Mnv4benchError, SpecError
-from mnv4bench.io.files import read_json, sha256
+from mnv4bench.io.errors import FileError, Mnv4benchError, SpecError
+from mnv4bench.io.files import read_json, sha256, write_json
 from mnv4bench.io.places import BACKBONE_VARIABLE, DATA_VARIABLE
 from mnv4bench.models import detector, peers, torchvision_ops, weights
 from mnv4bench.models.starting import Started, start_from
@@ -286,6 +286,23 @@ def test_of_a_run_all_is_loaded_but_what_other_classes_decide(project: Path) -> 
     assert {group.rsplit(".", 1)[0] for group in found.fresh} == {"head.cv3", "head.one2one_cv3"}
     assert all(equal(state, theirs, group) for group in found.loaded)
     assert all(equal(state, drawn(ModelSpec(), 5), group) for group in found.fresh)
+
+
+def test_a_shipped_trunk_is_read_from_half_its_bytes(project: Path) -> None:
+    folder = drawn_run(project)
+    model = detector.build(ModelSpec(), len(CLASSES), seed=4)
+    weights.round_to_half(model)
+    digest = weights.digest(model.part_state())
+    weights.save_half(model.part_state(), folder / "weights.safetensors")
+    status = read_json(folder / "status.json")
+    (folder / "manifest.json").unlink()
+    write_json(folder / "status.json", {**status, "weights_digest": digest})
+    found, state = started(folder, ModelSpec(), len(CLASSES))
+    assert found.fresh == ()
+    assert weights.digest(state) == digest
+    write_json(folder / "status.json", {**status, "weights_digest": "0" * 64})
+    with pytest.raises(FileError, match=r"weights\.safetensors: digest is .*, not 000.*; name another run"):
+        started(folder, ModelSpec(), len(CLASSES))
 
 
 def test_fresh_parts_and_other_blocks_start_from_the_seed(project: Path) -> None:

@@ -75,16 +75,16 @@ def save_half(state: Mapping[str, Tensor], path: Path) -> None:
     write_bytes(path, save_bytes(halves))
 
 
-def read_half(path: Path, recorded: str | None) -> dict[str, Tensor]:
-    """Read what `save_half` wrote.
+def read_half(path: Path, recorded: str | None, remedy: str = RESTORE) -> dict[str, Tensor]:
+    """Read what `save_half` wrote, or `save`.
 
     Raises:
         FileError: as for `read`.
     """
     state = {
-        name: value.float() if value.dtype == torch.float16 else value for name, value in _file(path, RESTORE).items()
+        name: value.float() if value.dtype == torch.float16 else value for name, value in _file(path, remedy).items()
     }
-    return _checked(state, path, recorded, RESTORE)
+    return _checked(state, path, recorded, remedy)
 
 
 def load(model: Detector, path: Path, recorded: str | None = None) -> None:
