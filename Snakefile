@@ -103,6 +103,9 @@ for ablation in [] if REFERENCE else PLAN.names:
         include: f"ablations/{ablation}.smk"
 
 
+# What tables, figures and paper show, and complete.txt sums up; who is told to delete one gets it made again.
+COMPUTED = [f"{OUT}/compare.json", f"{OUT}/cost.json", f"{OUT}/latency/latency.json"]
+
 # A preset without ablations trains its trunks, which nothing is compared with.
 DETECTED = [
     f"{OUT}/tables/ablations.md",
@@ -382,6 +385,7 @@ rule paper:
         rules.figures.output,
         f"{OUT}/figures/{PICTURE}.png",
         LEDGER,
+        COMPUTED,
         OTHERS,
         expand(
             "paper/{name}.typ", name=["main", "method", "results", "format", "layout"]
@@ -440,6 +444,7 @@ rule verify:
     input:
         SCORED,
         rules.tables.output,
+        f"{OUT}/latency/latency.json",
         REFERENCES,
     output:
         table("verify", "compared with the reference"),
@@ -455,7 +460,7 @@ rule complete:
     input:
         f"{DATA}/dataset.json",
         SCORED,
-        DETECTED if PLAN.arms else [],
+        [DETECTED, COMPUTED] if PLAN.arms else [],
         rules.verify.output if PLAN.arms and not REFERENCE else [],
     output:
         f"{OUT}/complete.txt",

@@ -288,3 +288,14 @@ def test_unreadable_match_records_are_named(tmp_path: Path, content: bytes | Non
         path.write_bytes(content)
     with pytest.raises(DataError, match=r"matches\.npz: no match records"):
         matches.load(path)
+
+
+def test_no_flipped_byte_of_match_records_ends_in_another_error(tmp_path: Path) -> None:
+    content, found = random_split(17)
+    path = tmp_path / "matches.npz"
+    matches.save(path, {"nms": match_records.from_eval(evaluate(coco(content), found))})
+    whole, rng = path.read_bytes(), np.random.Generator(np.random.PCG64(0))
+    for place in rng.integers(len(whole), size=400):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ int(rng.integers(1, 256))]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            matches.load(path)

@@ -63,7 +63,7 @@ FILES: dict[str, tuple[str, tuple[Reader, ...]]] = {
     "paper": ("paper/*.pdf", (REPORTED, COMPLETE)),
     "sums": ("sums/*.json", (TABLES, DRAWN, COMPLETE)),
     "reference.json": (f"../reference/{REFERENCE}/reference.json", (VERIFIED,)),
-    "reference": (f"../reference/{REFERENCE}/**/*.*", (VERIFIED, WRITTEN)),
+    "reference": (f"../reference/{REFERENCE}/**/*.*", (VERIFIED,)),
 }
 """Kind → where it lies, and who reads it."""
 HALFWAY = ("checkpoint.pt", "starts.json")

@@ -6,7 +6,9 @@ alone take, and APs, APm and APl can be resampled later without evaluating again
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -90,6 +92,21 @@ def _arrays(records: MatchRecords, small: bool) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What NumPy and zipfile raise for damaged archives: any byte may be the method, the password's flag or a length."""
+
+
 def load(path: Path) -> dict[str, MatchRecords]:
     """Read every reading of a file that `save` wrote.
 
@@ -101,7 +118,7 @@ def load(path: Path) -> dict[str, MatchRecords]:
         with np.load(path, allow_pickle=False) as archive:
             names = sorted({name.rpartition(".")[0] for name in archive.files})
             readings = {name: _records(archive, name) for name in names}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: no match records ({error}); {AGAIN.format(folder=path.parent)}") from error
     manifest.check(path)
     return readings
