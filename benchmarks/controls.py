@@ -3,18 +3,20 @@
     python benchmarks/controls.py [--images N]
 
 A diagnostic slice is worth something only if a change that is known to hurt its mechanism is found there, and not
-elsewhere. Each shipped trunk on Scenes (results/reference/trunks) is scored as it is and damaged in two ways:
+elsewhere. Each shipped trunk on Scenes (results/reference/trunks) is scored as it is and damaged in three ways:
 
 - suppression at an overlap of 0.3 instead of 0.7, which takes neighbours of one class for one object: crowd;
 - with nothing to see but a window of 96 pixels around each place, whatever attention and receptive fields could
   reach: context and large.
 
-There is none for `small` yet. To leave out the predictions at stride 8 is none: at 160 pixels the one-to-one head finds
-everything there, so all slices fall to nothing.
+- with the edges of all boxes rounded to multiples of 2 pixels, as if they had been located on a coarser grid: small.
+
+Beside the controls stands what each stride of the head finds: the change when its scores are set to zero. A stride that
+finds nothing in any slice would leave the parts that feed it without a question to answer.
 
 For each slice the paired difference in AP has a 95 % interval over resampled images. A control is found where the
 interval of every slice that it is aimed at lies below −MARGIN; it is specific where those of all others lie within
-±MARGIN. Writes results/benchmarks/controls.json.
+±MARGIN. A stride is used where the interval of some slice lies below −MARGIN. Writes results/benchmarks/controls.json.
 """
 
 from __future__ import annotations
@@ -53,18 +55,21 @@ MARGIN = 0.02
 REPLICATES = 2000
 WINDOW, STEP = 96, 32
 """Pixels that are seen, and of whose middle detections are taken."""
+GRID = 2
+"""Pixels to which boxes are rounded."""
 
 Output = tuple[Tensor, Tensor]
 """Boxes (A, 4) and scores (A, classes) of one image."""
 
 
-class Control(NamedTuple):
-    """A damage, the reading that shows it, and the slices that it is aimed at."""
+class Damage(NamedTuple):
+    """A change of what a network gives, and the reading that shows it."""
 
     name: str
     read: Read
-    aimed_at: tuple[str, ...]
     output: Callable[[Detector, Tensor, Read], Output]
+    aimed_at: tuple[str, ...] = ()
+    """The slices that a control has to hurt."""
     settings: Settings = TRAINED
 
 
@@ -87,24 +92,45 @@ def in_windows(model: Detector, image: Tensor, read: Read) -> Output:
     return (boxes + shift).flatten(0, 1), torch.where(inside, scores, 0.0).flatten(0, 1)
 
 
+def on_a_grid(model: Detector, image: Tensor, read: Read) -> Output:
+    """Return a network's output with the edges of all boxes rounded."""
+    boxes, scores = whole(model, image, read)
+    return (boxes / GRID).round() * GRID, scores
+
+
+def without(stride: int) -> Callable[[Detector, Tensor, Read], Output]:
+    """Return what gives a network's output without the scores at a stride."""
+
+    def output(model: Detector, image: Tensor, read: Read) -> Output:
+        boxes, scores = whole(model, image, read)
+        strides = [int(step) for step in model.head.stride]
+        cells = torch.tensor([(image.shape[1] // step) * (image.shape[2] // step) for step in strides])
+        place = torch.repeat_interleave(torch.tensor(strides), cells)
+        return boxes, torch.where((place == stride)[:, None], 0.0, scores)
+
+    return output
+
+
 CONTROLS = (
-    Control("suppression at IoU 0.3", "nms", ("crowd",), whole, Settings(iou=0.3)),
-    Control("windows of 96 pixels", "nms_free", ("context", "large"), in_windows),
+    Damage("suppression at IoU 0.3", "nms", whole, ("crowd",), Settings(iou=0.3)),
+    Damage(f"windows of {WINDOW} pixels", "nms_free", in_windows, ("context", "large")),
+    Damage(f"boxes on a grid of {GRID} pixels", "nms_free", on_a_grid, ("small",)),
 )
+STRIDES = tuple(Damage(str(stride), "nms_free", without(stride)) for stride in (8, 16, 32))
 
 
 def records_of(
     model: Detector, truth: Any, images: Sequence[Mapping[str, Any]], folder: Path, side: int, ids: Sequence[int],
-    control: Control,
+    damage: Damage,
 ) -> MatchRecords:  # fmt: skip
-    """Score a network, damaged by a control, on images."""
+    """Score a network, damaged or not, on images."""
 
     def rows() -> Iterator[dict[str, Any]]:
         for record in images:
             boxed = letterbox(folder / record["file_name"], side)
             with torch.inference_mode():
-                boxes, scores = control.output(model, torch.from_numpy(boxed.pixels), control.read)
-            kept = read_rows(control.read, boxes.numpy(), scores.numpy(), control.settings)
+                boxes, scores = damage.output(model, torch.from_numpy(boxed.pixels), damage.read)
+            kept = read_rows(damage.read, boxes.numpy(), scores.numpy(), damage.settings)
             yield from coco_rows(record["id"], boxed, kept, ids)
 
     evaluation = coco_eval.evaluate(truth, list(rows()), [record["id"] for record in images])
@@ -142,7 +168,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/controls.json"))
     options = parser.parse_args()
     set_up_process(2)
-    found = []
+    controls, strides = [], []
     for trunk in load("trunks").trunks:
         folder, spec = TRUNKS / trunk.name, trunk.spec
         status = read_status(folder)
@@ -157,17 +183,30 @@ def main() -> None:
         images = [truth.imgs[image] for image in sorted(truth.imgs)][: options.images]
         where = dataset.path(data, dataset.val.images)
         sound: dict[Read, MatchRecords] = {}
-        for control in CONTROLS:
+        for damage in (*CONTROLS, *STRIDES):
             of = (model, truth, images, where, spec.data.imgsz, dataset.category_ids)
-            if control.read not in sound:
-                sound[control.read] = records_of(*of, Control("none", control.read, (), whole))
-            damaged = records_of(*of, control)
-            rows = {name: on_slice(damaged, sound[control.read], name) for name in dataset.slices}
-            result = {"trunk": trunk.block, "control": control.name, "read": control.read}
-            found.append({**result, "aimed_at": control.aimed_at, "slices": rows, **judge(rows, control.aimed_at)})
-            print(found[-1], flush=True)
-    record = {"margin": MARGIN, "replicates": REPLICATES, "window": WINDOW, "controls": found}
-    write_json(options.out, record | {"environment": environment().model_dump(mode="json")})
+            if damage.read not in sound:
+                sound[damage.read] = records_of(*of, Damage("none", damage.read, whole))
+            damaged = records_of(*of, damage)
+            rows = {name: on_slice(damaged, sound[damage.read], name) for name in dataset.slices}
+            result = {"trunk": trunk.block, "read": damage.read, "slices": rows}
+            if damage in CONTROLS:
+                judged = judge(rows, damage.aimed_at)
+                controls.append({**result, "control": damage.name, "aimed_at": damage.aimed_at, **judged})
+            else:
+                used = any(row["high"] < -MARGIN for row in rows.values())
+                strides.append({**result, "stride": int(damage.name), "used": used})
+            print(result, flush=True)
+    record = {
+        "margin": MARGIN,
+        "replicates": REPLICATES,
+        "window": WINDOW,
+        "grid": GRID,
+        "controls": controls,
+        "strides": strides,
+    }
+    found = {"controls": controls, "strides": strides}
+    write_json(options.out, record | found | {"environment": environment().model_dump(mode="json")})
 
 
 if __name__ == "__main__":

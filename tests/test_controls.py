@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
 
 from benchmarks import controls
-from benchmarks.controls import MARGIN, STEP, WINDOW, in_windows, judge
+from benchmarks.controls import MARGIN, STEP, WINDOW, in_windows, judge, on_a_grid, without
 
 
 def test_windows_keep_what_lies_in_their_middle_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +47,20 @@ def test_a_control_is_found_where_it_is_aimed_and_nowhere_else(
     aimed: dict[str, float], other: dict[str, float], found: bool, specific: bool
 ) -> None:
     assert judge({"crowd": aimed, "plain": other}, ("crowd",)) == {"found": found, "specific": specific}
+
+
+def test_without_a_stride_its_scores_are_zero_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 × 64 pixels: 64 places of stride 8, then 16 of stride 16, then 4 of stride 32."""
+    monkeypatch.setattr(controls, "branches", lambda *_: {"nms": (torch.zeros(1, 84, 4), torch.ones(1, 84, 2))})
+    model = SimpleNamespace(head=SimpleNamespace(stride=torch.tensor([8.0, 16.0, 32.0])))
+    for stride, places in ((8, range(64)), (16, range(64, 80)), (32, range(80, 84))):
+        _, scores = without(stride)(model, torch.zeros(3, 64, 64), "nms")  # type: ignore[arg-type]
+        assert [place for place, row in enumerate(scores) if not row.any()] == list(places)
+        assert scores.sum() == 2 * (84 - len(places))
+
+
+def test_boxes_are_rounded_to_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = torch.tensor([[[0.9, 1.1, 6.2, 7.9]]])
+    monkeypatch.setattr(controls, "branches", lambda *_: {"nms_free": (box, torch.ones(1, 1, 1))})
+    boxes, _ = on_a_grid(None, torch.zeros(3, 32, 32), "nms_free")  # type: ignore[arg-type]
+    assert boxes.tolist() == [[0.0, 2.0, 6.0, 8.0]]

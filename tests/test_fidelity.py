@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnv4bench.models import detector
+from mnv4bench.models import detector, peers
 from mnv4bench.models.yolo import hyperparameters
 from mnv4bench.spec.model import ModelSpec, contested
 from mnv4bench.spec.run import LossSpec, TrainSpec
@@ -34,14 +34,14 @@ def test_the_defaults_are_the_published_forms() -> None:
     """YOLOv10's release: nn/modules/block.py, nn/modules/head.py, utils/tal.py, utils/torch_utils.py."""
     train = TrainSpec(epochs=1)
     assert (ModelSpec().sppf, LossSpec().enlarge_small) == ("silu", False)
-    assert (train.box_bias, train.class_prior, train.ema_by_length) == (1.0, "image", True)
+    assert (train.box_bias, train.class_prior, train.first_boxes, train.ema_by_length) == (1.0, "image", "image", True)
 
 
 def test_first_biases_follow_the_image_side() -> None:
     """log(5 / classes / cells): at 160 pixels there are 16 times fewer cells of a stride than at 640."""
     model = detector.build(ModelSpec(), CLASSES)
     before = {name: value.clone() for name, value in model.part_state().items()}
-    model.set_first_biases(1.0, 160)
+    model.set_first_biases(1.0, 160, 640)
     for branches in (model.head.cv3, model.head.one2one_cv3):
         for stride, branch in zip((8, 16, 32), branches, strict=True):
             assert branch[-1].bias.tolist() == pytest.approx([math.log(5 / CLASSES / (160 / stride) ** 2)] * CLASSES)
@@ -49,8 +49,27 @@ def test_first_biases_follow_the_image_side() -> None:
     changed = {name for name, value in model.part_state().items() if not torch.equal(value, before[name])}
     assert {name.rpartition(".")[2] for name in changed} == {"bias"}
     assert len(changed) == 2 * 2 * 3  # branches, biases, levels
-    model.set_first_biases(2.0, 640)
+    model.set_first_biases(2.0, 640, 640)
     assert all(torch.equal(value, before[name]) for name, value in model.part_state().items())
+
+
+@pytest.mark.parametrize("side", [96, 160, 224, 640, 1280])
+def test_first_boxes_are_the_same_share_of_any_image(side: int) -> None:
+    """The mean distance of untrained logits: 7.5 cells of 640 pixels, so a box of 3/16, 3/8 or 3/4 of the side."""
+    model = detector.build(ModelSpec(), CLASSES)
+    model.set_first_biases(1.0, 640, side)
+    for branches in (model.head.cv2, model.head.one2one_cv2):
+        for branch in branches:
+            shares = branch[-1].bias.reshape(4, 16).softmax(1)
+            assert (shares @ torch.arange(16.0)).tolist() == pytest.approx([7.5 * min(1, side / 640)] * 4, rel=1e-4)
+
+
+def test_a_head_without_bins_has_no_first_boxes_to_set() -> None:
+    model = peers.build("yolo26n", CLASSES, read="nms_free")
+    assert model.head.reg_max == 1
+    before = [branch[-1].bias.clone() for branch in model.head.cv2]
+    model.set_first_biases(None, 640, 160)
+    assert all(torch.equal(a, b[-1].bias) for a, b in zip(before, model.head.cv2, strict=True))
 
 
 @pytest.mark.parametrize(("enlarge", "positives"), [(True, 1), (False, 0)])

@@ -20,7 +20,7 @@ CLASSES = SHAPES + LAMPS + FRAMES
 
 _SMALLEST = 5
 """Pixels below which the four shapes cannot be told apart, whatever the picture's side."""
-_STEPS = {"ring": (8, 26), "square": (16, 40), "triangle": (26, 46), "cross": (8, 26)}
+_STEPS = {"ring": (8, 26), "square": (16, 40), "triangle": (34, 50), "cross": (8, 26)}
 """Percent of its size by which each member of a chain lies beside the one before it."""
 _BLACK, _WHITE, _ORANGE, _BLUE = (16, 16, 16), (240, 240, 240), (235, 140, 20), (40, 90, 235)
 
@@ -139,7 +139,7 @@ def crowd(sketch: Sketch) -> None:
 
 
 def small(sketch: Sketch) -> None:
-    """Put many shapes of 7 to 14 pixels."""
+    """Put many shapes of 8 to 15 pixels."""
     draws = sketch.draws
     sketch.contrast = draws.between(70, 130)
     for _ in range(draws.below(3)):
@@ -148,7 +148,7 @@ def small(sketch: Sketch) -> None:
     for _ in range(draws.between(5, 12)):
         label = draws.pick(SHAPES)
         # Any other angle would blur a shape of a few pixels beyond recognition.
-        mask = shape(label, sketch.size(7, 14), TURN // 4 * draws.below(4))
+        mask = shape(label, sketch.size(8, 15), TURN // 4 * draws.below(4))
         sketch.put(mask, *sketch.anywhere(mask), label, keep=80)
 
 
@@ -166,7 +166,7 @@ def context(sketch: Sketch) -> None:
         sketch.put(mask, x, y, LAMPS[lit], keep=60, edge=sketch.px(1))
         paint = sketch.layers[-1].paint
         paint[cross] += 90 if int(paint[cross].sum()) < 390 * int(cross.sum()) else -90
-    plate = np.ones((sketch.px(40), sketch.px(40)), np.bool_)
+    plate = np.ones((sketch.px(46), sketch.px(46)), np.bool_)
     margin = draws.between(0, sketch.px(8))
     far = side - margin - len(plate)
     x, y = far if right else margin, far if low else margin
@@ -218,5 +218,5 @@ COMPOSE: dict[str, Callable[[Sketch], None]] = {
     "large": large,
 }
 
-SHARES = {"plain": 3, "crowd": 4, "small": 4, "context": 5, "large": 5}
+SHARES = {"plain": 3, "crowd": 4, "small": 4, "context": 6, "large": 5}
 """How often each composition is drawn. Classes that depend on something far away need more images than shapes."""

@@ -17,7 +17,7 @@ from mnv4bench.spec.base import Spec
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.pretrained import PretrainedSpec
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of what specs mean. Raise it when code changes what an unchanged spec trains, defaults of old fields
 included: every run gets a new name. A new field whose default trains what was trained before needs no new version."""
 
@@ -135,6 +135,10 @@ class TrainSpec(Spec):
     class_prior: Literal["640", "image"] = "image"
     """The image side that the first class biases expect a handful of objects in (RetinaNet's prior, as ultralytics sets
     it): 640 pixels whatever the images, or the side that the run trains at."""
+    first_boxes: Literal["640", "image"] = "image"
+    """The image side of which the first boxes are the published share. Before training every place predicts a box 15
+    cells wide: 120, 240 and 480 pixels at strides 8, 16 and 32, of 640. Of 160 pixels those of stride 8 fit all objects
+    best, the others are never matched, and what feeds them is trained for nothing."""
     augment: AugmentSpec = AugmentSpec()
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "amp"] = "fp32"

@@ -191,9 +191,12 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed))
     model = detector.build(spec.model, classes, seed=spec.seed)
     model.names = dict(enumerate(dataset.classes))
-    if (spec.train.box_bias, spec.train.class_prior) != (2.0, "640"):  # what ultralytics leaves there
-        side = spec.data.imgsz if spec.train.class_prior == "image" else 640
-        model.set_first_biases(None if spec.model.peer else spec.train.box_bias, side)
+    if (spec.train.box_bias, spec.train.class_prior, spec.train.first_boxes) != (2.0, "640", "640"):
+        # Otherwise they are what ultralytics leaves there.
+        prior, boxes = (
+            spec.data.imgsz if of == "image" else 640 for of in (spec.train.class_prior, spec.train.first_boxes)
+        )
+        model.set_first_biases(None if spec.model.peer else spec.train.box_bias, prior, boxes)
     if spec.start:
         source = runs / spec.start / "weights.safetensors"
         weights.load_parts(model, weights.read(source, read_status(source.parent).weights_digest), spec.fresh)

@@ -10,7 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor, nn
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.modules import Detect
@@ -94,11 +96,17 @@ class Detector(DetectionModel):
         """
         return DetectionLoss(self, spec or LossSpec(), epochs or self.args.epochs)
 
-    def set_first_biases(self, box: float | None, side: int) -> None:
-        """Set the head's last biases as before any training: distance logits to `box` (None: as they are), class logits
-        to the prior that a handful of objects in an image of `side` × `side` pixels has.
+    def set_first_biases(self, box: float | None, prior_side: int, box_side: int) -> None:
+        """Set the head's last biases as before any training.
+
+        Args:
+            box: of the distance logits; None leaves them as they are.
+            prior_side: image side whose prior of a handful of objects the class logits get.
+            box_side: image side of which the first boxes are the share that they are of 640 pixels: 15 cells of each
+                stride wide there.
         """
         head = self.head
+        slope = slope_of(7.5 * min(box_side / 640, 1), head.reg_max) * torch.arange(head.reg_max)
         branches = [(head.cv2, head.cv3)]
         if getattr(head, "one2one_cv2", None) is not None:
             branches.append((head.one2one_cv2, head.one2one_cv3))
@@ -107,7 +115,8 @@ class Detector(DetectionModel):
                 for distance, label, stride in zip(boxes, classes, head.stride, strict=True):
                     if box is not None:
                         distance[-1].bias.fill_(box)
-                    label[-1].bias[: head.nc] = math.log(5 / head.nc / (side / float(stride)) ** 2)
+                    distance[-1].bias -= slope.repeat(4)
+                    label[-1].bias[: head.nc] = math.log(5 / head.nc / (prior_side / float(stride)) ** 2)
 
     def part_state(self) -> dict[str, Tensor]:
         """Return the state dict with part names in place of layer numbers: "p5_out.cv1.conv.weight"."""
@@ -121,6 +130,20 @@ class Detector(DetectionModel):
     def _part_name(self, key: str) -> str:
         _, index, rest = key.split(".", 2)
         return f"{self.parts[int(index)]}.{rest}"
+
+
+def slope_of(mean: float, bins: int) -> float:
+    """Return the fall per bin of logits 0, −s, −2s, … whose softmax over bins 0, 1, 2, … has this mean."""
+    places = np.arange(bins)
+    if mean >= (bins - 1) / 2:
+        return 0.0
+
+    def excess(fall: float) -> float:
+        shares = np.exp(-fall * places)
+        return float((shares * places).sum() / shares.sum() - mean)
+
+    # Rounded, so that every processor's exponentials give the same first weights.
+    return round(float(brentq(excess, 0, 700 / bins)), 6)
 
 
 class Composed(Detector):
