@@ -219,6 +219,15 @@ def test_what_was_not_rounded_is_not_shipped(data: Path, trained: Path, tmp_path
         ship("trunk", folder.parent, tmp_path / "shipped")
 
 
+def test_what_starts_fresh_may_be_missing_on_both_sides() -> None:
+    """psa's baseline has no attention, and neither has the trunk of plain parts."""
+    plain = ModelSpec(attention="none")
+    trunk = detector.build(plain, len(CLASSES), seed=1).part_state()
+    model = detector.build(plain, len(CLASSES), seed=2)
+    weights.load_parts(model, trunk, ("attention",))
+    assert all(torch.equal(value, trunk[name]) for name, value in model.part_state().items())
+
+
 # A one-to-one head of a dual trunk
 
 

@@ -157,14 +157,14 @@ def _checked(state: dict[str, Tensor], path: Path, recorded: str | None, remedy:
 def load_parts(model: Detector, state: Mapping[str, Tensor], fresh: Iterable[str]) -> None:
     """Fill every part that `fresh` does not name; a one-to-one head alone takes the dual head's one-to-one branch.
 
+    Args:
+        fresh: may name a part that neither network has, as where both are without attention.
+
     Raises:
-        SpecError: a loaded part's tensors differ in name or shape, or `fresh` names no part.
+        SpecError: a loaded part's tensors differ in name or shape.
     """
     fresh = set(fresh)
     ours = model.part_state()
-    parts = {name.split(".", 1)[0] for name in (*ours, *state)}
-    if unknown := fresh - parts:
-        raise SpecError(f"fresh: no part {', '.join(sorted(unknown))}; the model has {', '.join(sorted(parts))}")
     merged = dict(ours)
     if model.head.assignment == "one_to_one":
         state = {**state, **{ONE_TO_ONE.sub("head.", name): v for name, v in state.items() if ONE_TO_ONE.match(name)}}
