@@ -126,14 +126,14 @@ def test_every_box_is_tight_around_the_visible_pixels(side: int) -> None:
 
 def test_slices_hold_what_they_are_for() -> None:
     boxes = {name: [] for name in scenes.SLICES}
-    for index in range(105):
+    for index in range(110):
         boxes[scenes.slice_of(index)].append(scenes.scene(0, "train", index, 160)[1])
     assert {name: len(pictures) for name, pictures in boxes.items()} == {
-        "plain": 15, "crowd": 20, "small": 20, "context": 25, "large": 25,
+        "plain": 15, "crowd": 20, "small": 20, "context": 30, "large": 25,
     }  # fmt: skip
     assert all(len({label for label, *_ in picture}) == 1 for picture in boxes["crowd"])
     assert max(_overlap(picture) for picture in boxes["crowd"]) > 0.6
-    assert {max(width, height) for picture in boxes["small"] for *_, width, height in picture} <= set(range(5, 15))
+    assert {max(width, height) for picture in boxes["small"] for *_, width, height in picture} <= set(range(5, 16))
     for picture in boxes["context"]:
         assert len({label for label, *_ in picture if label in LAMPS}) == 1
     for picture in boxes["large"]:
@@ -200,8 +200,8 @@ def test_a_lamps_class_is_the_colour_of_the_switch_in_the_opposite_corner() -> N
     for sketch in relational("context"):
         *_, plate = sketch.layers
         assert plate.label is None
-        assert plate.mask.shape == (40, 40)
-        state = LAMPS[int(plate.paint[20, 20].sum()) > 384]
+        assert plate.mask.shape == (46, 46)
+        state = LAMPS[int(plate.paint[23, 23].sum()) > 384]
         lamps = [layer for layer in sketch.layers if layer.label in LAMPS]
         assert lamps
         for lamp in lamps:

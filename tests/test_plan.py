@@ -618,9 +618,9 @@ def test_attention_of_a_hybrid_backbone_changes_the_digest() -> None:
 
 
 def test_a_text_holds_only_what_differs_from_the_defaults() -> None:
-    assert one_epoch().canonical() == '{"protocol":3,"train":{"epochs":1}}'
+    assert one_epoch().canonical() == '{"protocol":4,"train":{"epochs":1}}'
     assert one_epoch(model=ModelSpec(attention="none"), seed=3).canonical() == (
-        '{"model":{"attention":"none"},"protocol":3,"seed":3,"train":{"epochs":1}}'
+        '{"model":{"attention":"none"},"protocol":4,"seed":3,"train":{"epochs":1}}'
     )
 
 
