@@ -81,7 +81,7 @@ class Plan:
         return RunSpec.model_validate(read_json(spec))
 
 class Context:
-    plan, run_name, data, runs, slots = Plan(), "run", data, runs, 1
+    plan, run_name, data, runs, results, slots = Plan(), "run", data, runs, runs.parent, 1
 
 Path.write_bytes = full
 commands._load = lambda _: (None, None)
