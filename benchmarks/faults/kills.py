@@ -31,6 +31,7 @@ MADE = {
     "figures": "figures/*",
     "verify": "tables/verify.*",
     "paper": "paper/*",
+    "page": "index.html",
     "report": "report.html",
     "complete": "complete.txt",
 }

@@ -61,6 +61,7 @@ FILES: dict[str, tuple[str, tuple[Reader, ...]]] = {
     "tables": ("tables/*.csv", (VERIFIED, WRITTEN, REPORTED, COMPLETE)),
     "figures": ("figures/*.png", (WRITTEN, REPORTED, COMPLETE)),
     "paper": ("paper/*.pdf", (REPORTED, COMPLETE)),
+    "page": ("index.html", (COMPLETE,)),
     "sums": ("sums/*.json", (TABLES, DRAWN, COMPLETE)),
     "reference.json": (f"../reference/{REFERENCE}/reference.json", (VERIFIED,)),
     "reference": (f"../reference/{REFERENCE}/**/*.*", (VERIFIED,)),
