@@ -7,8 +7,7 @@ elsewhere. Each shipped trunk on Scenes (results/reference/trunks) is scored as 
 
 - suppression at an overlap of 0.3 instead of 0.7, which takes neighbours of one class for one object: crowd;
 - with nothing to see but a window of 96 pixels around each place, whatever attention and receptive fields could
-  reach: context and large.
-
+  reach: context and large;
 - with the edges of all boxes rounded to multiples of 2 pixels, as if they had been located on a coarser grid: small.
 
 Beside the controls stands what each stride of the head finds: the change when its scores are set to zero. A stride that
@@ -204,9 +203,9 @@ def main() -> None:
         "grid": GRID,
         "controls": controls,
         "strides": strides,
+        "environment": environment().model_dump(mode="json"),
     }
-    found = {"controls": controls, "strides": strides}
-    write_json(options.out, record | found | {"environment": environment().model_dump(mode="json")})
+    write_json(options.out, record)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,23 @@ def test_a_part_pays_by_its_verdicts_alone(
     assert payoff(difference(verdict), speeds) == word
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "speeds", "word"),
+    [
+        (0.001, 0.0049, ["faster"], "pays"),
+        (0.001, 0.0049, ["same"], "not shown"),
+        (0.001, 0.005, ["same"], "open"),
+        (-0.005, -0.001, ["faster"], "open"),
+    ],
+)
+def test_a_tiny_difference_is_settled_where_no_larger_one_is_possible(
+    low: float, high: float, speeds: list[LatencyVerdict], word: Payoff
+) -> None:
+    d = difference("tiny", mean=(low + high) / 2, equivalence_low=low, equivalence_high=high)
+    assert payoff(d, speeds) == word
+    assert (sample_size(d, COMPARISON) is None) is (word != "open")
+
+
 def test_one_seed_is_no_lead_and_no_difference_is_nothing() -> None:
     assert payoff(difference("untestable", seeds=1), ["faster"]) == "open"
     assert payoff(None, ["faster"]) is None

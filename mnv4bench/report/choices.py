@@ -72,7 +72,7 @@ def _cells(choice: Choice) -> tuple[str, str, str]:
     return f"{first.ablation}/{first.name}", timing.milliseconds(choice.row), points(choice.mean)
 
 
-def compared(results: Results) -> list[str]:
+def baselines(results: Results) -> list[str]:
     """Return the baselines' AP in points: one value, or the lowest and the highest."""
     known = [mean for arm in results.arms if arm.is_baseline and (mean := arm.mean("AP")) is not None]
     return list(dict.fromkeys(fmt.number(value * 100, 1) for value in (min(known), max(known)))) if known else []

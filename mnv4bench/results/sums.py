@@ -49,7 +49,7 @@ READ: dict[str, tuple[str, ...]] = {
 class Sums(Sealed):
     """sums/<step>.json."""
 
-    step: str | None = None
+    step: str
     files: dict[str, str]
     """File of the results folder → SHA-256."""
 
@@ -79,7 +79,7 @@ def _changed(results: Path, step: str) -> list[str]:
     if not path.exists():
         return []
     sums = read_record(path, Sums)
-    if sums.step not in (None, step):
+    if sums.step != step:
         return [f"{path}: is that of step {sums.step}; delete it and start again"]
     return [
         f"{results / name}: its SHA-256 is {now}, not {sum_} as {path} says; delete it and start again"

@@ -7,6 +7,7 @@ from typing import Literal
 
 from mnv4bench.results.comparison import Difference
 from mnv4bench.results.latency import LatencyVerdict
+from mnv4bench.statistics.verdict import surely_tiny
 
 Payoff = Literal["pays", "trades", "not shown", "lead", "open"]
 
@@ -15,10 +16,12 @@ def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict]) ->
     """Return the word that both kinds of verdict support, the first that fits; None where either kind is missing.
 
     - `lead`: the interval excludes zero, but several seeds are too few for the test;
-    - `open`: AP is neither better, worse nor equivalent, or a runtime gave no verdict;
+    - `open`: AP is neither better, worse nor as good, or a runtime gave no verdict;
     - `trades`: better on one side and worse on the other, or faster in one runtime and slower in another;
-    - `pays`: AP better and no runtime slower, or AP equivalent and a runtime faster;
+    - `pays`: AP better and no runtime slower, or AP as good and a runtime faster;
     - `not shown`: the rest.
+
+    AP is as good where it is equivalent, or tiny and no larger than what equivalence allows.
 
     Args:
         difference: to the ablation's baseline.
@@ -28,7 +31,8 @@ def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict]) ->
         return None
     if difference.verdict == "untestable" and len(difference.seeds) > 1:
         return "lead"
-    if difference.verdict not in ("better", "worse", "equivalent") or {"unstable", "suppressed"} & set(speeds):
+    as_good = difference.verdict == "equivalent" or surely_tiny(difference)
+    if not (as_good or difference.verdict in ("better", "worse")) or {"unstable", "suppressed"} & set(speeds):
         return "open"
     faster, slower = "faster" in speeds, "slower" in speeds
     if faster and slower:
@@ -37,4 +41,4 @@ def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict]) ->
         return "trades" if slower else "pays"
     if not faster:
         return "not shown"
-    return "pays" if difference.verdict == "equivalent" else "trades"
+    return "pays" if as_good else "trades"

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.statistics.small_samples import seeds_needed
+from mnv4bench.statistics.verdict import surely_tiny
 
 SETTLED = ("better", "worse", "equivalent", "under-trained")
 """Verdicts that more seeds and images would not change: decided, or not of a kind that noise leaves open."""
@@ -28,7 +29,7 @@ def sample_size(d: Difference, comparison: Comparison) -> SampleSize | None:
     seeds and half to the images, since neither alone can bring the sum below the other's share; all of it to the images
     where the weights are given.
     """
-    if d.verdict in SETTLED or d.image_se is None or (d.seed_sd is None and not d.given_weights):
+    if d.verdict in SETTLED or surely_tiny(d) or d.image_se is None or (d.seed_sd is None and not d.given_weights):
         return None
     if d.verdict == "untestable":
         return SampleSize(seeds_needed(comparison.family, comparison.alpha), comparison.images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnv4bench.results.comparison import Verdict
+from mnv4bench.results.comparison import Difference, Verdict
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,21 @@ def judge(evidence: Evidence, smallest_effect: float, alpha: float) -> Verdict:
         return "untestable"
     if low > 0 or high < 0:
         return _beyond_zero(evidence, smallest_effect, alpha)
-    if -smallest_effect < evidence.equivalence[0] and evidence.equivalence[1] < smallest_effect:
+    if inside(evidence.equivalence, smallest_effect):
         return "equivalent"
     return "inconclusive"
+
+
+def inside(equivalence: tuple[float | None, float | None], smallest_effect: float) -> bool:
+    """Return whether an interval is known and lies inside ±smallest_effect."""
+    low, high = equivalence
+    return low is not None and high is not None and -smallest_effect < low and high < smallest_effect
+
+
+def surely_tiny(difference: Difference) -> bool:
+    """Return whether a tiny difference is too small to matter with the confidence that equivalence asks for."""
+    equivalence = (difference.equivalence_low, difference.equivalence_high)
+    return difference.verdict == "tiny" and inside(equivalence, difference.smallest_effect)
 
 
 def _beyond_zero(evidence: Evidence, smallest_effect: float, alpha: float) -> Verdict:

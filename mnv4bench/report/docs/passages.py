@@ -9,7 +9,7 @@ from typing import Any
 
 from mnv4bench.io.files import read_json
 from mnv4bench.report.answers import answers
-from mnv4bench.report.choices import compared, ends
+from mnv4bench.report.choices import baselines, ends
 from mnv4bench.report.closing import told
 from mnv4bench.report.docs.measured import reference
 from mnv4bench.report.findings import outcomes, scope
@@ -52,7 +52,7 @@ def answered(path: Path) -> Values:
     results = reference(path.parent)
     return {
         "answers": answers(results),
-        "ap": compared(results),
+        "ap": baselines(results),
         "data": results.data.record,
         "imgsz": results.cost.imgsz,
         "seeds": len(results.plan.preset.seeds),
