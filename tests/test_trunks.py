@@ -16,8 +16,10 @@ from mnv4bench.io.errors import Diverged, FileError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
+from mnv4bench.report.text import protocol
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.run import read_status
+from mnv4bench.spec import plan
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.train import run as training
 from mnv4bench.train.run import train
@@ -257,3 +259,8 @@ def test_a_one_to_one_head_takes_the_one_to_one_branch_and_a_one_to_many_head_th
         shared = {name for name in prints[head] if name.startswith(branch)}
         assert shared
         assert all(prints[head][name] == prints["dual"][name] for name in shared)
+
+
+def test_the_paper_counts_and_names_the_trunks() -> None:
+    told = protocol(plan.load("quick"))
+    assert "started from one of 2 trained trunks, which take turns from seed to seed (default and plain);" in told
