@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import sha256
+from mnv4bench.models import detector
 from mnv4bench.models.mobilenetv4.network import MobileNetV4
 from mnv4bench.models.mobilenetv4.pretrained import load_pretrained
 from mnv4bench.models.sharing import groups
 from mnv4bench.models.weights import ONE_TO_ONE, read_half
 from mnv4bench.models.yolo import Detector, load_checkpoint
+from mnv4bench.models.yolov10 import YOLOv10Backbone
 from mnv4bench.results.run import read_status
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.pretrained import CHECKPOINT, RUN_WEIGHTS, PretrainedSpec, is_backbone, locate
@@ -28,14 +32,6 @@ COUNTER = "num_batches_tracked"
 LAYER = re.compile(r"^(model\.)+(\d+)\.")
 PSA = "layer10.attn."
 """Begins the name of a tensor that YOLOv10's networks alone have."""
-OURS = {
-    "0.": "backbone.stages.0.0.", "1.": "backbone.stages.0.1.", "2.": "backbone.stages.0.2.",
-    "3.": "backbone.stages.1.0.", "4.": "backbone.stages.1.1.", "5.": "backbone.stages.2.0.",
-    "6.": "backbone.stages.2.1.", "7.": "backbone.stages.3.0.", "8.": "backbone.stages.3.1.",
-    "9.": "sppf.", "10.": "attention.", "13.": "p4_mid.", "16.": "p3_out.", "17.": "p4_down.",
-    "19.": "p4_out.", "20.": "p5_down.", "22.": "p5_out.", "23.": "head.",
-}  # fmt: skip
-"""Layer of YOLOv10's release → our name of the part."""
 
 
 @dataclass(frozen=True)
@@ -124,4 +120,15 @@ def _numbered(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _ours(name: str) -> str:
     number, _, rest = name.removeprefix("layer").partition(".")
-    return OURS.get(f"{number}.", f"{name}.") + rest if name.startswith("layer") else name
+    return f"{_released().get(number, f'layer{number}')}.{rest}" if name.startswith("layer") else name
+
+
+@cache
+def _released() -> dict[str, str]:
+    """Return number of a layer in YOLOv10's release → our name of the part; both follow in the same order."""
+    with torch.device("meta"):  # for their number alone
+        stages = YOLOv10Backbone("n").stages
+    trunk = [f"backbone.stages.{stage}.{layer}" for stage, layers in enumerate(stages) for layer in range(len(layers))]
+    parts = detector.parts(ModelSpec(), 1, "nms")
+    behind = [part.name for part in parts if part.inputs not in ((), ("backbone",))]  # the levels are no layers there
+    return {str(number): name for number, name in enumerate([*trunk, *behind])}
