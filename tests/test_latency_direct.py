@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import drawn_run, spread
+from helpers import ROOT, drawn_run, spread
 
 from mnv4bench import cli
 from mnv4bench.io.errors import DataError, FileError, Mnv4benchError, SpecError
@@ -16,12 +16,14 @@ from mnv4bench.latency import direct
 from mnv4bench.latency.forward import most_common_baseline, recomputed, time_forward
 from mnv4bench.models import detector, weights
 from mnv4bench.report.timed_models import describe
+from mnv4bench.report.untrained import least_ap
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.run import Status
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import ModelSpec
+from mnv4bench.spec.preset import GateSpec
 from mnv4bench.spec.run import DataSpec, RunSpec, TrainSpec
 
 TINY = LatencySpec(runtimes=("torch",), images=2, sessions=1, rounds=2, blocks=1, block_ms=1)
@@ -131,7 +133,9 @@ def test_the_command_times_runs_and_prints_the_verdict(
     assert all(row.baseline == first for row in record.rows if row.arm != first)
 
 
-def test_models_are_scored_beside_their_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_scored_beside_their_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = drawn_run(tmp_path / "results")
     out = tmp_path / "out"
     short = ["--sessions", "1", "--rounds", "2", "--block-ms", "1", "--allow-busy", "--out", str(out)]
@@ -149,6 +153,17 @@ def test_models_are_scored_beside_their_times(tmp_path: Path, capsys: pytest.Cap
     first, second = (line for line in describe(learned).splitlines() if line.split()[1:2] == ["torch"])
     assert first.endswith("best so far")
     assert not second.endswith("best so far")
+    (tmp_path / "config").mkdir()
+    smoke = (ROOT / "config" / "smoke.yaml").read_text()
+    (tmp_path / "config" / "results.yaml").write_text(f"{smoke}gates: {{class_ap: 0.4}}\n")  # the run's own preset
+    monkeypatch.chdir(tmp_path)
+    assert [line.split()[-1] for line in describe(learned).splitlines() if line.split()[1:2] == ["torch"]] == [
+        "untrained",
+        "untrained",
+    ]
+    cli.main(["show", str(run)])
+    assert "its AP is below 0.4, which is next to nothing" in capsys.readouterr().out
+    assert least_ap(tmp_path / "results" / "other" / "x.pt") == GateSpec().class_ap
 
 
 def test_labels_that_are_not_there_are_asked_for(images: Path, tmp_path: Path) -> None:

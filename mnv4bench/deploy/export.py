@@ -23,7 +23,7 @@ from mnv4bench.latency.direct import SIDE, images_in
 from mnv4bench.latency.labelled import labelled
 from mnv4bench.latency.measure.accuracy import Split
 from mnv4bench.latency.measure.loading import in_one_line
-from mnv4bench.latency.named import Named, named
+from mnv4bench.latency.named import Named, named, split
 from mnv4bench.latency.runtimes.outputs import DEPLOYED, Image
 from mnv4bench.latency.runtimes.pytorch import Torch
 from mnv4bench.latency.runtimes.runtime import Deployment
@@ -137,8 +137,8 @@ def export(
 
 def file_name(model: Named, nms: bool = False) -> str:
     """Return what files of a model are called, without their endings."""
-    label = re.sub(r":nms(_free)?$", "", model.candidate.label)
-    return re.sub(r"[^\w.+-]", "_", Path(label).resolve().name.removesuffix(".pt")) + ("_nms" if nms else "")
+    path, _ = split(model.candidate.label)
+    return re.sub(r"[^\w.+-]", "_", path.resolve().name.removesuffix(".pt")) + ("_nms" if nms else "")
 
 
 def facts(name: str, classes: Sequence[str], network: Deployment) -> Mapping[str, Any]:

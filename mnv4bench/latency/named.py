@@ -42,7 +42,7 @@ def named(model: str, trust: bool = False) -> Named:
     Raises:
         Mnv4benchError: there is nothing of that name, or it cannot be read so.
     """
-    path, read = _split(model)
+    path, read = split(model)
     if (path / "spec.json").is_file():
         return _run(model, path, read)
     if path.suffix == ".pt":
@@ -58,7 +58,8 @@ def named(model: str, trust: bool = False) -> Named:
     )
 
 
-def _split(model: str) -> tuple[Path, Read | None]:
+def split(model: str) -> tuple[Path, Read | None]:
+    """Return what a name points at, and the reading that ":nms" or ":nms_free" behind it chooses."""
     name, _, ending = model.rpartition(":")
     read: Read | None = next((read for read in get_args(Read) if read == ending), None)
     return (Path(name), read) if name and read else (Path(model), None)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mnv4bench.report.rendering import sentences
 from mnv4bench.report.terminal import aligned, points
+from mnv4bench.report.untrained import least_ap
 from mnv4bench.results.metrics import Metrics, Reading, Scores, read_metrics
 from mnv4bench.results.pretrained import PRETRAINED, Pretrained
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import read_spec, read_status
 from mnv4bench.spec.naming import slug
-from mnv4bench.spec.preset import GateSpec
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -34,7 +34,7 @@ def describe(folder: Path) -> str:
         metrics=scored,
         changes=slug(spec) if spec else "",
         loaded=loaded,
-        untrained=GateSpec().class_ap,
+        untrained=least_ap(folder),
     )
     return "\n".join([*facts, *(_tables(scored) if scored else [])])
 

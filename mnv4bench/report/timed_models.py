@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from mnv4bench.latency.named import split
 from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import sentences
 from mnv4bench.report.terminal import aligned, points
+from mnv4bench.report.untrained import least_ap
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.spec.latency import INT8
-from mnv4bench.spec.preset import GateSpec
 
 SCORED = ("model", "runtime", "ms/image", "AP", "")
 HEADER = ("runtime", "model", "stage", "ms/image", "ratio [95 %]", "verdict")
@@ -26,11 +27,12 @@ def _choices(record: Latency) -> list[tuple[str, ...]]:
     quantised = {(score.arm, score.runtime): score.AP for score in record.quantised}
     rows = [row for row in record.rows if row.stage == "end_to_end" and row.threads == record.threads]
     scored = [(row, quantised.get((row.arm, row.runtime), _float_ap(record, row))) for row in rows]
+    least = {row.arm: least_ap(split(row.arm)[0]) for row, _ in scored}
     lines: list[tuple[str, ...]] = []
     best = -1.0
     for row, ap in sorted(scored, key=lambda item: (item[0].p50_ms, -(item[1] or 0))):
         leads = ap is not None and ap > best
-        word = "untrained" if ap is not None and ap < GateSpec().class_ap else "best so far" if leads else ""
+        word = "untrained" if ap is not None and ap < least[row.arm] else "best so far" if leads else ""
         lines.append((row.arm, row.runtime, timing.milliseconds(row), points(ap), word))
         best = max(best, ap if ap is not None else best)
     return lines
