@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from mnv4bench.models import detector
 from mnv4bench.spec.model import ModelSpec, Read
 
 CPU = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
+NCNN = ("ncnn",) if find_spec("ncnn") and find_spec("pnnx") else ()
+"""Where it is installed."""
 PHOTOS = list(images(4, SIDE).numpy())
 
 

@@ -7,7 +7,6 @@ The words are those that ultralytics writes, so that its predictor reads these f
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ import yaml
 
 from mnv4bench.io.files import write_bytes, write_text
 from mnv4bench.latency.runtimes import imports
-from mnv4bench.latency.runtimes.export import OutputAlone
+from mnv4bench.latency.runtimes.export import OutputAlone, trace
+from mnv4bench.latency.runtimes.ncnn import Ncnn
 from mnv4bench.latency.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeInt8
 from mnv4bench.latency.runtimes.openvino import OpenVino, OpenVinoInt8
 from mnv4bench.latency.runtimes.outputs import Image, Output
@@ -112,6 +112,34 @@ class OpenVinoInt8Folder(OpenVinoFolder):
     runtime = OpenVinoInt8
 
 
+class NcnnFolder:
+    """ncnn's .param and .bin in float32, with the facts in metadata.yaml beside them.
+
+    ncnn finds no highest scores, so a network read "nms_free" leaves as all its candidates, formed as those of "nms":
+    whoever loads the file takes the 300 highest scores, or suppresses, which leaves nearly the same. `one_to_one` says
+    so.
+    """
+
+    ending = "_ncnn_model"
+    precision: Precision = "float32"
+    graph_nms = False
+
+    def __init__(self) -> None:
+        self.runtime = Ncnn()
+
+    def write(self, network: Deployment, about: About, path: Path) -> None:
+        path.mkdir()
+        self.runtime.convert(network, path)
+        facts = {**about, "end2end": False, "one_to_one": network.read == "nms_free"}
+        write_text(path / "metadata.yaml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+
+    def open(self, path: Path, threads: int) -> Call:
+        facts = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))
+        runtime = Ncnn()
+        runtime.start(path, threads, "nms_free" if facts["one_to_one"] else "nms")
+        return runtime
+
+
 class TorchScript:
     """A traced network, with the facts as the extra file config.txt inside."""
 
@@ -120,11 +148,7 @@ class TorchScript:
     graph_nms = False
 
     def write(self, network: Deployment, about: About, path: Path) -> None:
-        image = torch.zeros(1, 3, network.imgsz, network.imgsz)
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing warns of shapes that are constants here
-            network.model(image)  # anchors are made in the first pass and would be traced
-            traced = torch.jit.trace(OutputAlone(network.model).eval(), image, strict=False)
+        traced = trace(OutputAlone(network.model), network.imgsz)
         traced.save(str(path), _extra_files={"config.txt": json.dumps(dict(about))})
 
     def open(self, path: Path, threads: int) -> Call:
@@ -146,6 +170,7 @@ FORMATS: dict[str, type[Format]] = {
     "onnx": Onnx,
     "openvino": OpenVinoFolder,
     "torchscript": TorchScript,
+    "ncnn": NcnnFolder,
     "onnx-int8": OnnxInt8,
     "openvino-int8": OpenVinoInt8Folder,
 }

@@ -24,6 +24,8 @@ PACKAGES = (
     "onnxruntime-gpu",
     "openvino",
     "nncf",
+    "ncnn",
+    "pnnx",
     "snakemake",
 )
 

@@ -14,7 +14,7 @@ from mnv4bench.results.environment import Environment
 
 BUSY = 0.5
 """Share of the cores at work for others, above which times are not comparable."""
-PACKAGES = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")
+PACKAGES = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "pnnx")
 """Packages whose version moves times."""
 
 

@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, by itself or with suppression behind it: what every runtime but PyTorch loads."""
+"""A network as a graph that other runtimes load: in ONNX, by itself or with suppression behind it, or traced."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.latency.runtimes.outputs import DEPLOYED, LIMIT, Thresholds
 
 OPSET = 18
@@ -30,6 +31,38 @@ class OutputAlone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         output: Tensor = self.model(image)[0]
         return output
+
+
+class AllCandidates(nn.Module):
+    """A model read "nms_free" without its choice of the highest scores; its output is formed as that of "nms".
+
+    Raises:
+        Mnv4benchError: its head has no such choice that can be left out.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        heads: list[Any] = [module for module in model.modules() if hasattr(module, "postprocess")]
+        if not heads:
+            raise Mnv4benchError("how its head chooses the highest scores is not known, and the runtime cannot")
+        for head in heads:
+            head.postprocess = lambda rows: rows
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows: Tensor = self.model(image)[0]  # (1, anchors, 4 + classes), boxes as corners
+        low, high, scores = rows.transpose(1, 2).split([2, 2, rows.shape[-1] - 4], 1)
+        return torch.cat([(low + high) / 2, high - low, scores], 1)
+
+
+def trace(model: nn.Module, imgsz: int) -> torch.jit.ScriptModule:
+    """Return a model of one output, traced for one image of (3, imgsz, imgsz)."""
+    image = torch.zeros(1, 3, imgsz, imgsz)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of shapes that are constants here
+        model.eval()(image)  # anchors are made in the first pass and would be traced
+        traced: torch.jit.ScriptModule = torch.jit.trace(model, image, strict=False)
+    return traced
 
 
 def export(model: nn.Module, imgsz: int, nms: Thresholds | None = None) -> onnx.ModelProto:

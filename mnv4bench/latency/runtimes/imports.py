@@ -1,7 +1,7 @@
 """Importing what others made for deployment, without the usage statistics that it would send.
 
-Each of these libraries writes an identifier into the user's home and contacts its makers, as soon as it is imported or
-used, unless it is told not to first. Import them through these functions.
+ONNX Runtime, OpenVINO and NNCF write an identifier into the user's home and contact their makers, as soon as they are
+imported or used, unless they are told not to first. Import libraries of this kind through these functions.
 """
 
 from __future__ import annotations
@@ -47,6 +47,24 @@ def nncf() -> Any:
     without_openvino_telemetry()
     os.environ["NNCF_CI"] = "1"  # takes its own stand-in for the sender, which it fails without
     return _import("nncf", "pip install 'mnv4bench[openvino]'")
+
+
+def ncnn() -> Any:
+    """Return ncnn.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    return _import("ncnn", "pip install 'mnv4bench[ncnn]'")
+
+
+def pnnx() -> Any:
+    """Return pnnx, which converts for ncnn.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    return _import("pnnx", "pip install 'mnv4bench[ncnn]'")
 
 
 def _import(name: str, remedy: str) -> Any:
