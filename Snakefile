@@ -5,6 +5,7 @@
 import shlex
 import sys
 from contextlib import ExitStack
+from math import ceil
 from pathlib import Path
 
 from mnv4bench import needs
@@ -187,7 +188,12 @@ rule train:
     retries: SPEC.needs.retries
     threads: lambda wildcards: needs.cores(PLAN.run(wildcards.run))
     resources:
-        cpus_per_task=lambda wildcards: needs.cores(PLAN.run(wildcards.run)),
+        nodes=SPEC.needs.nodes,
+        tasks=SPEC.needs.nodes,  # of the scheduler: torchrun starts the ranks of a node
+        tasks_per_gpu=0,
+        cpus_per_task=lambda wildcards: ceil(
+            needs.cores(PLAN.run(wildcards.run)) / SPEC.needs.nodes
+        ),
         gpu=lambda wildcards: needs.gpus(PLAN.run(wildcards.run)),
         mem_mb=lambda wildcards: needs.memory_mb(PLAN, Path(OUT), wildcards.run),
         runtime=lambda wildcards: needs.minutes(PLAN, Path(OUT), wildcards.run),

@@ -21,12 +21,12 @@ TIME_HEADROOM, LEAST_MINUTES, UNKNOWN_MINUTES = 2.0, 30, 24 * 60
 
 
 def gpus(spec: RunSpec) -> int:
-    return 1 if spec.train.device == "cuda" else 0
+    return spec.train.devices if spec.train.device == "cuda" else 0
 
 
 def cores(spec: RunSpec) -> int:
-    """Return the cores of a job: the training process's threads and its loader workers."""
-    return spec.train.threads + spec.train.workers
+    """Return the cores of a job: the threads and loader workers of each training process."""
+    return spec.train.devices * (spec.train.threads + spec.train.workers)
 
 
 def minutes(plan: Plan, results: Path, run: str) -> int:
@@ -38,14 +38,16 @@ def minutes(plan: Plan, results: Path, run: str) -> int:
 
 
 def memory_mb(plan: Plan, results: Path, run: str) -> int:
-    """Return the megabytes to ask for: the preset's, else what finished runs of the same kind took at most, else a
+    """Return the megabytes to ask for on a node: the preset's, else what finished runs of the kind took at most, else a
     guess.
 
     What finished runs took does not tell of their loader workers, so these are guessed all the same.
     """
+    nodes = plan.preset.needs.nodes
     if plan.preset.needs.mem_gb is not None:
-        return ceil(1000 * plan.preset.needs.mem_gb)
+        return ceil(1000 * plan.preset.needs.mem_gb / nodes)
     spec = plan.run(run)
+    devices = spec.train.devices
     taken = [
         status.peak_memory_mib
         for name, other in plan.runs.items()
@@ -54,11 +56,12 @@ def memory_mb(plan: Plan, results: Path, run: str) -> int:
         and status.state == "done"
         and status.peak_memory_mib
     ]
-    pixels = spec.train.batch * spec.data.imgsz**2
+    pixels = spec.train.batch * spec.data.imgsz**2 / devices
     mebibytes = HEADROOM * max(taken) if taken else GUESSED_MIB + GUESSED_MIB_PER_MEGAPIXEL * pixels / 1e6
-    return ceil((mebibytes + WORKER_MIB * spec.train.workers) * 2**20 / 1e6)
+    return ceil(devices / nodes * (mebibytes + WORKER_MIB * spec.train.workers) * 2**20 / 1e6)
 
 
 def _kind(spec: RunSpec) -> tuple[object, ...]:
     """What decides how much memory a run takes."""
-    return spec.model, spec.distill.wanted, spec.data.imgsz, spec.train.batch, spec.train.device
+    train = spec.train
+    return spec.model, spec.distill.wanted, spec.data.imgsz, train.batch, train.device, train.devices

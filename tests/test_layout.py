@@ -33,6 +33,7 @@ LAYERS = {
         "ledger",
         "reference",
         "report",
+        "rank",
         "eta",
         "needs",
         "steps",

@@ -205,15 +205,12 @@ def test_images_with_ground_truth_are_renumbered_by_hand() -> None:
         "labelled": torch.tensor([False, True, False, True]),
     }
     predictions = {"one2many": {"scores": scores, "feats": [scores + 10, scores + 20]}}
-    chosen = with_ground_truth(predictions, batch)
-    assert chosen is not None
-    mine, kept = chosen
+    mine, kept = with_ground_truth(predictions, batch)
     assert mine["one2many"]["scores"].flatten().tolist() == [1.0, 3.0]
     assert [level.flatten().tolist() for level in mine["one2many"]["feats"]] == [[11.0, 13.0], [21.0, 23.0]]
     assert kept["batch_idx"].tolist() == [0.0, 1.0, 1.0]
     assert kept["cls"].flatten().tolist() == [5.0, 6.0, 7.0]
     assert kept["img"].flatten().tolist() == [1.0, 3.0]
-    assert with_ground_truth(predictions, {**batch, "labelled": torch.zeros(4, dtype=torch.bool)}) is None
 
 
 def test_no_supervised_gradient_comes_from_an_unlabelled_image_and_empty_labels_would_give_some() -> None:

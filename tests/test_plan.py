@@ -546,6 +546,7 @@ LEAVES |= {"deploy.confidence": 0.25}  # of published weights
 LEAVES["model.block_stages"] = ("p4_out", "p5_out")
 LEAVES["pretrained"] = {"file": "a.pt", "sha256": "0" * 64}
 LEAVES["mixture.sets"] = ("heavy",)
+LEAVES["train.devices"] = 2  # no more than a batch has images
 LEAVES["data.name"] = "bccd"  # which needs no folder
 del LEAVES["model.mobile_attention"]  # has another value beside a hybrid backbone alone; a test of its own is below
 
@@ -555,6 +556,10 @@ def test_every_field_changes_the_digest(field: str) -> None:
     values = one_epoch().model_dump()
     if field == "train.precision":
         values["train"]["device"] = "cuda"
+    if field == "train.devices":
+        values["train"]["draws"] = "image"
+    if field == "train.batch_norm":  # of several devices alone
+        values["train"] |= {"draws": "image", "devices": 2}
     if field.startswith(("mixture.heavy.", "mixture.unlabelled", "mixture.shares")):  # of sets that are not drawn from
         values["mixture"]["sets"], values["distill"]["logits"] = ("heavy", "unlabelled"), 1.0
     if field.startswith("deploy."):

@@ -1,126 +1,264 @@
-"""Numerical ranks by hand, the order that they give, and where Algorithm 1 stops."""
+"""Several processes train as one: the same steps as a single one with the whole batch, the same bytes after a kill.
+
+Steps are compared in float64. In float32 the first ones agree to 1e-5, and then AdamW, which divides a gradient by its
+own size, makes noise near zero as large as any other step.
+"""
 
 from __future__ import annotations
 
-import csv
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import cv2
+import psutil
 import pytest
-from fake_results import make_plan, write_results
-from safetensors.numpy import save_file
+import torch
+from helpers import CLASSES, spread, tiny_dataset, tiny_run
+from pydantic import ValidationError
+from torch import Tensor, distributed
 
-from mnv4bench.cost.ranks import numerical_rank, stage_ranks
-from mnv4bench.io.errors import DataError
-from mnv4bench.io.files import write_json
-from mnv4bench.machine.environment import environment
+from mnv4bench.data.prepared import load
+from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.models import detector
-from mnv4bench.results.run import Status
-from mnv4bench.spec.extensions import load_module
-from mnv4bench.spec.plan import load
+from mnv4bench.models.synchronised import synchronise
+from mnv4bench.models.yolo import hyperparameters
+from mnv4bench.spec.run import RunSpec, TrainSpec, derive_seed
+from mnv4bench.train import launch, ranks
+from mnv4bench.train.batches import Batches, training_mixture
+from mnv4bench.train.distillation import Distillation, make_projectors
+from mnv4bench.train.loop import Trainer
+from mnv4bench.train.ranks import Ranks
+from mnv4bench.train.run import train
 
-ROOT = Path(__file__).parent.parent
-rank_guided = load_module(ROOT / "ablations" / "rank_guided.py")
+pytestmark = pytest.mark.usefixtures("process_settings")
+
+FORK = multiprocessing.get_context("fork")
+SMALL = {
+    "backbone": "searched",
+    "rows": ("conv 3x3 8 /2",) * 3 + ("conv 3x3 16 /2",) * 2 + ("conv 1x1 960 /1",),
+    "attention": "none",
+    "block": "c2f",
+}
+EACH = {"draws": "image", "lr": 1e-4}
+Record = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+# Steps
+
+
+def steps(spec: RunSpec, data: Path, count: int) -> Record:
+    """Take steps in float64, and return what each came to: the losses, and a part of weights and average."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        me, dataset = ranks.current(), load(data)
+        batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed), me)
+        trainer = Trainer(network(spec, 0), spec.train, extra(spec), spec.loss, len(batches), me)
+        if me.count > 1:
+            synchronise(trainer.model, "cpu")
+        trainer.model.train()
+        every = chain.from_iterable(batches(epoch) for epoch in range(spec.train.epochs))
+        record: Record = {"terms": [], "weights": [], "average": []}
+        for _, batch in zip(range(count), every, strict=False):
+            trainer._set_rates(len(batches))
+            record["terms"].append(trainer.step_on(batch))
+            record["weights"].append(part_of(trainer.model))
+            record["average"].append(part_of(trainer.ema.ema))
+            trainer.step += 1
+        return {**record, "images": trainer.images}
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def network(spec: RunSpec, seed: int) -> Any:
+    model = detector.build(spec.model, len(CLASSES), seed=seed).double()
+    model.args = hyperparameters()
+    return model
+
+
+def extra(spec: RunSpec) -> Distillation | None:
+    if not spec.distill.wanted:
+        return None
+    teacher, student = network(spec, 9), network(spec, 0)
+    spread(teacher)
+    projectors = make_projectors(student.head_channels, teacher.head_channels, spec.seed).double()
+    return Distillation(teacher, spec.distill, 0.5, 1.5, projectors=projectors, total=ranks.current().total)
+
+
+def part_of(model: torch.nn.Module) -> Tensor:
+    return torch.cat([value.detach().flatten()[::19].double() for value in model.state_dict().values()])
+
+
+def together(spec: RunSpec, data: Path, count: int, folder: Path) -> list[Record]:
+    """Take the same steps in a process for each device, and return the records of all of them."""
+    folder.mkdir()
+
+    def work(rank: int) -> None:
+        meeting = f"file://{folder / 'meeting'}"
+        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=spec.train.devices)
+        torch.save(steps(spec, data, count), folder / f"{rank}.pt")
+        distributed.destroy_process_group()
+
+    processes = [FORK.Process(target=work, args=(rank,)) for rank in range(spec.train.devices)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(spec.train.devices)]
+
+
+def check_equal(data: Path, tmp_path: Path, count: int, devices: int = 2, **fields: Any) -> None:
+    """Assert that the ranks' steps are those of one process."""
+    settings = {**EACH, **fields.pop("train", {})}
+    model = fields.pop("model", SMALL)
+    one, several = (
+        tiny_run(count, model=model, train={**settings, "devices": number}, **fields) for number in (1, devices)
+    )
+    alone = steps(one, data, count)
+    assert len(alone["terms"]) == count
+    for record in together(several, data, count, tmp_path / "ranks"):
+        assert record["images"] == alone["images"]
+        for name in ("terms", "weights", "average"):
+            torch.testing.assert_close(torch.stack(record[name]), torch.stack(alone[name]), rtol=1e-5, atol=1e-5)
+            moved = (torch.stack(alone[name])[-1] - torch.stack(alone[name])[0]).abs().max()
+            assert float(moved) > 1e-4
+
+
+def test_two_ranks_take_the_twenty_steps_of_one_process(data: Path, tmp_path: Path) -> None:
+    check_equal(data, tmp_path, 20)
+
+
+def test_shares_need_not_be_equal(tmp_path: Path) -> None:
+    nine = tiny_dataset(tmp_path / "data", train=9)
+    check_equal(nine, tmp_path, 3, devices=2, train={"batch": 7, "optimizer": "sgd"})
+
+
+def test_distilled_and_unlabelled_images_are_shared_out_too(data: Path, tmp_path: Path) -> None:
+    """Some share of a batch holds no labelled image."""
+    fields = {
+        "mixture": {"sets": ("mild", "unlabelled"), "unlabelled": 8, "shares": {"unlabelled": 3}},
+        "distill": {"logits": 1.0, "boxes": 1.0, "features": 1.0},
+    }
+    check_equal(data, tmp_path, 4, devices=2, **fields)
+
+
+def test_a_peers_own_loss_is_shared_out(data: Path, tmp_path: Path) -> None:
+    check_equal(data, tmp_path, 2, model={"peer": "yolo26n"})
+
+
+def test_three_ranks_share_a_batch_in_order() -> None:
+    batch = list(range(8))
+    shares = [Ranks(rank, 3).share(batch) for rank in range(3)]
+    assert [*chain.from_iterable(shares)] == batch
+    assert sorted(map(len, shares)) == [2, 3, 3]
+
+
+def test_a_batch_without_an_image_for_some_rank_is_refused(tmp_path: Path) -> None:
+    data = tiny_dataset(tmp_path, train=5)
+    spec = tiny_run(train={**EACH, "devices": 2})
+    with pytest.raises(SpecError, match=r"devices: the last of an epoch's 5 images, in batches of 4, are 1, too few"):
+        Batches(training_mixture(load(data), data, spec), spec.train, 0, Ranks(0, 2))
+
+
+def test_images_that_draw_for_themselves_are_the_same_in_any_worker(data: Path) -> None:
+    heavy = {"augment": {"mosaic": 1.0, "scale": 0.5, "translate": 0.1, "hsv_h": 0.1}}
+    found = []
+    for share, workers in ((ranks.ALONE, 0), (Ranks(1, 2), 2)):
+        spec = tiny_run(train={**EACH, **heavy, "workers": workers})
+        batches = Batches(training_mixture(load(data), data, spec), spec.train, 0, share)
+        found.append(next(iter(batches(1)))["img"])
+    assert torch.equal(found[0][2:], found[1])
 
 
 @pytest.mark.parametrize(
-    ("values", "rank"), [([4, 3, 2.1, 1], 3), ([4, 1.9, 1.9, 1.9], 1), ([1, 1, 1, 1], 4), ([8, 0, 0, 0], 1)]
+    ("fields", "message"),
+    [
+        ({"devices": 2}, "devices: several need `draws: image`"),
+        ({"devices": 32, "draws": "image"}, "devices: a batch of 16 images has no share for each of 32 devices"),
+        ({"batch_norm": "local"}, "batch_norm: means nothing for one device"),
+    ],
 )
-def test_rank_counts_singular_values_above_half_of_the_largest(values: list[float], rank: int) -> None:
-    generator = np.random.default_rng(0)
-    left, _ = np.linalg.qr(generator.standard_normal((4, 4)))
-    right, _ = np.linalg.qr(generator.standard_normal((18, 18)))
-    weight = left @ np.diag(values) @ right[:4]
-    assert numerical_rank(weight.reshape(4, 2, 3, 3)) == rank
+def test_devices_that_cannot_share_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TrainSpec(epochs=1, **fields)
 
 
-def weights(**rank: int) -> dict[str, np.ndarray]:
-    """The last convolution of each stage, with so many equal singular values and the others zero."""
-    made = {}
-    for stage, count in rank.items():
-        weight = np.zeros((4, 36), np.float32)
-        weight[range(count), range(count)] = 1
-        made[f"{stage}.m.1.cv2.conv.weight"] = weight.reshape(4, 4, 3, 3)
-        made[f"{stage}.m.0.cv2.conv.weight"] = np.zeros((4, 4, 3, 3), np.float32)  # not the last block
-    return made
+# torchrun
 
 
-def test_a_stage_is_ranked_by_the_last_convolution_of_its_last_block() -> None:
-    found = stage_ranks(weights(p4_mid=1, p3_out=2, p4_out=3, p5_out=4), "x")
-    assert found == {"p4_mid": 0.25, "p3_out": 0.5, "p4_out": 0.75, "p5_out": 1.0}
+def test_ranks_are_started_on_every_node_of_the_job() -> None:
+    assert launch.command(8, 3, 1)[1:] == ["-m", "torch.distributed.run", "--nproc-per-node=8", "--standalone"]
+    command = launch.command(8, 3, 2)
+    assert command[0] == "srun"
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=12"} <= set(command)
+    assert {"--nproc-per-node=4", "--nnodes=2", "--rdzv-backend=c10d"} <= set(command)
+    with pytest.raises(SpecError, match="devices: 8 ranks cannot be shared out equally among the job's 3 nodes"):
+        launch.command(8, 3, 3)
 
 
-def test_a_baseline_without_c2f_everywhere_is_refused() -> None:
-    with pytest.raises(DataError, match="p5_out has no C2f bottleneck"):
-        stage_ranks(weights(p4_mid=1, p3_out=2, p4_out=3), "x")
+def started(program: str) -> list[psutil.Process]:
+    """Return the processes below this one that run a module."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if program in process.cmdline() and "torch.distributed.run" not in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
 
 
-def test_the_order_of_the_arms_is_compared_with_the_ranks() -> None:
-    rows = [{"stage": "p4_out", "rank": 0.25}, {"stage": "p5_out", "rank": 0.5}]
-    assert rank_guided.agreement(rows, ["p4_out", "p5_out"]) == "followed"
-    assert rank_guided.agreement(rows, ["p4_out"]) == "followed"
-    assert rank_guided.agreement(rows, ["p5_out", "p4_out"]) == "other"
-    assert rank_guided.agreement([row | {"rank": 1.0} for row in rows], ["p4_out", "p5_out"]) == "equal"
-    assert rank_guided.agreement([], ["p4_out"]) == "unknown"
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
 
 
-def test_the_ranks_before_training_are_those_of_the_initial_values() -> None:
-    arm = load("full", "rank_guided", root=ROOT).baseline("rank_guided")
-    state = detector.build(arm.model, 6, seed=1).part_state()
-    expected = stage_ranks({name: value.numpy(force=True) for name, value in state.items()}, "x")
-    assert rank_guided.untrained(arm, (1,)) == expected
-    assert min(expected.values()) > 0.5  # uniform values: all singular values are of one size
+@pytest.mark.parametrize("batch_norm", ["synchronised", "local"])
+def test_a_training_of_two_ranks_of_which_one_is_killed_ends_with_the_same_bytes(
+    batch_norm: str, data: Path, tmp_path: Path
+) -> None:
+    spec = tiny_run(4, model=SMALL, train={**EACH, "devices": 2, "batch_norm": batch_norm})
+    whole = train("run", spec, data, tmp_path / "whole")
+    assert (whole.state, whole.epochs, whole.steps) == ("done", 4, 8)
+    folder = tmp_path / "killed" / "run"
+
+    def kill() -> None:
+        if within(300, (folder / "checkpoint.pt").exists):
+            started(launch.RANK)[-1].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(Mnv4benchError, match="run: a rank failed"):
+        train("run", spec, data, folder.parent)
+    killer.join()
+    assert (folder / "checkpoint.pt").exists()
+    assert not (folder / "status.json").exists()
+    assert train("run", spec, data, folder.parent).weights_digest == whole.weights_digest
+    for name in ("weights.safetensors", "curve.csv", "pairing.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / "run" / name).read_bytes()
 
 
-def test_stages_of_equal_rank_stand_as_the_arms_take_them() -> None:
-    declared = ("p5_out", "p4_out", "p4_mid", "p3_out")
-    ranks_of = {"p4_mid": 0.5, "p3_out": 0.5, "p4_out": 0.25, "p5_out": 0.25}
-    start = dict.fromkeys(ranks_of, 1.0)
-    rows = rank_guided.rank_rows({0: ranks_of}, declared, start)  # type: ignore[dict-item, arg-type]
-    assert [(row["stage"], row["place"], row["declared_place"]) for row in rows] == [
-        (stage, place, place) for place, stage in enumerate(declared, 1)
-    ]
-    rows = rank_guided.rank_rows({0: ranks_of | {"p3_out": 0.125}}, declared, start)  # type: ignore[dict-item, arg-type]
-    assert [row["stage"] for row in rows] == ["p3_out", "p5_out", "p4_out", "p4_mid"]
-
-
-def test_the_walk_stops_before_the_first_arm_that_fell() -> None:
-    walk = rank_guided.stopping_point
-    assert walk([("one", False), ("two", True), ("three", False)]) == ("one", None, False)
-    assert walk([("one", True), ("two", False)]) == (None, None, False)
-    assert walk([("one", False), ("two", False)]) == ("two", None, True)
-
-
-def test_the_walk_cannot_pass_an_arm_that_has_no_runs_to_compare() -> None:
-    assert rank_guided.stopping_point([("one", False), ("two", None), ("three", True)]) == ("one", "two", False)
-
-
-def test_tables_are_written_from_weights_and_comparison(tmp_path: Path) -> None:
-    plan = load("full", "rank_guided", root=ROOT, seeds=2)
-    for seed, run in plan.baseline("rank_guided").runs.items():
-        folder = tmp_path / "runs" / run
-        folder.mkdir(parents=True)
-        save_file(weights(p4_mid=3, p3_out=4, p4_out=2 - seed, p5_out=1), folder / "weights.safetensors")
-        status = Status(run=run, state="done", epochs=1, steps=1, seconds=1.0, environment=environment())
-        write_json(folder / "status.json", status)
-    other = make_plan(tmp_path / "other")
-    write_results(other, tmp_path / "made")
-    (tmp_path / "compare.json").write_bytes((tmp_path / "made" / "compare.json").read_bytes())
-    rank_guided.write_ranks(plan, tmp_path, tmp_path)
-    with (tmp_path / "tables" / "ranks.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert [(row["stage"], row["place"], row["declared_place"]) for row in rows][2:] == [
-        ("p4_mid", "3", "2"),
-        ("p3_out", "4", "4"),
-    ]
-    assert float(next(row for row in rows if row["stage"] == "p4_out")["rank"]) == pytest.approx(0.375)
-    assert "0.375" in (tmp_path / "tables" / "ranks.md").read_text()
-
-
-def test_without_weights_the_tables_say_so(tmp_path: Path) -> None:
-    plan = load("full", "rank_guided", root=ROOT, seeds=1)
-    other = make_plan(tmp_path / "other")
-    write_results(other, tmp_path)
-    rank_guided.write_ranks(plan, tmp_path, tmp_path)
-    assert "No seed of the baseline was trained to its end" in (tmp_path / "tables" / "ranks.md").read_text()
-    assert (tmp_path / "tables" / "ranks.csv").read_text() == "stage,rank,untrained,place,declared_place\n"
+def test_no_rank_outlives_a_killed_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "RANK", "http.server")  # something that goes on for ever
+    parent = FORK.Process(target=launch.torchrun, args=(2, 1, ["--bind=127.0.0.1", "0"]))
+    parent.start()
+    assert within(120, lambda: len(started("http.server")) == 2)
+    left = started("http.server")
+    assert parent.pid is not None
+    os.kill(parent.pid, signal.SIGKILL)
+    assert within(60, lambda: not any(process.is_running() for process in left))

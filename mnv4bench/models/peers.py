@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mnv4bench.io.errors import SpecError
-from mnv4bench.models.yolo import Criterion, Detector, E2ELoss, hyperparameters, own_head_form, released
+from mnv4bench.models.yolo import Criterion, Detector, E2ELoss, Term, Total, hyperparameters, own_head_form, released
 from mnv4bench.spec.model import DUAL_FAMILIES, Read
 from mnv4bench.spec.run import LossSpec, derive_seed
 
@@ -71,7 +71,7 @@ class MovingLoss:
     """
 
     def __init__(self, model: PeerDetector, epochs: int) -> None:
-        self._loss = E2ELoss(model)
+        self._loss = E2ELoss(model, Term)
         settings = copy.copy(model.args)
         settings.epochs = epochs
         self._loss.one2one.hyp = settings  # where it looks for the number of epochs
@@ -79,6 +79,11 @@ class MovingLoss:
     def __call__(self, preds: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         terms: tuple[Tensor, dict[str, Tensor]] = self._loss(preds, batch)
         return terms
+
+    def normalise_over(self, total: Total) -> None:
+        """See Criterion."""
+        for term in (self._loss.one2many, self._loss.one2one):
+            term.normalise_over(total)
 
     @property
     def epoch(self) -> int:

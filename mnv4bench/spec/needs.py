@@ -17,5 +17,7 @@ class NeedsSpec(Spec):
     from its last epoch at the next start, so a partition's limit may be shorter than a run."""
     retries: int = Field(0, ge=0, le=1000)
     """Further starts of a training job that was ended: at its time limit, or with its node."""
+    nodes: int = Field(1, ge=1, le=1024)
+    """Machines of a cluster that share the devices of a training job equally."""
     cores: int = Field(4, ge=1, le=1024)
     """Cores, on a cluster, of the rules that time networks or compare runs; on one machine they take all of them."""

@@ -147,6 +147,14 @@ class TrainSpec(Spec):
     """Threads of one training job; part of the spec, because it changes the order of additions and so the bits."""
     workers: int = Field(0, ge=0, le=1024)
     """Data-loading processes; 0 loads in the training process."""
+    devices: int = Field(1, ge=1, le=4096)
+    """Processes that share every batch, each with threads and workers of its own and, where `device` is cuda, a GPU."""
+    batch_norm: Literal["synchronised", "local"] = "synchronised"
+    """Of several devices: they normalise by the statistics of the whole batch, or each by those of its own images; the
+    averages that are kept are the first one's then."""
+    draws: Literal["worker", "image"] = "worker"
+    """What draws the augmentation: a loading process for one image after another, or each image of an epoch for itself,
+    so that no device has to draw for another one."""
     half_weights: bool = False
     """Round the final weights to float16, as a trunk's are: what starts from it starts from what is shipped."""
 
@@ -158,6 +166,16 @@ class TrainSpec(Spec):
     def _mixed_precision_needs_cuda(self) -> TrainSpec:
         if self.precision == "amp" and self.device != "cuda":
             raise ValueError("precision amp needs device: cuda")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_of_a_batch(self) -> TrainSpec:
+        if self.devices > self.batch:
+            raise ValueError(f"devices: a batch of {self.batch} images has no share for each of {self.devices} devices")
+        if self.devices > 1 and self.draws != "image":
+            raise ValueError("devices: several need `draws: image`, or each would draw for all the others")
+        if self.devices == 1 and self.batch_norm != "synchronised":
+            raise ValueError("batch_norm: means nothing for one device; leave it out")
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mnv4bench.data import scenes
+from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json
 from mnv4bench.models.yolo import CocoDataset
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.spec.run import AugmentSpec, DataSpec, ImageSet, RunSpec, TrainSpec, derive_seed
 from mnv4bench.train.mixture import Item, Mixture
+from mnv4bench.train.ranks import ALONE, Ranks
 
 
 class Batches:
@@ -24,18 +27,20 @@ class Batches:
 
     A batch holds img (B, 3, side, side) uint8, cls (n, 1), bboxes (n, 4) relative centre format, batch_idx (n,), and
     labelled (B,) where some images have no ground truth. The last batch may be smaller. Restarting at an epoch draws
-    what an undisturbed run draws there.
+    what an undisturbed run draws there. Where several ranks train, it is this one's share of each batch.
+
+    Raises:
+        SpecError: the last batch has no image for some rank.
     """
 
-    def __init__(self, dataset: CocoDataset | Mixture, spec: TrainSpec, seed: int) -> None:
+    def __init__(self, dataset: CocoDataset | Mixture, spec: TrainSpec, seed: int, ranks: Ranks = ALONE) -> None:
         if isinstance(dataset, CocoDataset):
             dataset = Mixture({"mild": dataset}, {"mild": spec.augment}, len(dataset), {})
         self.mixture, self.spec, self.seed = dataset, spec, seed
-        self._order = _Order(spec.images_of(len(dataset)))
+        self._order = _Order(spec.images_of(len(dataset)), spec.batch, ranks)
         self.loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_size=spec.batch,
-            sampler=self._order,
+            batch_sampler=self._order,
             num_workers=spec.workers,
             collate_fn=dataset.collate,
             worker_init_fn=_seed_worker,
@@ -59,23 +64,35 @@ class Batches:
 
     def _items(self, epoch: int) -> list[Item]:
         """Return an epoch's images: the next ones of a pass through all of them, or of the passes that it touches."""
-        whole, count = len(self.mixture), len(self._order)
+        whole, count = len(self.mixture), self._order.count
         start, end = epoch * count, (epoch + 1) * count
         passes = range(start // whole, (end - 1) // whole + 1)
         items = [item for number in passes for item in self.mixture.order(self.seed, number)]
-        return items[start - passes[0] * whole :][:count]
+        items = items[start - passes[0] * whole :][:count]
+        if self.spec.draws == "worker":
+            return items
+        return [(*item[:2], derive_seed("image", self.seed, epoch, place)) for place, item in enumerate(items)]
 
 
-class _Order(Sampler[Item]):
-    def __init__(self, count: int) -> None:
-        self.count = count
+class _Order(Sampler[list[Item]]):
+    """An epoch's batches, or a rank's shares of them."""
+
+    def __init__(self, count: int, batch: int, ranks: Ranks) -> None:
+        self.count, self.batch, self.ranks = count, batch, ranks
         self.items: list[Item] = []
+        last = count % batch or batch
+        if last < ranks.count:
+            raise SpecError(
+                f"train.devices: the last of an epoch's {count} images, in batches of {batch}, are {last}, too few for "
+                f"{ranks.count} devices; choose another batch"
+            )
 
     def __len__(self) -> int:
-        return self.count
+        return ceil(self.count / self.batch)
 
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self.items)
+    def __iter__(self) -> Iterator[list[Item]]:
+        for start in range(0, self.count, self.batch):
+            yield self.ranks.share(self.items[start : start + self.batch])
 
 
 def _seed_worker(_: int) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own idiom
 from torch import Tensor, nn
 
-from mnv4bench.models.yolo import Detector
+from mnv4bench.models.yolo import Detector, Total
 from mnv4bench.spec.run import DistillSpec, derive_seed
 
 
@@ -33,6 +33,7 @@ class Distillation:
         distance_gain: float,
         assignment: str = "dual",
         projectors: nn.ModuleList | None = None,
+        total: Total = lambda value: value,
     ) -> None:
         """Freeze the teacher.
 
@@ -40,7 +41,9 @@ class Distillation:
             assignment: the student's head; a single branch learns from the teacher's branch of its kind.
             projectors: from the student's features to the teacher's, needed where these are compared. They are trained
                 with the student and then left behind.
+            total: adds up over the processes that share a batch, of which each gets its share of the terms.
         """
+        self.total = total
         self.teacher = teacher.eval().requires_grad_(False)
         self.branch = "one2one" if assignment == "one_to_one" else "one2many"
         self.logits = gains.logits * class_gain
@@ -64,20 +67,19 @@ class Distillation:
         terms = [self._branch(mine, theirs) for mine, theirs in pairs] if self.logits or self.boxes else []
         if self.features:
             terms.append(self.features * self._features(student, teacher))
-        return torch.stack(terms).sum() * images.shape[0]
+        return torch.stack(terms).sum() * self.total(images.new_tensor(images.shape[0]))
 
     def _branch(self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
         wanted = teacher["scores"].sigmoid()
         confidence = wanted.amax(dim=1)  # (B, anchors)
-        classes = F.binary_cross_entropy_with_logits(student["scores"], wanted, reduction="sum") / wanted.sum().clamp(
-            min=1
-        )
+        differences = F.binary_cross_entropy_with_logits(student["scores"], wanted, reduction="sum")
+        classes = differences / self.total(wanted.sum()).clamp(min=1)
         mine, theirs = (
             predictions["boxes"].unflatten(1, (4, -1)).log_softmax(dim=2)  # (B, 4 sides, bins, anchors)
             for predictions in (student, teacher)
         )
         divergence = F.kl_div(mine, theirs, reduction="none", log_target=True).sum(dim=2).mean(dim=1)
-        boxes = (divergence * confidence).sum() / confidence.sum().clamp(min=1)
+        boxes = (divergence * confidence).sum() / self.total(confidence.sum()).clamp(min=1)
         return self.logits * classes + self.boxes * boxes
 
     def _features(self, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> Tensor:
@@ -85,9 +87,15 @@ class Distillation:
         confidences = _confidence(teacher).split([level[0, 0].numel() for level in theirs], dim=1)
         levels = zip(self.projectors, mine, theirs, confidences, strict=True)
         terms = [
-            _weighted_difference(projector(ours), wanted, confidence) for projector, ours, wanted, confidence in levels
+            self._weighted_difference(projector(ours), wanted, confidence)
+            for projector, ours, wanted, confidence in levels
         ]
         return torch.stack(terms).sum()
+
+    def _weighted_difference(self, mine: Tensor, theirs: Tensor, confidence: Tensor) -> Tensor:
+        """Return the squared difference of two maps (B, C, H, W), weighted by `confidence` (B, H × W), per channel."""
+        difference = (mine - theirs).square().flatten(2).mean(dim=1)
+        return (difference * confidence).sum() / self.total(confidence.sum()).clamp(min=1e-9)
 
 
 def _features_read(predictions: Mapping[str, Any]) -> list[Tensor]:
@@ -101,12 +109,6 @@ def _confidence(teacher: Mapping[str, Any]) -> Tensor:
     branches = [teacher["one2many"], teacher["one2one"]] if "one2many" in teacher else [teacher]
     scores = torch.stack([branch["scores"] for branch in branches])
     return scores.mean(dim=0).sigmoid().amax(dim=1)
-
-
-def _weighted_difference(mine: Tensor, theirs: Tensor, confidence: Tensor) -> Tensor:
-    """Return the squared difference of two maps (B, C, H, W), weighted by `confidence` (B, H × W), per channel."""
-    difference = (mine - theirs).square().flatten(2).mean(dim=1)
-    return (difference * confidence).sum() / confidence.sum().clamp(min=1e-9)
 
 
 def make_projectors(student: Sequence[int], teacher: Sequence[int], seed: int) -> nn.ModuleList:

@@ -20,6 +20,7 @@ from mnv4bench.results.curve import LOSSES
 from mnv4bench.spec.run import LossSpec, TrainSpec
 from mnv4bench.train.mixture import with_ground_truth
 from mnv4bench.train.optimizer import make_optimizer
+from mnv4bench.train.ranks import ALONE, Ranks
 from mnv4bench.train.schedule import average_constants, rates
 
 CLIP = 10.0
@@ -67,15 +68,19 @@ class Trainer:
         extra: Extra | None = None,
         loss: LossSpec | None = None,
         steps: int = 1,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make the state before the first step.
 
         Args:
             steps: in an epoch; what an average `ema_by_length` is scaled to.
+            ranks: the processes that share the batches, which all have a trainer of the same values.
         """
-        self.model, self.spec, self.extra = model, spec, extra
+        self.model, self.spec, self.extra, self.ranks = model, spec, extra, ranks
         self.projectors = extra.projectors if extra else nn.ModuleList()
         self.criterion = model.init_criterion(loss, spec.epochs)
+        if ranks.count > 1:
+            self.criterion.normalise_over(ranks.total)
         self.optimizer = make_optimizer(model, spec, self.projectors)
         decay, tau = average_constants(spec, steps)
         self.ema = ModelEMA(model, decay=decay, tau=tau)
@@ -106,7 +111,6 @@ class Trainer:
                 raise Diverged(f"loss is {terms.sum().item()} in epoch {self.epoch + 1}, step {self.step + 1}")
             total = terms if total is None else total + terms
             self.step += 1
-            self.images += len(batch["img"])
         assert total is not None, "an epoch has at least one batch"
         if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
             raise Diverged(f"weights are not finite after epoch {self.epoch + 1}")
@@ -121,13 +125,14 @@ class Trainer:
 
     def step_on(self, batch: dict[str, Any]) -> Tensor:
         """Take one optimisation step; return the detached box, class, distance and distillation losses."""
-        device = next(self.model.parameters()).device
+        weight = next(self.model.parameters())
+        device = weight.device
         batch = {
             key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
         }
         with torch.autocast("cuda", enabled=self.amp):
-            images = batch["img"] = batch["img"].float() / 255
+            images = batch["img"] = batch["img"].to(weight.dtype) / 255
             predictions = self.model(images)
             losses, items = self._supervised(predictions, batch)
             loss = losses.sum()
@@ -135,6 +140,7 @@ class Trainer:
             if self.extra:
                 loss = loss + distilled
         self.scaler.scale(loss).backward()
+        self.ranks.add_gradients([*self.model.parameters(), *self.projectors.parameters()])
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=CLIP)
         if self.projectors:
@@ -144,15 +150,17 @@ class Trainer:
         self.scaler.update()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
-        per_image = distilled.detach() / images.shape[0]
-        return torch.stack([*(value.detach().float() for value in items.values()), per_image.float()])
+        count = self.ranks.images(images)
+        self.images += count
+        per_image = distilled.detach() / count
+        return self.ranks.total(torch.stack([*(value.detach().float() for value in items.values()), per_image.float()]))
 
     def _supervised(self, predictions: Any, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the model's own loss, over the images that have ground truth."""
         if "labelled" not in batch:
             return self.criterion(predictions, batch)
-        if chosen := with_ground_truth(predictions, batch):
-            return self.criterion(*chosen)
+        if self.ranks.total(batch["labelled"].sum()):  # a rank without any still tells the others so
+            return self.criterion(*with_ground_truth(predictions, batch))
         nothing = batch["img"].new_zeros(3)
         return nothing, dict(zip(LOSSES, nothing, strict=True))
 

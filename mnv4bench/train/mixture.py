@@ -5,6 +5,7 @@ The epoch's order of the labelled images is the same whatever they are mixed wit
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,8 @@ from torch.utils.data import Dataset
 from mnv4bench.models.yolo import CocoDataset
 from mnv4bench.spec.run import AugmentSpec, ImageSet, derive_seed
 
-Item = tuple[ImageSet, int]
-"""A set and the index of an image there."""
+Item = tuple[ImageSet, int] | tuple[ImageSet, int, int]
+"""A set, the index of an image there, and the seed of its augmentation where it has one of its own."""
 
 
 class Mixture(Dataset[dict[str, Any]]):
@@ -45,7 +46,10 @@ class Mixture(Dataset[dict[str, Any]]):
         return self.count
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
-        name, index = item
+        name, index, *seeds = item
+        for seed in seeds:
+            random.seed(seed)
+            np.random.seed(seed)
         sample: dict[str, Any] = self.sets[name][index]
         return {**sample, "labelled": name != "unlabelled"}
 
@@ -81,14 +85,12 @@ def _stream(name: str, seed: int, epoch: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(derive_seed(name, seed, epoch)))
 
 
-def with_ground_truth(predictions: Any, batch: Mapping[str, Any]) -> tuple[Any, dict[str, Any]] | None:
-    """Return raw predictions and batch of the images that have ground truth, for a supervised loss; None for no image.
+def with_ground_truth(predictions: Any, batch: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return raw predictions and batch of the images that have ground truth, for a supervised loss.
 
     Empty labels would not do instead: they teach that an image shows background alone.
     """
     labelled: Tensor = batch["labelled"]
-    if not labelled.any():
-        return None
     position = labelled.cumsum(0) - 1  # of each labelled image among the labelled ones
     image = batch["batch_idx"].long()  # the others have no objects
     return _rows(predictions, labelled), {

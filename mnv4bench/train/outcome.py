@@ -6,6 +6,7 @@ import errno
 import resource
 import sys
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import torch
 
@@ -16,6 +17,15 @@ from mnv4bench.models.yolo import Detector
 from mnv4bench.results.curve import write_curve
 from mnv4bench.results.run import State, Status
 from mnv4bench.train.loop import Progress
+
+
+class Outcome(TypedDict):
+    """What `write_outcome` is told of a training."""
+
+    state: State
+    reason: str | None
+    progress: Progress
+    average: NotRequired[Detector]
 
 
 def write_outcome(

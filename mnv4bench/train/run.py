@@ -17,6 +17,7 @@ from mnv4bench.io.signals import ending_in_order
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.starting import Started, start_from
+from mnv4bench.models.synchronised import synchronise
 from mnv4bench.models.yolo import Detector, hyperparameters
 from mnv4bench.results import manifest
 from mnv4bench.results.dataset import Dataset
@@ -24,11 +25,12 @@ from mnv4bench.results.pretrained import PRETRAINED, Pretrained
 from mnv4bench.results.run import Status, check_data, read_spec, read_status
 from mnv4bench.spec.pretrained import PretrainedSpec
 from mnv4bench.spec.run import RunSpec, derive_seed
-from mnv4bench.train import checkpoint, pairing, published, starts, trunks
+from mnv4bench.train import checkpoint, pairing, published, ranks, starts, trunks
 from mnv4bench.train.batches import Batches, training_mixture
 from mnv4bench.train.distillation import Distillation, make_projectors
+from mnv4bench.train.launch import torchrun
 from mnv4bench.train.loop import Progress, Trainer, fit
-from mnv4bench.train.outcome import is_out_of_memory, write_outcome
+from mnv4bench.train.outcome import Outcome, is_out_of_memory, write_outcome
 
 Validate = Callable[[Detector], Mapping[str, float]]
 """A model → its columns of the curve (mnv4bench.results.curve.VALIDATION)."""
@@ -124,17 +126,61 @@ def _train(
     if broken := [source for source in sources.values() if source.state != "done"]:
         reason = f"it needs {broken[0].run}, which ended {broken[0].state}"
         return write_outcome(folder, dataset.digest, "failed", reason)
-    identity = {"spec": spec.digest(), "data": dataset.digest}
-    identity |= {role: str(source.weights_digest) for role, source in sources.items()}
+    identity = _identity(spec, dataset, sources)
     if killed >= starts.LIMIT:
         reached = Progress.of(checkpoint.read(identity, folder) or {})
         reason = f"killed {killed} times in epoch {reached.epoch + 1}, as the kernel does when memory runs out"
         return write_outcome(folder, dataset.digest, "out_of_memory", reason, reached)
+    if spec.train.devices == 1:
+        outcome = _fit(run, spec, dataset, data, runs, identity, validate)
+        return write_outcome(folder, dataset.digest, **outcome)
+    try:
+        torchrun(spec.train.devices, spec.train.threads + spec.train.workers, [run, str(data), str(runs)])
+    except Mnv4benchError:
+        if not (folder / "status.json").exists():
+            raise
+    return read_status(folder)
+
+
+def train_as_rank(run: str, spec: RunSpec, data: Path, runs: Path, validate: Validate) -> None:
+    """Take part in a training that `train` started on several devices; the first rank writes what it came to.
+
+    A rank without memory writes that itself, and ends the training, as the others wait for it.
+    """
+    set_up_process(spec.train.threads)
+    dataset = load(data)
+    identity = _identity(spec, dataset, trained_sources(spec, dataset.digest, runs))
+    with ending_in_order():
+        outcome = _fit(run, spec, dataset, data, runs, identity, validate)
+        ended_alone = outcome["state"] == "out_of_memory"
+        if ranks.current().first or ended_alone:
+            write_outcome(runs / run, dataset.digest, **outcome)
+        if ended_alone:
+            sys.exit(1)
+
+
+def _identity(spec: RunSpec, dataset: Dataset, sources: Mapping[str, Status]) -> checkpoint.Identity:
+    identity = {"spec": spec.digest(), "data": dataset.digest}
+    return identity | {role: str(source.weights_digest) for role, source in sources.items()}
+
+
+def _fit(
+    run: str,
+    spec: RunSpec,
+    dataset: Dataset,
+    data: Path,
+    runs: Path,
+    identity: checkpoint.Identity,
+    validate: Validate,
+) -> Outcome:
+    folder, me = runs / run, ranks.current()
 
     def after_epoch(trainer: Trainer, row: dict[str, float]) -> None:
-        row.update(validate(_averaged(trainer)))
-        checkpoint.save(trainer, identity, folder)
-        _print_progress(run, trainer, row)
+        if me.first:
+            row.update(validate(_averaged(trainer)))
+            checkpoint.save(trainer, identity, folder)
+            _print_progress(run, trainer, row)
+        row.update(me.from_first(row))
 
     trainer: Trainer | None = None
     try:
@@ -147,13 +193,13 @@ def _train(
             weights.round_to_half(average)
     except Diverged as error:
         assert trainer is not None
-        return write_outcome(folder, dataset.digest, "diverged", str(error), trainer.progress)
+        return {"state": "diverged", "reason": str(error), "progress": trainer.progress}
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         reached = trainer.progress if trainer else Progress()
-        return write_outcome(folder, dataset.digest, "out_of_memory", f"{type(error).__name__}: {error}", reached)
-    return write_outcome(folder, dataset.digest, "done", None, trainer.progress, average)
+        return {"state": "out_of_memory", "reason": f"{type(error).__name__}: {error}", "progress": reached}
+    return {"state": "done", "reason": None, "progress": trainer.progress, "average": average}
 
 
 def _averaged(trainer: Trainer) -> Detector:
@@ -186,9 +232,9 @@ def trained_sources(spec: RunSpec, data: str, runs: Path) -> dict[str, Status]:
 
 def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, Batches]:
     """Build the trainer at its first epoch and prove the pairing."""
-    dataset = load(data)
+    dataset, me = load(data), ranks.current()
     classes = len(dataset.classes)
-    batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed))
+    batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed), me)
     model = detector.build(spec.model, classes, seed=spec.seed)
     model.names = dict(enumerate(dataset.classes))
     if (spec.train.box_bias, spec.train.class_prior, spec.train.first_boxes) != (2.0, "640", "640"):
@@ -201,14 +247,19 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
         source = runs / spec.start / "weights.safetensors"
         weights.load_parts(model, weights.read(source, read_status(source.parent).weights_digest), spec.fresh)
     elif spec.pretrained:
-        _start(run, spec.pretrained, start_from(model, spec), runs)
-    prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec)
-    gpu = torch.cuda.get_device_name() if spec.train.device == "cuda" else None
-    pairing.prove(run, spec, dataset.digest, prints, runs, gpu)
+        started = start_from(model, spec)
+        if me.first:
+            _start(run, spec.pretrained, started, runs)
+    if me.first:
+        prints = pairing.fingerprint(model.part_state(), next(iter(batches(0))), spec)
+        gpu = torch.cuda.get_device_name() if spec.train.device == "cuda" else None
+        pairing.prove(run, spec, dataset.digest, prints, runs, gpu)
     model.args = hyperparameters()
     model = model.to(spec.train.device, memory_format=torch.channels_last)
+    if me.count > 1 and spec.train.batch_norm == "synchronised":
+        synchronise(model, spec.train.device)
     extra = _distillation(spec, classes, runs, model) if spec.teacher else None
-    trainer = Trainer(model, spec.train, extra, spec.loss, len(batches))
+    trainer = Trainer(model, spec.train, extra, spec.loss, len(batches), me)
     return trainer, batches
 
 
@@ -235,20 +286,26 @@ def _distillation(spec: RunSpec, classes: int, runs: Path, student: Detector) ->
     if spec.distill.features:
         projectors = make_projectors(student.head_channels, teacher.head_channels, spec.seed)
         projectors = projectors.to(spec.train.device)
-    return Distillation(teacher, spec.distill, student.args.cls, student.args.dfl, student.head.assignment, projectors)
+    gains = spec.distill, student.args.cls, student.args.dfl
+    return Distillation(teacher, *gains, student.head.assignment, projectors, ranks.current().total)
 
 
 def _resume(trainer: Trainer, identity: checkpoint.Identity, folder: Path) -> bool:
     """Move a new trainer on to the checkpoint's epoch; False where that spoilt it, and it has to be built again."""
-    state = checkpoint.read(identity, folder)
-    if state is None:
+    me = ranks.current()
+    state = checkpoint.read(identity, folder) if me.first else None  # who reads a damaged one puts it aside
+    if not me.from_first(state is not None):
         return True
+    state = state or checkpoint.read(identity, folder)
+    assert state is not None
     try:
         trainer.load_state(state)
     except (KeyError, RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
-        checkpoint.put_aside(folder, f"it is of another version ({error})")
+        me.from_first(None)  # all have read it
+        if me.first:
+            checkpoint.put_aside(folder, f"it is of another version ({error})")
         return False
     return True
 

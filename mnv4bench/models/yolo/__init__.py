@@ -24,7 +24,7 @@ from mnv4bench.models.yolo.definitions import network, own_head_form, released
 from mnv4bench.models.yolo.detector import Composed, Detector, branches
 from mnv4bench.models.yolo.head import Head
 from mnv4bench.models.yolo.interface import as_yolo
-from mnv4bench.models.yolo.losses import Criterion, DetectionLoss
+from mnv4bench.models.yolo.losses import Criterion, DetectionLoss, Term, Total
 from mnv4bench.models.yolo.stored import StoredDetector, load_stored, load_tensors
 
 __all__ = [
@@ -49,6 +49,8 @@ __all__ = [
     "RepVGGDW",
     "SCDown",
     "StoredDetector",
+    "Term",
+    "Total",
     "as_yolo",
     "branches",
     "fuse_conv_and_bn",
