@@ -48,7 +48,8 @@ LEDGER = (
 CLAIMED_TIMES = f"{OUT}/latency/claims.json" if SPEC.latency.claims else []
 REFERENCES = [f"results/reference/{name}/reference.json" for name in names()]
 OTHERS = [f"results/reference/{name}/compare.json" for name in names()]
-# Nothing else may run on a machine while a rule measures there. A cluster has no number of cores of its own.
+# Nothing else may run on a machine while a rule measures there. On a cluster these are the submitting machine's cores,
+# and what a job gets are its cpus_per_task.
 ALL_CORES = workflow.resource_settings.cores or SPEC.needs.cores
 GPU = max((needs.gpus(spec) for spec in PLAN.runs.values()), default=0)
 LOCK = ExitStack()
@@ -281,6 +282,7 @@ rule latency:
     threads: ALL_CORES
     resources:
         exclusive=1,
+        cpus_per_task=SPEC.needs.cores,
         gpu=min(GPU, 1),
     params:
         arms=[arm.label for arm in PLAN.arms],
@@ -302,6 +304,7 @@ rule claims:
     threads: ALL_CORES
     resources:
         exclusive=1,
+        cpus_per_task=SPEC.needs.cores,
     shell:
         "{STEP} claims > {log} 2>&1"
 
@@ -317,6 +320,8 @@ rule compare:
     benchmark:
         f"{OUT}/benchmarks/compare.tsv"
     threads: ALL_CORES
+    resources:
+        cpus_per_task=SPEC.needs.cores,
     params:
         resamples=SPEC.bootstrap,
         arms=[arm.label for arm in PLAN.arms],

@@ -32,6 +32,9 @@ rule nas_times:
     benchmark:
         f"{OUT}/benchmarks/nas_times.tsv"
     threads: ALL_CORES
+    resources:
+        exclusive=1,
+        cpus_per_task=SPEC.needs.cores,
     shell:
         "{STEP} nas_times > {log} 2>&1"
 

@@ -17,5 +17,6 @@ rule sizes:
     threads: ALL_CORES
     resources:
         exclusive=1,
+        cpus_per_task=SPEC.needs.cores,
     shell:
         "{STEP} sizes > {log} 2>&1"
