@@ -42,7 +42,7 @@ def test_a_row_says_the_difference_in_points(results: Results) -> None:
     assert d is not None
     assert d.mean is not None
     decimals = accuracy.decimals_of(results)
-    assert row[2].text.startswith(f"{100 * d.mean:+.{decimals - 2}f} [".replace("-", "−"))
+    assert row[2].text.startswith(f"{100 * d.mean:+.{decimals}f} [".replace("-", "−"))
     assert row[2].text.count(".") == 3
     assert row[3].text == accuracy.verdict(d)
     assert len(answers.answers(results).rows) == len(results.comparison.differences)
@@ -51,8 +51,8 @@ def test_a_row_says_the_difference_in_points(results: Results) -> None:
 def test_a_difference_without_an_interval_or_without_a_seed_has_none_in_points(results: Results) -> None:
     d = arm(results).difference
     assert d is not None
-    assert "[" not in accuracy.points(d.model_copy(update={"low": None, "high": None}), 4)
-    assert accuracy.points(d.model_copy(update={"mean": None}), 4) == accuracy.points(None, 4) == "–"
+    assert "[" not in accuracy.interval(d.model_copy(update={"low": None, "high": None}), 2)
+    assert accuracy.interval(d.model_copy(update={"mean": None}), 2) == accuracy.interval(None, 2) == "–"
 
 
 def test_the_time_names_the_runtimes_in_which_a_change_was_shown(results: Results) -> None:

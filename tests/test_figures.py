@@ -40,10 +40,10 @@ def test_a_row_of_the_forest_has_the_published_effect_of_its_own_arm(results: Re
     """Table 5 prints 44.2 and 44.4 AP, Table 9 of MobileNetV4 73.8 and 75.5; nms_free's baseline has no figure."""
     found = {line.label: line.published for panel in effects.panels(results) for line in panel.lines}
     assert found == {
-        "psa": {"AP": pytest.approx(0.002)},
+        "psa": {"AP": pytest.approx(0.2)},
         "dual_nms_free": {},
         "dual_nms": {},
-        "outputs": {"top1": pytest.approx(0.017)},
+        "outputs": {"top1": pytest.approx(1.7)},
     }
 
 
@@ -58,12 +58,12 @@ def test_the_forest_draws_measured_and_published_effects_with_markers_of_their_o
         }
         for axis in drawn.axes
     }
-    mean = {arm.arm.label: arm.difference.mean for arm in results.arms if arm.difference}
-    assert markers["psa (to none)"] == {("o", round(mean["psa/psa"] or 0, 9)), ("D", 0.002)}
-    assert markers["distillation (to none)"] == {("o", round(mean["distillation/outputs"] or 0, 9)), ("^", 0.017)}
+    mean = {arm.arm.label: 100 * (arm.difference.mean or 0) for arm in results.arms if arm.difference}
+    assert markers["psa (to none)"] == {("o", round(mean["psa/psa"], 9)), ("D", 0.2)}
+    assert markers["distillation (to none)"] == {("o", round(mean["distillation/outputs"], 9)), ("^", 1.7)}
     assert len({axis.get_xlim() for axis in drawn.axes}) == 1
     legend = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert legend[3:] == ["published, AP points / 100", "published, ImageNet top-1 points / 100"]
+    assert legend[3:] == ["published, AP", "published, ImageNet top-1"]
 
 
 def test_curves_show_the_ap_of_each_reading_after_each_epoch_beside_the_trunks(results: Results) -> None:
@@ -71,7 +71,7 @@ def test_curves_show_the_ap_of_each_reading_after_each_epoch_beside_the_trunks(r
     with look():
         drawn = curves.curves(results)
     lines = dict(zip(results.ablations, (axis.lines for axis in drawn.axes), strict=True))
-    aps = [0.1, 0.2, 0.3, 0.4]
+    aps = [10.0, 20.0, 30.0, 40.0]
 
     def shown(ablation: str, width: float, style: str = "-") -> list[list[float]]:
         found = [line for line in lines[ablation] if (line.get_linewidth(), line.get_linestyle()) == (width, style)]
@@ -79,7 +79,7 @@ def test_curves_show_the_ap_of_each_reading_after_each_epoch_beside_the_trunks(r
 
     assert shown("psa", 0.5) == [aps] * 2 * 3  # two arms of three seeds
     assert shown("psa", 1.6) == [aps] * 2
-    assert shown("psa", 0.8, "--") == [[0.4, 0.4]]  # the trunk
+    assert shown("psa", 0.8, "--") == [[40.0, 40.0]]  # the trunk
     # One of nms_free's three arms is read without NMS; the trunk is read as the baseline is, with it.
     assert shown("nms_free", 0.5) == [aps] * 3
     assert shown("nms_free", 1.6) == [[], aps, []]

@@ -96,7 +96,7 @@ def test_a_finding_has_its_verdict_and_claims_no_other(results: Results, verdict
     passage = " ".join(lines)
     decimals = accuracy.decimals_of(results)
     for value in (d.mean, d.low, d.high):
-        assert fmt.number(value, decimals, sign=True) in passage
+        assert fmt.points(value, decimals, sign=True) in passage
     assert fmt.capital(text.reason(d, results.comparison, decimals)) in passage
     others = set(VERDICTS) - {verdict}
     assert not re.search(rf"\b({'|'.join(others)}|significant|wins?|best|improves?)\b", passage)
@@ -134,7 +134,7 @@ def test_an_arm_without_a_common_seed_has_states_and_no_number(results: Results)
     empty = {"mean": None, "low": None, "high": None, "verdict": None, "seeds": {}}
     lines = findings(with_psa(results, **empty), "psa")[0]
     assert "done" in lines[0]
-    assert not re.search(r"[+−]0\.", lines[0])
+    assert not re.search(r"[+−]\d", lines[0])
 
 
 def test_every_comparison_has_one_outcome(results: Results) -> None:
@@ -145,8 +145,8 @@ def test_every_comparison_has_one_outcome(results: Results) -> None:
 @pytest.mark.parametrize(
     ("fields", "numbers"),
     [
-        ({"verdict": "inconclusive", "seed_sd": 0.01, "image_se": 0.005}, ["0.005", "63", "157"]),
-        ({"verdict": "inconclusive", "seed_sd": 0.1, "image_se": 0.005}, ["0.005", "999"]),
+        ({"verdict": "inconclusive", "seed_sd": 0.01, "image_se": 0.005}, ["0.5", "63", "157"]),
+        ({"verdict": "inconclusive", "seed_sd": 0.1, "image_se": 0.005}, ["0.5", "999"]),
         ({"verdict": "untestable", "seed_sd": 0.01, "image_se": 0.005}, ["8"]),
     ],
 )
@@ -156,7 +156,7 @@ def test_an_undecided_outcome_says_what_a_verdict_would_take(
     some = replace(results, comparison=results.comparison.model_copy(update={"family": 6}))
     texts = [text for arms in outcomes(with_psa(some, **fields)).values() for text in arms]
     (line,) = [text for text in texts if text.startswith("psa/psa: ")]
-    assert re.findall(r"\d[\d.]*\b", line.split("]. ")[1]) == numbers
+    assert re.findall(r"\d[\d.]*\b", line.split("points. ")[1]) == numbers
 
 
 def test_the_passage_of_a_reference_names_every_comparison(root: Path, results: Results) -> None:

@@ -109,7 +109,7 @@ def test_every_comparison_has_its_card_with_question_points_verdict_and_times(re
         card = made[arm.arm.ablation]
         (found,) = [c for c in card.comparisons if c.arm == arm.arm.name]
         assert card.question == results.plan.ablations[card.name].question
-        assert found.points == accuracy.points(arm.difference, accuracy.decimals_of(results))
+        assert found.points == accuracy.interval(arm.difference, accuracy.decimals_of(results))
         assert found.verdict == accuracy.verdict(arm.difference)
         assert [time.runtime for time in found.times] == list(results.timed)
 
@@ -131,7 +131,7 @@ def test_the_table_has_a_cell_under_every_title_and_sorts_by_unrounded_values(re
     for row, arm in zip(rows, results.arms, strict=True):
         assert [(cell.number, cell.runtime) for cell in row.cells] == [(t.number, t.runtime) for t in titles]
         assert row.cells[3].value == arm.mean("AP")
-        assert row.cells[3].text == f"{100 * (arm.mean('AP') or 0):.{accuracy.decimals_of(results) - 2}f}"
+        assert row.cells[3].text == f"{100 * (arm.mean('AP') or 0):.{accuracy.decimals_of(results)}f}"
     assert {title.runtime for title in titles} == {"", *results.timed, *results.timed_int8}
 
 

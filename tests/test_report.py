@@ -116,7 +116,7 @@ def test_failed_runs_are_cells_with_their_reason_and_the_other_seeds_count(wound
     assert rows["distillation/outputs"]["AP"] == ""
     assert "cannot allocate 2 GiB" in rows["distillation/outputs"]["reasons"]
     text = (results / "tables/ablations.md").read_text()
-    assert re.search(r"\| psa <sup>a b</sup> .*\| 0\.\d+ diverged 0\.\d+ \|", text)
+    assert re.search(r"\| psa <sup>a b</sup> .*\| \d\d\.\d+ diverged \d\d\.\d+ \|", text)
     assert re.search(r"\| outputs <sup>a b</sup> \| NMS-free \| out of memory \| – \| – \|", text)
     assert "| distillation | outputs − none | – | – | identical network |" in text
     first, second, third = re.findall(r"^- <sup>[abc]</sup> (.*)", text, re.MULTILINE)[:3]
@@ -199,7 +199,24 @@ def test_number_rounds_once_and_has_no_negative_zero(value: float, decimals: int
     assert fmt.number(value, decimals, sign) == text
 
 
-@pytest.mark.parametrize(("half", "decimals"), [(0.02, 3), (0.0099, 4), (0.0012, 4), (0.00001, 4), (0.3, 3)])
+@pytest.mark.parametrize(
+    ("value", "decimals", "sign", "text"),
+    [
+        (0.12345, 1, False, "12.3"),
+        (-0.00004, 2, True, "0.00"),
+        (-0.0128, 2, True, "−1.28"),
+        (0.0015, 2, True, "+0.15"),
+        (0.005, None, False, "0.5"),
+        (0.05, None, False, "5"),
+        (None, 1, True, "–"),
+        (None, None, False, "–"),
+    ],
+)
+def test_a_score_is_printed_in_points(value: float | None, decimals: int | None, sign: bool, text: str) -> None:
+    assert fmt.points(value, decimals, sign) == text
+
+
+@pytest.mark.parametrize(("half", "decimals"), [(0.02, 1), (0.0099, 2), (0.0012, 2), (0.00001, 2), (0.3, 1)])
 def test_decimals_follow_the_narrowest_interval(half: float, decimals: int) -> None:
     assert accuracy.decimals_for([difference(-half, half), difference(-0.5, 0.5), None]) == decimals
 
@@ -235,50 +252,50 @@ def failed(weak: tuple[WeakClass, ...] = (), **fields: Any) -> Difference:
         (
             failed(baseline_ap=0.4),
             "under-trained",
-            ("AP of 0.400", "97\N{NO-BREAK SPACE}% of its trunk's 0.500"),
+            ("AP of 40.0 points", "97\N{NO-BREAK SPACE}% of its trunk's 50.0"),
         ),
         (
             failed(baseline_ap=0.4, from_trunk=False, least_share=0.9),
             "under-trained",
-            ("AP of 0.400", "90\N{NO-BREAK SPACE}% of that of a trunk on the same data, 0.500"),
+            ("AP of 40.0 points", "90\N{NO-BREAK SPACE}% of that of a trunk on the same data, 50.0"),
         ),
         (failed(trunk_ap=0.0), "under-trained", ("the AP of its trunk is 0",)),
         (
             failed(trunk_ap=None, baseline_ap=0.0123),
             "under-trained",
-            ("the baseline is untrained: its AP of 0.012 is below 0.05",),
+            ("the baseline is untrained: its AP of 1.2 points is below 5,",),
         ),
         (
             failed((WeakClass(arm="none", name="lamp_on", AP=0.0123, objects=40),)),
             "under-trained",
-            ("hardly learned: lamp_on in none (AP 0.012)",),
+            ("hardly learned: lamp_on in none (AP 1.2)",),
         ),
         (
             failed((WeakClass(arm="psa", name="bar", AP=0.0, objects=40),), baseline_ap=0.4),
             "under-trained",
-            ("0.500; hardly learned: bar in psa (AP 0.000)",),
+            ("50.0; hardly learned: bar in psa (AP 0.0)",),
         ),
         (
             difference(0.006, 0.02, verdict="better", p_holm=0.03125),
             "better",
             ("p is 0.031", "4 comparisons"),
         ),
-        (difference(-0.02, -0.006, verdict="worse", p_holm=0.0002), "worse", ("p is <0.001", "±0.005")),
-        (difference(0.001, 0.003, verdict="tiny"), "tiny", ("±0.005",)),
+        (difference(-0.02, -0.006, verdict="worse", p_holm=0.0002), "worse", ("p is <0.001", "±0.5 points")),
+        (difference(0.001, 0.003, verdict="tiny"), "tiny", ("±0.5 points",)),
         (
             difference(-0.002, 0.003, verdict="equivalent", equivalence_low=-0.001, equivalence_high=0.002),
             "equivalent",
-            ("90\N{NO-BREAK SPACE}%", "−0.0010 to +0.0020", "±0.005"),
+            ("90\N{NO-BREAK SPACE}%", "−0.10 to +0.20", "±0.5 points"),
         ),
         (
             difference(-0.01, 0.02, verdict="inconclusive", mde=0.0213),
             "inconclusive",
-            ("80\N{NO-BREAK SPACE}%", "0.0213"),
+            ("80\N{NO-BREAK SPACE}%", "2.13 points"),
         ),
         (
             difference(0.006, 0.02, verdict="untestable"),
             "untestable at 3 seeds",
-            ("±0.005", "0.05"),
+            ("±0.5 points", "0.05"),
         ),
         (
             difference(-0.01, 0.02, seeds=1, verdict="untestable"),
@@ -310,11 +327,11 @@ def test_an_under_trained_arm_has_that_word_and_no_other_wherever_it_is_named(he
     assert read_csv(results / "tables/ablations.csv")["psa/psa"]["verdict"] == "under-trained"
     rows = [line for line in (results / "tables/ablations.md").read_text().splitlines() if line.startswith("| psa")]
     assert rows
-    assert all("under-trained" in line for line in rows if "+0.013" in line)
-    assert "+0.0130" in " ".join(rows)  # its numbers stay
-    notes = texts.arm_notes(next(arm for arm in collected.arms if arm.arm.label == "psa/psa"), collected, 4)
-    assert notes[0].startswith("Under-trained: the baseline's AP of 0.400 is below")
-    assert notes[1] == "By trunk: default +0.0110, plain +0.0150."
+    assert all("under-trained" in line for line in rows if "+1.30" in line)
+    assert "+1.30" in " ".join(rows)  # its numbers stay
+    notes = texts.arm_notes(next(arm for arm in collected.arms if arm.arm.label == "psa/psa"), collected, 2)
+    assert notes[0].startswith("Under-trained: the baseline's AP of 40.0 points is below")
+    assert notes[1] == "By trunk: default +1.10, plain +1.50."
     told = [line for lines in outcomes(collected).values() for line in lines if line.startswith("psa/psa")]
     assert len(told) == 1
     assert "under-trained" in told[0]
@@ -349,8 +366,8 @@ def test_accuracy_table_has_both_parts_of_the_interval_agreement_and_p(healthy: 
     )
     write_tables(plan, results)
     cells = (
-        r"psa \| NMS-free \| 0\.3\d+ \| \*\*\+0\.0130 \\\[\+0\.0060, \+0\.0200\\\]\*\* \| \*\*better\*\* "
-        r"\| 0\.0017 \| 0\.0025 \| 3/3 up \| 0\.031 \| 0\.0080 \|"
+        r"psa \| NMS-free \| 3\d\.\d\d \| \*\*\+1\.30 \\\[\+0\.60, \+2\.00\\\]\*\* \| \*\*better\*\* "
+        r"\| 0\.17 \| 0\.25 \| 3/3 up \| 0\.031 \| 0\.80 \|"
     )
     assert re.search(cells, (results / "tables/ablations.md").read_text())
 
@@ -425,7 +442,7 @@ def test_latency_page_has_a_part_per_runtime_and_int8_apart_with_its_ap(wounded:
         "torch", "onnxruntime", "openvino", "Eight-bit integers", r"onnxruntime\_int8", r"openvino\_int8", "Noise",
         "How to read",
     ]  # fmt: skip
-    assert r"| onnxruntime\_int8 | psa | psa | 0.322 | 0.310 | −0.012 |" in text
+    assert r"| onnxruntime\_int8 | psa | psa | 32.2 | 31.0 | −1.2 |" in text
     assert r"| torch | psa | psa |" not in text
     assert re.search(r"^\| 2 \|.*\| all \|$", text, re.MULTILINE)
     assert re.search(r"^- .*drifted by .*: session 2 \(7.1.%\)", text, re.MULTILINE)
@@ -454,7 +471,7 @@ def test_without_a_timed_runtime_tables_and_figure_say_so(healthy: tuple[Plan, P
     ]
     write_tables(plan, results)
     text = (results / "tables/ablations.md").read_text()
-    assert "| ablation | comparison | ΔAP \\[95\N{NO-BREAK SPACE}%\\] | verdict |\n" in text
+    assert "| ablation | comparison | ΔAP (points) \\[95\N{NO-BREAK SPACE}%\\] | verdict |\n" in text
     assert "- Not timed: onnxruntime (onnxruntime is not installed), openvino (openvino is not installed) and " in text
 
 

@@ -1,4 +1,4 @@
-"""AP and its differences as they are printed: intervals, p values, agreement of the seeds, verdicts."""
+"""AP and its differences as they are printed, in points: intervals, p values, agreement of the seeds, verdicts."""
 
 from __future__ import annotations
 
@@ -19,48 +19,38 @@ def decimals_of(results: Results) -> int:
 
 
 def decimals_for(differences: Iterable[Difference | None]) -> int:
-    """Return 3 or 4: as many decimals of AP as the narrowest interval carries to two digits."""
-    halves = [(d.high - d.low) / 2 for d in differences if d is not None and d.high is not None and d.low is not None]
+    """Return 1 or 2: as many decimals of AP in points as the narrowest interval carries to two digits."""
+    halves = [50 * (d.high - d.low) for d in differences if d is not None and d.high is not None and d.low is not None]
     positive = [half for half in halves if half > 0]
     if not positive:
-        return 3
-    return min(4, max(3, 1 - math.floor(math.log10(min(positive)))))
+        return 1
+    return min(2, max(1, 1 - math.floor(math.log10(min(positive)))))
 
 
 def mean(arm: ArmResult, decimals: int) -> str:
     """Return the mean AP; where no seed has one, the states."""
     if arm.done:
-        return fmt.number(arm.mean("AP"), decimals)
+        return fmt.points(arm.mean("AP"), decimals)
     return ", ".join(dict.fromkeys(fmt.state(result.state) for result in arm.seeds))
 
 
 def per_seed(arm: ArmResult, decimals: int) -> list[str]:
     """Return each seed's AP, or the state that it ended in."""
     return [
-        fmt.number(result.score("AP"), decimals) if result.state == "done" else fmt.state(result.state)
+        fmt.points(result.score("AP"), decimals) if result.state == "done" else fmt.state(result.state)
         for result in arm.seeds
     ]
 
 
 def interval(d: Difference | None, decimals: int) -> str:
-    """Return "+0.0012 [−0.0031, +0.0055]", or an en dash."""
+    """Return "+0.12 [−0.31, +0.55]", or an en dash."""
     if d is None or d.mean is None:
         return fmt.NONE
-    middle = fmt.number(d.mean, decimals, sign=True)
+    middle = fmt.points(d.mean, decimals, sign=True)
     if d.low is None or d.high is None:
         return middle
-    low, high = (fmt.number(bound, decimals, sign=True) for bound in (d.low, d.high))
+    low, high = (fmt.points(bound, decimals, sign=True) for bound in (d.low, d.high))
     return f"{middle} [{low}, {high}]"
-
-
-def points(d: Difference | None, decimals: int) -> str:
-    """Return the interval in points of 100, "+0.12 [−0.31, +0.55]"; `decimals` are those on 0–1."""
-    if d is None or d.mean is None:
-        return fmt.NONE
-    hundredfold = {
-        name: None if (value := getattr(d, name)) is None else value * 100 for name in ("mean", "low", "high")
-    }
-    return interval(d.model_copy(update=hundredfold), decimals - 2)
 
 
 def strong(d: Difference | None) -> bool:

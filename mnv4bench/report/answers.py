@@ -17,7 +17,7 @@ UNJUDGED = ("unstable", "suppressed")
 
 def answers(results: Results) -> Table:
     """Return a row per comparison, in the preset's order."""
-    header = ("part", "comparison", f"ΔAP, points [{fmt.percent(results.comparison.level)}]", "verdict", "time ×")
+    header = ("part", "comparison", f"ΔAP (points) [{fmt.percent(results.comparison.level)}]", "verdict", "time ×")
     return table(header, "llrll", [_row(results, arm) for arm in results.arms if not arm.is_baseline])
 
 
@@ -27,7 +27,7 @@ def _row(results: Results, arm: ArmResult) -> Sequence[Cell | str]:
     return (
         spec.title,
         f"{arm.arm.name} − {spec.baseline}",
-        Cell(accuracy.points(arm.difference, accuracy.decimals_of(results)), strong),
+        Cell(accuracy.interval(arm.difference, accuracy.decimals_of(results)), strong),
         Cell(accuracy.verdict(arm.difference), strong),
         time(results, arm),
     )

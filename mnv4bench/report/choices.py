@@ -10,7 +10,6 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report import timing
 from mnv4bench.report.results import ArmResult, Results, distinct, group_label
 from mnv4bench.report.tables.cells import Table, table
-from mnv4bench.report.terminal import points
 from mnv4bench.results.latency import LatencyRow
 from mnv4bench.spec.latency import INT8
 
@@ -62,17 +61,17 @@ def front(found: Sequence[Choice]) -> list[Choice]:
 def ends(results: Results) -> Table:
     """Return a row per runtime: the ends of its front, which are the fastest network and the most accurate one."""
     fronts = {name: front(choices(results, name)) for name in (*results.timed, *results.timed_int8)}
-    header = ("runtime", "fastest", "ms", "AP", "most accurate", "ms", "AP")
+    header = ("runtime", "fastest", "ms", "AP (points)", "most accurate", "ms", "AP (points)")
     rows = [(name, *_cells(edge[0]), *_cells(edge[-1])) for name, edge in fronts.items() if edge]
     return table(header, "llrrlrr", rows)
 
 
 def _cells(choice: Choice) -> tuple[str, str, str]:
     first = choice.arms[0].arm
-    return f"{first.ablation}/{first.name}", timing.milliseconds(choice.row), points(choice.mean)
+    return f"{first.ablation}/{first.name}", timing.milliseconds(choice.row), fmt.points(choice.mean, 1)
 
 
 def baselines(results: Results) -> list[str]:
     """Return the baselines' AP in points: one value, or the lowest and the highest."""
     known = [mean for arm in results.arms if arm.is_baseline and (mean := arm.mean("AP")) is not None]
-    return list(dict.fromkeys(fmt.number(value * 100, 1) for value in (min(known), max(known)))) if known else []
+    return list(dict.fromkeys(fmt.points(value, 1) for value in (min(known), max(known)))) if known else []

@@ -76,8 +76,7 @@ def measured(printed: Printings, arm: ArmResult, baseline: ArmResult) -> list[st
     parts: list[str] = []
     d = arm.difference
     if "AP" in printed or "top1" in printed:
-        points = d.mean * 100 if d is not None and d.mean is not None else None
-        parts.append(fmt.number(points, 2, sign=True) + CHANGES["AP"])
+        parts.append(fmt.points(d.mean if d else None, 2, sign=True) + CHANGES["AP"])
     for quantity, change in _cost(arm, baseline).items():
         if quantity in printed:
             parts.append(fmt.number(change, 3, sign=True) + CHANGES[quantity])

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnv4bench.report import formatting
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import sentences
-from mnv4bench.report.terminal import ABSENT, aligned, points
+from mnv4bench.report.terminal import aligned
 from mnv4bench.results.exported import Exported
 
-HEADER = ("format", "MB", "AP", "detections kept", "ms/image", "file")
+HEADER = ("format", "MB", "AP (points)", "detections kept", "ms/image", "file")
 
 
 def describe(record: Exported, out: Path) -> str:
     """Return a table of the files, and what a reader should know of it."""
     lines = [
         HEADER,
-        ("network (torch)", "", points(record.AP), "", formatting.significant(record.ms, 3), record.source),
+        (
+            "network (torch)",
+            "",
+            fmt.points(record.AP, 1),
+            "",
+            fmt.significant(record.ms, 3),
+            record.source,
+        ),
     ]
     for file in record.files:
-        kept = ABSENT if file.detections_kept is None else formatting.percent(file.detections_kept)
-        size, ms = formatting.significant(file.bytes / 1e6, 3), formatting.significant(file.ms, 3)
-        lines.append((file.format, size, points(file.AP), kept, ms, str(out / file.file)))
+        kept = fmt.NONE if file.detections_kept is None else fmt.percent(file.detections_kept)
+        size, ms = fmt.significant(file.bytes / 1e6, 3), fmt.significant(file.ms, 3)
+        lines.append((file.format, size, fmt.points(file.AP, 1), kept, ms, str(out / file.file)))
     return "\n".join([*aligned(lines), "", *sentences("text/exported.j2", record=record)])

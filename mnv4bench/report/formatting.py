@@ -31,6 +31,22 @@ def number(value: float | None, decimals: int, sign: bool = False) -> str:
     return f"+{text}" if sign and rounded > 0 else text
 
 
+def in_points(value: float) -> float:
+    """Return a score of 0–1, or a difference of two, in points of 100, as everything that a person reads has it."""
+    return 100 * value
+
+
+def points(value: float | None, decimals: int | None = None, sign: bool = False) -> str:
+    """Return a score of 0–1, or a difference of two, in points of 100; an en dash where there is none.
+
+    Args:
+        decimals: None prints it as a person would type it, without trailing zeros.
+    """
+    if value is None:
+        return NONE
+    return plain(in_points(value)) if decimals is None else number(in_points(value), decimals, sign)
+
+
 def significant(value: float | None, digits: int = 3) -> str:
     """Return `value` with so many significant digits, never in exponent form."""
     if value is None or not math.isfinite(value):

@@ -72,7 +72,7 @@ def parts(plan: Plan, results: Path) -> dict[tuple[str, str, str], PartResult]:
     if (path := results / "compare.json").exists():
         for d in read_record(path, Comparison).differences:
             sentence = render("text/ledger_accuracy.j2", d=d, plan=plan, verdict=accuracy.verdict(d))
-            measured[d.ablation, d.arm, "AP"] = PartResult(None if d.mean is None else 100 * d.mean, sentence)
+            measured[d.ablation, d.arm, "AP"] = PartResult(None if d.mean is None else fmt.in_points(d.mean), sentence)
     if (path := results / "latency/latency.json").exists():
         latency = read_record(path, Latency)
         for arm in plan.arms:

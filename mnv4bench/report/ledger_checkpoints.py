@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mnv4bench.data.prepared import key
 from mnv4bench.ledger.verdict import CheckpointResult, PartResult
+from mnv4bench.report.formatting import in_points
 from mnv4bench.report.rendering import render
 from mnv4bench.results.dataset import Dataset, Split
 from mnv4bench.results.latency import Latency
@@ -51,7 +52,7 @@ def _as_deployed(plan: Plan, arm: Arm) -> bool:
 
 def _result(name: str, images: Split, scores: Scores, times: str) -> CheckpointResult:
     whole = (images.count, images.objects) == VAL2017
-    points = {score: None if value is None else 100 * value for score, value in scores}
+    points = {score: None if value is None else in_points(value) for score, value in scores}
     told = {
         score: render(
             "text/ledger_checkpoint.j2", name=name, score=score, value=value, images=images.count, whole=whole

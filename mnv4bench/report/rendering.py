@@ -23,6 +23,7 @@ FILTERS = {
     "oneline": formatting.oneline,
     "percent": formatting.percent,
     "plain": formatting.plain,
+    "points": formatting.points,
     "setting": formatting.setting,
     "settings": formatting.settings,
     "share": formatting.share,

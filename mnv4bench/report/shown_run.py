@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import sentences
-from mnv4bench.report.terminal import aligned, points
+from mnv4bench.report.terminal import aligned
 from mnv4bench.report.untrained import least_ap
 from mnv4bench.results.metrics import Metrics, Reading, Scores, read_metrics
 from mnv4bench.results.pretrained import PRETRAINED, Pretrained
@@ -54,4 +55,4 @@ def _rows(reading: Reading) -> list[tuple[str, ...]]:
 
 
 def _cells(scores: Scores) -> tuple[str, ...]:
-    return tuple(points(getattr(scores, column)) for column in COLUMNS)
+    return tuple(fmt.points(getattr(scores, column), 1) for column in COLUMNS)

@@ -33,7 +33,7 @@ def values(results: Results) -> dict[str, Any]:
         **_of_plan(plan),
         "seeds": plan.preset.seeds,
         "comparison": results.comparison,
-        "effects": list(dict.fromkeys(fmt.plain(spec.smallest_effect) for spec in plan.ablations.values())),
+        "effects": list(dict.fromkeys(fmt.points(spec.smallest_effect) for spec in plan.ablations.values())),
         "imgsz": results.cost.imgsz,
         "latency": latency,
         "time_level": LEVEL,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from mnv4bench.latency.named import split
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import sentences
-from mnv4bench.report.terminal import aligned, points
+from mnv4bench.report.terminal import aligned
 from mnv4bench.report.untrained import least_ap
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.spec.latency import INT8
 
-SCORED = ("model", "runtime", "ms/image", "AP", "")
+SCORED = ("model", "runtime", "ms/image", "AP (points)", "")
 HEADER = ("runtime", "model", "stage", "ms/image", "ratio [95 %]", "verdict")
 
 
@@ -33,7 +34,7 @@ def _choices(record: Latency) -> list[tuple[str, ...]]:
     for row, ap in sorted(scored, key=lambda item: (item[0].p50_ms, -(item[1] or 0))):
         leads = ap is not None and ap > best
         word = "untrained" if ap is not None and ap < least[row.arm] else "best so far" if leads else ""
-        lines.append((row.arm, row.runtime, timing.milliseconds(row), points(ap), word))
+        lines.append((row.arm, row.runtime, timing.milliseconds(row), fmt.points(ap, 1), word))
         best = max(best, ap if ap is not None else best)
     return lines
 

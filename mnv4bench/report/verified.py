@@ -18,6 +18,8 @@ from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
 
 TABLE = Path("tables/verify.csv")
+SCORES = ("AP", "ΔAP")
+"""Quantities that are printed in points; verify.csv has them on 0–1."""
 COLUMNS = tuple(name for name in Cell.model_fields if name != "details")
 
 
@@ -63,9 +65,9 @@ def _table(cells: Sequence[Cell]) -> Table:
             cell.ablation,
             cell.arm,
             _quantity(cell.quantity, cell.runtime, cell.threads),
-            _value(cell.here),
-            _value(cell.reference),
-            fmt.NONE if cell.tolerance is None else f"±{fmt.significant(cell.tolerance, 2)}",
+            _value(cell.quantity, cell.here),
+            _value(cell.quantity, cell.reference),
+            _tolerance(cell),
             cell.verdict,
             reason(cell),
         )
@@ -75,11 +77,20 @@ def _table(cells: Sequence[Cell]) -> Table:
 
 
 def _quantity(name: str, runtime: str | None, threads: int | str | None) -> str:
-    return ", ".join([name, *([runtime, fmt.count(int(threads), "thread")] if runtime and threads else [])])
+    shown = f"{name} (points)" if name in SCORES else name
+    return ", ".join([shown, *([runtime, fmt.count(int(threads), "thread")] if runtime and threads else [])])
 
 
-def _value(value: float | None) -> str:
+def _value(quantity: str, value: float | None) -> str:
+    if quantity in SCORES:
+        return fmt.points(value, 2)
     return str(int(value)) if value is not None and value == int(value) else fmt.number(value, 4)
+
+
+def _tolerance(cell: Cell) -> str:
+    if cell.tolerance is None:
+        return fmt.NONE
+    return f"±{fmt.significant(fmt.in_points(cell.tolerance) if cell.quantity in SCORES else cell.tolerance, 2)}"
 
 
 def differing(results: Path) -> list[str]:
@@ -106,5 +117,8 @@ def differing(results: Path) -> list[str]:
 
 def _in_short(cell: Mapping[str, str]) -> str:
     quantity = _quantity(cell["quantity"], cell["runtime"], cell["threads"])
-    values = f"{float(cell['here']):.10g} here, {float(cell['reference']):.10g} in the reference"
+    here, reference = (float(cell[side]) for side in ("here", "reference"))
+    if cell["quantity"] in SCORES:
+        here, reference = fmt.in_points(here), fmt.in_points(reference)
+    values = f"{here:.10g} here, {reference:.10g} in the reference"
     return f"{cell['ablation']}/{cell['arm']}, {quantity}: {values}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import fmean
 
 from matplotlib.axes import Axes
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mnv4bench.report import accuracy
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.panels import colours, crowded, grid, legend_size
 from mnv4bench.report.figures.style import BASELINE
 from mnv4bench.report.results import ArmResult, Results, curve_of
@@ -21,7 +23,7 @@ def curves(results: Results) -> Figure:
     for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _curve_panel(axis, results, arms)
         axis.set_xlabel("epoch")
-        axis.set_ylabel("AP, first validation images")
+        axis.set_ylabel("AP (points), first validation images")
     return drawn
 
 
@@ -40,11 +42,11 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
 def _curve(axis: Axes, results: Results, arm: ArmResult, colour: str) -> None:
     column = VALIDATION[arm.arm.read]
     known = [curve_of(results, result.run) for result in arm.done]
-    seeds = [curve for curve in known if curve.get(column)]
-    for curve in seeds:
-        axis.plot(curve["epoch"], curve[column], color=colour, linewidth=0.5, alpha=0.45)
-    mean = [fmean(values) for values in zip(*(curve[column] for curve in seeds), strict=True)]
-    epochs = seeds[0]["epoch"] if seeds else []
+    seeds = [_points(curve[column]) for curve in known if curve.get(column)]
+    epochs = next((curve["epoch"] for curve in known if curve.get(column)), [])
+    for seed in seeds:
+        axis.plot(epochs, seed, color=colour, linewidth=0.5, alpha=0.45)
+    mean = [fmean(values) for values in zip(*seeds, strict=True)]
     axis.plot(epochs, mean, color=colour, linewidth=1.6, marker=".", markersize=3, label=_named(results, arm))
 
 
@@ -53,11 +55,15 @@ def _trunks(results: Results, baseline: ArmResult) -> list[float]:
     column = VALIDATION[baseline.arm.read]
     starts = dict.fromkeys(results.plan.runs[result.run].start for result in baseline.done)
     found = [curve_of(results, start).get(column) for start in starts if start]
-    return [values[-1] for values in found if values]
+    return [_points(values)[-1] for values in found if values]
+
+
+def _points(values: Iterable[float]) -> list[float]:
+    return [fmt.in_points(value) for value in values]
 
 
 def _named(results: Results, arm: ArmResult) -> str:
     """Name an arm's curve, with its AP where there is room, or how its runs ended."""
     if crowded(results) and arm.done:
         return arm.arm.name
-    return f"{arm.arm.name}: {'AP ' * bool(arm.done)}{accuracy.mean(arm, 3)}"
+    return f"{arm.arm.name}: {'AP ' * bool(arm.done)}{accuracy.mean(arm, 1)}"

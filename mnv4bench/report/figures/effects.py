@@ -21,8 +21,8 @@ from mnv4bench.spec.ablation import AblationSpec, Quantity
 
 BAND = "#DDDDDD"
 PUBLISHED: dict[Quantity, tuple[str, str, str]] = {
-    "AP": ("D", COLOURS[1], "published, AP points / 100"),
-    "top1": ("^", COLOURS[3], "published, ImageNet top-1 points / 100"),
+    "AP": ("D", COLOURS[1], "published, AP"),
+    "top1": ("^", COLOURS[3], "published, ImageNet top-1"),
 }
 """Quantity → marker, colour, and what the legend says; told apart without colour."""
 ROW, HEAD, FOOT = 0.2, 0.3, 0.62
@@ -36,7 +36,7 @@ class Line:
     label: str
     difference: Difference
     published: dict[Quantity, float]
-    """What the source prints of the same difference, on 0–1."""
+    """What the source prints of the same difference, in points."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def panels(results: Results) -> list[Panel]:
 
 def _line(spec: AblationSpec, d: Difference) -> Line:
     printed = changes(spec, d.arm)
-    return Line(d.arm, d, {name: printed[name].value / 100 for name in PUBLISHED if name in printed})
+    return Line(d.arm, d, {name: printed[name].value for name in PUBLISHED if name in printed})
 
 
 def columns(drawn: Sequence[Panel]) -> list[list[Panel]]:
@@ -93,7 +93,7 @@ def effects(results: Results) -> Figure:
     if len(drawn) == 1:
         _one_scale(axes)
     level = fmt.percent(results.comparison.level)
-    made.supxlabel(f"difference in AP to the baseline in brackets, {level} interval", fontsize=7.5)
+    made.supxlabel(f"difference in AP to the baseline in brackets, points, {level} interval", fontsize=7.5)
     _legend(made, [line for column in drawn for panel in column for line in panel.lines])
     return made
 
@@ -114,9 +114,8 @@ def _panel(axis: Axes, panel: Panel) -> None:
     axis.set_title(panel.title, loc="left", fontsize=7, fontweight="bold", pad=2)
     for position, line in enumerate(panel.lines):
         d = line.difference
-        axis.fill_betweenx(
-            [position - 0.5, position + 0.5], -d.smallest_effect, d.smallest_effect, color=BAND, linewidth=0, zorder=0
-        )
+        matters = fmt.in_points(d.smallest_effect)
+        axis.fill_betweenx([position - 0.5, position + 0.5], -matters, matters, color=BAND, linewidth=0, zorder=0)
         _interval(axis, position, d)
         for quantity, value in line.published.items():
             marker, colour, _ = PUBLISHED[quantity]
@@ -154,19 +153,19 @@ def _interval(axis: Axes, position: int, d: Difference) -> None:
         return
     colour = COLOURS[0] if accuracy.strong(d) else BASELINE
     if d.low is not None and d.high is not None:
-        axis.plot([d.low, d.high], [position, position], color=colour, linewidth=1.4, zorder=3)
-    for value in () if d.given_weights else d.seeds.values():
+        axis.plot([*map(fmt.in_points, (d.low, d.high))], [position, position], color=colour, linewidth=1.4, zorder=3)
+    for value in () if d.given_weights else map(fmt.in_points, d.seeds.values()):
         axis.plot([value, value], [position - 0.34, position - 0.14], color=FAINT, linewidth=0.7, zorder=2)
     # Filled only with a verdict that is set in bold: readable without colour.
     face = colour if accuracy.strong(d) else "white"
-    axis.plot(d.mean, position, "o", color=colour, markerfacecolor=face, markersize=4, zorder=4)
+    axis.plot(fmt.in_points(d.mean), position, "o", color=colour, markerfacecolor=face, markersize=4, zorder=4)
 
 
 def _word(d: Difference) -> str:
     if d.mean is None:
         return "not both scored" if d.given_weights else "no seed in both arms"
     if d.verdict == "inconclusive" and d.mde is not None:
-        return f"inconclusive\n(MDE {fmt.significant(d.mde, 2)})"
+        return f"inconclusive\n(MDE {fmt.significant(fmt.in_points(d.mde), 2)})"
     return accuracy.verdict(d)
 
 

@@ -31,7 +31,7 @@ NAME = 0.022
 
 @dataclass(frozen=True)
 class Point:
-    """Milliseconds and AP, each with the ends of its bar."""
+    """Milliseconds, and AP in points, each with the ends of its bar."""
 
     number: int
     """In every panel, and in the key that names it."""
@@ -62,7 +62,7 @@ def pareto(results: Results) -> Figure:
         busy = "" if results.latency.comparable else " (the machine was busy: not comparable)"
         axis.set_title(f"{runtime}{busy}", loc="left")
         axis.set_xlabel("end-to-end latency, ms per image")
-        axis.set_ylabel("AP")
+        axis.set_ylabel("AP (points)")
         if drawn[runtime]:
             _panel(axis, drawn[runtime])
             _sizes(axis, untrained(results, runtime))
@@ -99,7 +99,7 @@ def points(results: Results, runtime: str) -> list[Point]:
     if runtime.endswith(INT8):
         return []
     order = list(results.ablations)
-    scored = [(group, list(group[0].scores("AP").values())) for group in distinct(results.arms)]
+    scored = [(group, [*map(fmt.in_points, group[0].scores("AP").values())]) for group in distinct(results.arms)]
     ranked = sorted(((fmean(aps), group, aps) for group, aps in scored if aps), key=lambda item: -item[0])
     drawn = []
     for number, (mean, group, aps) in enumerate(ranked, start=1):

@@ -8,6 +8,7 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.panels import colours, grid, legend_size
 from mnv4bench.report.figures.style import FAINT
 from mnv4bench.report.results import ArmResult, Results
@@ -20,7 +21,7 @@ def slices(results: Results) -> Figure:
     drawn, axes = grid(results, 1.9)
     for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _slice_panel(axis, results, arms)
-        axis.set_ylabel("AP")
+        axis.set_ylabel("AP (points)")
     return drawn
 
 
@@ -60,4 +61,6 @@ def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
 
 
 def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
-    return arm.scores(part) if part in SIZES else arm.scores("AP", part)
+    """Return seed → AP in points."""
+    scores = arm.scores(part) if part in SIZES else arm.scores("AP", part)
+    return {seed: fmt.in_points(score) for seed, score in scores.items()}

@@ -1,17 +1,15 @@
-"""The table of all arms, which can be sorted and filtered: the columns of tables/ablations.csv, AP in points."""
+"""The table of all arms, which can be sorted and filtered: columns of tables/ablations.csv."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables import arms
 from mnv4bench.report.tables.cells import Cell
 from mnv4bench.report.tables.columns import Column, of_part, pick
-from mnv4bench.report.terminal import points
 from mnv4bench.results.latency import QuantisedAP
 from mnv4bench.results.runs import SeedResult
 
@@ -55,29 +53,15 @@ def _cell(arm: ArmResult, runtime: str, column: Column[ArmResult]) -> Shown:
 
 def _columns(results: Results) -> Iterator[tuple[str, Column[ArmResult]]]:
     """Yield the runtime that a column belongs to, if any, and the column."""
-    decimals = accuracy.decimals_of(results)
     known = arms.columns(results)
-
-    def ap(arm: ArmResult) -> str:
-        mean = arm.mean("AP")
-        return accuracy.mean(arm, decimals) if mean is None else fmt.number(mean * 100, decimals - 2)
-
-    def difference(arm: ArmResult) -> str:
-        return accuracy.points(arm.difference, decimals)
-
-    for column in (
-        *pick(known, "ablation", "arm", "read"),
-        Column("AP", lambda arm: arm.mean("AP"), "AP", ap),
-        Column("difference_mean", lambda arm: arm.difference and arm.difference.mean, "ΔAP", difference),
-        *pick(known, "verdict", "params_M", "flops_G"),
-    ):
+    for column in pick(known, "ablation", "arm", "read", "AP", "difference_mean", "verdict", "params_M", "flops_G"):
         yield "", column
     for runtime in (*results.timed, *results.timed_int8):
         for column in _of_runtime(results, runtime):
             yield runtime, column
 
 
-INT8: Column[QuantisedAP] = Column("AP", lambda score: score.AP, "AP in int8", lambda score: points(score.AP))
+INT8: Column[QuantisedAP] = Column("AP", lambda score: score.AP, "AP in int8", lambda score: fmt.points(score.AP, 1))
 
 
 def _of_runtime(results: Results, runtime: str) -> list[Column[ArmResult]]:

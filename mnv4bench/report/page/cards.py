@@ -81,7 +81,7 @@ def _comparison(results: Results, arm: ArmResult, limit: float) -> Comparison:
     rows = {name: arm.row(name) for name in results.timed}
     return Comparison(
         arm=arm.arm.name,
-        points=accuracy.points(d, accuracy.decimals_of(results)),
+        points=accuracy.interval(d, accuracy.decimals_of(results)),
         verdict=accuracy.verdict(d),
         word=(d and d.verdict) or "none",
         bar=bar(d, limit),
@@ -94,10 +94,7 @@ def _comparison(results: Results, arm: ArmResult, limit: float) -> Comparison:
 def _notes(results: Results, arm: ArmResult) -> list[str]:
     decimals, d = accuracy.decimals_of(results), arm.difference
     why = text.reason(d, results.comparison, decimals) if d else ""
-    trunks = {name: value * 100 for name, value in d.trunks.items()} if d else {}
-    return sentences(
-        "page/notes.j2", ended=text.ended(arm, results), d=d, reason=why, trunks=trunks, decimals=decimals - 2
-    )
+    return sentences("page/notes.j2", ended=text.ended(arm, results), d=d, reason=why, decimals=decimals)
 
 
 def bar(d: Difference | None, limit: float) -> Bar | None:

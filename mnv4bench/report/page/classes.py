@@ -21,7 +21,7 @@ def _cell(arm: ArmResult, baseline: ArmResult, name: str) -> str:
     mean, base = ClassRow(arm, name).mean, ClassRow(baseline, name).mean
     if mean is None:
         return fmt.NONE
-    shown = fmt.number(mean * 100, 1)
+    shown = fmt.points(mean, 1)
     if arm.is_baseline or base is None:
         return shown
-    return f"{shown} ({fmt.number((mean - base) * 100, 1, sign=True)})"
+    return f"{shown} ({fmt.points(mean - base, 1, sign=True)})"

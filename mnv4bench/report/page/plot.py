@@ -11,7 +11,6 @@ from mnv4bench.report import choices, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.choices import Choice
 from mnv4bench.report.results import Results
-from mnv4bench.report.terminal import points
 
 WIDTH, HEIGHT = 460, 330
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 14, 40
@@ -78,9 +77,9 @@ def panels(results: Results) -> list[Panel]:
 
 def _panel(runtime: str, found: Sequence[Choice], order: Sequence[str]) -> Panel:
     x = _scale([end for choice in found for end in _ends(choice)], LEFT, WIDTH - RIGHT)
-    y = _scale([ap * 100 for choice in found for ap in choice.ap], HEIGHT - BOTTOM, TOP)
+    y = _scale([fmt.in_points(ap) for choice in found for ap in choice.ap], HEIGHT - BOTTOM, TOP)
     edge = choices.front(found)
-    places = {choice.label: (x.place(choice.row.p50_ms), y.place(choice.mean * 100)) for choice in found}
+    places = {choice.label: (x.place(choice.row.p50_ms), y.place(fmt.in_points(choice.mean))) for choice in found}
     named = _named([choice.label for choice in edge], places)
     return Panel(
         runtime=runtime,
@@ -114,11 +113,11 @@ def _point(choice: Choice, x: Scale, y: Scale, order: Sequence[str], named: bool
         ablation=order.index(choice.arms[0].arm.ablation),
         baseline=any(arm.is_baseline for arm in choice.arms),
         x=place,
-        y=y.place(choice.mean * 100),
+        y=y.place(fmt.in_points(choice.mean)),
         across=(x.place(low), x.place(high)),
-        along=(y.place(min(choice.ap) * 100), y.place(max(choice.ap) * 100)),
+        along=(y.place(fmt.in_points(min(choice.ap))), y.place(fmt.in_points(max(choice.ap)))),
         ms=timing.milliseconds(choice.row),
-        ap=points(choice.mean),
+        ap=fmt.points(choice.mean, 1),
         named=named,
         left=place > WIDTH / 2,
     )

@@ -158,9 +158,9 @@ def _slices(results: Results) -> dict[str, Any]:
     for arm in results.arms if slices else ():
         d = arm.difference
         values = (
-            [fmt.number(arm.mean("AP", name), 3) for name in slices]
+            [fmt.points(arm.mean("AP", name), 1) for name in slices]
             if d is None
-            else [fmt.number(d.slices[name].mean if name in d.slices else None, 3, sign=True) for name in slices]
+            else [fmt.points(d.slices[name].mean if name in d.slices else None, 1, sign=True) for name in slices]
         )
         rows.append({"ablation": arm.arm.ablation, "arm": arm.arm.name, "baseline": arm.is_baseline, "cells": values})
     return {"slices": _pairs(slices), "rows": rows}

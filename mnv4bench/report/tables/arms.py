@@ -10,7 +10,7 @@ from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Cell
-from mnv4bench.report.tables.columns import Column, numbers, of_part, words
+from mnv4bench.report.tables.columns import Column, numbers, of_part, points, words
 from mnv4bench.results.comparison import Difference
 from mnv4bench.results.cost import CostRow
 from mnv4bench.results.environment import Environment
@@ -63,8 +63,8 @@ def identity() -> Columns:
 def _scores(seeds: tuple[int, ...], decimals: int) -> Columns:
     """Return means over seeds, and each seed's AP."""
     return [
-        Column("AP", lambda arm: arm.mean("AP"), "AP", lambda arm: accuracy.mean(arm, decimals)),
-        *(numbers(name, name, _mean(name), 3) for name in FURTHER_SCORES),
+        Column("AP", lambda arm: arm.mean("AP"), "AP (points)", lambda arm: accuracy.mean(arm, decimals)),
+        *(points(name, name, _mean(name)) for name in FURTHER_SCORES),
         *(Column(f"AP_seed{seed}", _score(seed)) for seed in seeds),
         Column("AP_seeds", None, "AP per seed", lambda arm: _per_seed(arm, decimals), "l"),
     ]
@@ -92,14 +92,14 @@ def differences(level: float, decimals: int) -> list[Column[Difference]]:
         return bold(d, accuracy.interval(d, decimals))
 
     def seed_error(d: Difference) -> str:
-        return fmt.number(accuracy.seed_error(d), decimals)
+        return fmt.points(accuracy.seed_error(d), decimals)
 
     return [
-        Column("difference_mean", lambda d: d.mean, f"ΔAP [{fmt.percent(level)}]", interval),
+        Column("difference_mean", lambda d: d.mean, f"ΔAP (points) [{fmt.percent(level)}]", interval),
         Column("difference_low", lambda d: d.low),
         Column("difference_high", lambda d: d.high),
         Column("difference_seed_sd", lambda d: d.seed_sd, "± seed", seed_error),
-        numbers("difference_image_se", "± image", lambda d: d.image_se, decimals),
+        points("difference_image_se", "± image", lambda d: d.image_se, decimals),
         Column("difference_df", lambda d: d.df),
         Column("seeds_compared", lambda d: len(d.seeds)),
         Column("seeds_agreeing", lambda d: d.agreeing, "agree", accuracy.agreement, "l"),
@@ -108,7 +108,7 @@ def differences(level: float, decimals: int) -> list[Column[Difference]]:
         Column("equivalence_high", lambda d: d.equivalence_high),
         Column("p", lambda d: d.p),
         Column("p_holm", lambda d: d.p_holm, "p (Holm)", accuracy.p_value),
-        numbers("mde", "MDE", lambda d: d.mde, decimals),
+        points("mde", "MDE", lambda d: d.mde, decimals),
         Column("verdict", lambda d: d.verdict, "verdict", lambda d: bold(d, accuracy.verdict(d)), "l"),
     ]
 

@@ -52,7 +52,7 @@ def class_table(results: Results, ablation: str) -> Table:
 
     def column(place: int) -> Column[list[ClassRow]]:
         arm = arms[place]
-        return Column(arm.arm.name, None, label(arm), lambda cells: fmt.number(cells[place].mean, 3))
+        return Column(arm.arm.name, None, label(arm), lambda cells: fmt.points(cells[place].mean, 1))
 
     columns = [words("class", "class", lambda cells: cells[0].name), *(column(place) for place in range(len(arms)))]
     return printed(columns, [[ClassRow(arm, name) for arm in arms] for name in results.data.record.classes])

@@ -16,7 +16,7 @@ from mnv4bench.report.accuracy import decimals_for
 from mnv4bench.report.claims import changes_in_words
 from mnv4bench.report.rendering import page
 from mnv4bench.report.tables import arms
-from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, printed, raw, words
+from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, points, printed, raw, words
 from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.classifier import RESULT, TEACHER, ClassifierRecord, TeacherRecord
 from mnv4bench.results.comparison import Comparison, Difference
@@ -97,7 +97,7 @@ def columns_of(plan: Plan, comparison: Comparison) -> list[Column[ClassifierArm]
     decimals = decimals_for(comparison.differences)
     differences = arms.differences(comparison.level, decimals)
     titled = [
-        replace(column, title=f"Δtop-1 [{fmt.percent(comparison.level)}]")
+        replace(column, title=f"Δtop-1 (points) [{fmt.percent(comparison.level)}]")
         if column.name == "difference_mean"
         else column
         for column in differences
@@ -107,7 +107,7 @@ def columns_of(plan: Plan, comparison: Comparison) -> list[Column[ClassifierArm]
         return row.name + ("" if row.difference else " (baseline)")
 
     def per_seed(row: ClassifierArm) -> str:
-        return " ".join(fmt.number(record.accuracy, decimals) for record in row.records.values())
+        return " ".join(fmt.points(record.accuracy, decimals) for record in row.records.values())
 
     def change(row: ClassifierArm) -> str:
         return changes_in_words(changes(row.spec, row.name)) or fmt.NONE
@@ -119,10 +119,10 @@ def columns_of(plan: Plan, comparison: Comparison) -> list[Column[ClassifierArm]
         words("ablation", "ablation", lambda row: row.ablation),
         Column("arm", lambda row: row.name, "arm", label, "l"),
         Column("baseline", lambda row: int(row.difference is None)),
-        numbers("top1", "top-1", lambda row: row.mean(lambda record: record.accuracy), decimals),
+        points("top1", "top-1 (points)", lambda row: row.mean(lambda record: record.accuracy), decimals),
         *(Column(f"top1_seed{seed}", of_seed(seed)) for seed in plan.preset.seeds),
         Column("top1_seeds", None, "per seed", per_seed, "l"),
-        numbers("train_top1", "train", lambda row: row.mean(lambda record: record.train_accuracy), decimals),
+        points("train_top1", "train", lambda row: row.mean(lambda record: record.train_accuracy), decimals),
         numbers("macs_M", "MACs (M)", lambda row: row.mean(lambda record: record.macs / 1e6), 2),
         numbers("params_M", "params (M)", lambda row: row.mean(lambda record: record.params / 1e6), 3),
         *of_part(titled, lambda row: row.difference),

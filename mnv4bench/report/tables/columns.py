@@ -40,6 +40,13 @@ def numbers(
     return Column(name, value, title, lambda row: fmt.number(value(row), decimals, sign))
 
 
+def points(
+    name: str, title: str, value: Callable[[Row], float | None], decimals: int = 1, sign: bool = False
+) -> Column[Row]:
+    """Return a column of scores or their differences: on 0–1 in CSV, in points in print."""
+    return Column(name, value, title, lambda row: fmt.points(value(row), decimals, sign))
+
+
 def of_part(columns: Iterable[Column[Part]], part: Callable[[Row], Part | None]) -> list[Column[Row]]:
     """Return the columns of a part of a row; where a row has no such part, None in CSV and a dash in print."""
     return [_of_part(column, part) for column in columns]

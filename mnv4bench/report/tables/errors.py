@@ -96,10 +96,15 @@ def error_table(results: Results) -> Table:
     """Return one row per arm: what repairing each type would gain, and in brackets the difference to the baseline."""
 
     def text(row: ErrorRow) -> str:
-        value, difference = fmt.number(_mean(row.values), 3), _mean(row.differences)
-        return value if difference is None else f"{value} ({fmt.number(difference, 3, sign=True)})"
+        value, difference = _shown(row, _mean(row.values)), _mean(row.differences)
+        return value if difference is None else f"{value} ({_shown(row, difference, sign=True)})"
 
     return _wide(results, label, text)
+
+
+def _shown(row: ErrorRow, value: float | None, sign: bool = False) -> str:
+    """Return AP50 and its gains in points; duplicates are a number per object."""
+    return fmt.number(value, 3, sign) if row.quantity == DUPLICATES else fmt.points(value, 1, sign)
 
 
 def changes(results: Results) -> Table:
@@ -107,8 +112,8 @@ def changes(results: Results) -> Table:
 
     def text(row: ErrorRow) -> str:
         if row.arm.is_baseline:
-            return fmt.number(_mean(row.values), 3)
-        return fmt.number(_mean(row.differences), 3, sign=True)
+            return _shown(row, _mean(row.values))
+        return _shown(row, _mean(row.differences), sign=True)
 
     return _wide(results, lambda arm: label(arm) if arm.is_baseline else f"{arm.arm.name} (Δ)", text)
 

@@ -11,7 +11,7 @@ from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.report.tables import arms
 from mnv4bench.report.tables.arms import STAGE_TITLES, STAGES
 from mnv4bench.report.tables.cells import Table, stacked
-from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, printed, words
+from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, points, printed, words
 from mnv4bench.results.latency import LatencyRow, LatencySession, QuantisedAP, Stage
 
 
@@ -33,13 +33,12 @@ def _field(name: str) -> Column[LatencyRow]:
 
 
 QUANTISED: list[Column[QuantisedAP]] = [
-    numbers("AP_float", "AP float32", lambda record: record.AP_float, 3),
-    numbers("AP", "AP int8", lambda record: record.AP, 3),
-    numbers(
+    points("AP_float", "AP float32 (points)", lambda record: record.AP_float),
+    points("AP", "AP int8 (points)", lambda record: record.AP),
+    points(
         "change",
         "change",
         lambda record: None if record.AP is None or record.AP_float is None else record.AP - record.AP_float,
-        3,
         sign=True,
     ),
 ]
