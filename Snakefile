@@ -399,7 +399,8 @@ rule paper:
         COMPUTED,
         OTHERS,
         expand(
-            "paper/{name}.typ", name=["main", "method", "results", "format", "layout"]
+            "paper/{name}.typ",
+            name=["main", "method", "results", "appendix", "format", "layout"],
         ),
         "paper/references.bib",
     output:

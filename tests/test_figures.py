@@ -59,8 +59,8 @@ def test_the_forest_draws_measured_and_published_effects_with_markers_of_their_o
         for axis in drawn.axes
     }
     mean = {arm.arm.label: 100 * (arm.difference.mean or 0) for arm in results.arms if arm.difference}
-    assert markers["psa (to none)"] == {("o", round(mean["psa/psa"], 9)), ("D", 0.2)}
-    assert markers["distillation (to none)"] == {("o", round(mean["distillation/outputs"], 9)), ("^", 1.7)}
+    assert markers["Attention_{psa} & none (to none)"] == {("o", round(mean["psa/psa"], 9)), ("D", 0.2)}
+    assert markers["Distillation (to none)"] == {("o", round(mean["distillation/outputs"], 9)), ("^", 1.7)}
     assert len({axis.get_xlim() for axis in drawn.axes}) == 1
     legend = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert legend[3:] == ["published, AP", "published, ImageNet top-1"]

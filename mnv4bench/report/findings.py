@@ -32,13 +32,13 @@ def scope(results: Results) -> str:
 def findings(results: Results, ablation: str) -> list[list[str]]:
     """Return, for each arm but the baseline, sentences on AP, cost, time, and whether it pays."""
     arms = [arm for arm in results.ablations[ablation] if not arm.is_baseline]
-    return [sentences("text/findings.j2", **_values(results, arm)) for arm in arms]
+    return [sentences("text/findings.j2", **values_of(results, arm)) for arm in arms]
 
 
 def outcomes(results: Results) -> dict[str, list[str]]:
     """Return the title of each kind of outcome → its arms, with what was found; kinds without an arm have no entry."""
     kinds: dict[str, list[str]] = {}
-    arms = [_values(results, arm) for arm in results.arms if not arm.is_baseline]
+    arms = [values_of(results, arm) for arm in results.arms if not arm.is_baseline]
     for kind in get_args(Payoff):
         texts = [" ".join(sentences("text/outcomes.j2", **values)) for values in arms if values["payoff"] == kind]
         if texts:
@@ -48,25 +48,25 @@ def outcomes(results: Results) -> dict[str, list[str]]:
 
 def conclusion(results: Results, arm: ArmResult) -> str:
     """Return whether an arm pays, or what a verdict would take; empty where nothing can be said."""
-    return " ".join(sentences("text/conclusion.j2", **_values(results, arm)))
+    return " ".join(sentences("text/conclusion.j2", **values_of(results, arm)))
 
 
-def _values(results: Results, arm: ArmResult) -> dict[str, Any]:
+def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
     """Return everything that the templates say of one arm."""
     baseline = next(other for other in results.ablations[arm.arm.ablation] if other.is_baseline)
     decimals = accuracy.decimals_of(results)
     d, times = arm.difference, _judged_times(results, arm)
     costs = (arm.cost, baseline.cost) if arm.cost and baseline.cost else None
     return {
-        "arm": arm.arm.name,
-        "baseline": baseline.arm.name,
+        "arm": fmt.spoken(arm.arm.name),
+        "baseline": fmt.spoken(baseline.arm.name),
         "label": arm.arm.label,
         "d": d,
         "decimals": decimals,
         "level": results.comparison.level,
         "interval": accuracy.interval(d, decimals),
         "reason": text.reason(d, results.comparison, decimals) if d else "",
-        "ended": [(side.arm.name, _states(side)) for side in (arm, baseline)],
+        "ended": [(fmt.spoken(side.arm.name), _states(side)) for side in (arm, baseline)],
         "params": costs and costs[0].params / costs[1].params,
         "flops": costs and costs[0].flops / costs[1].flops,
         "same_network": bool(times) and all(row.verdict == "identical" for row in times.values()),

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from mnv4bench.report import accuracy, text
 from mnv4bench.report import formatting as fmt
+from mnv4bench.report.answers import answers
+from mnv4bench.report.choices import baselines
 from mnv4bench.report.figures import effects, pareto
-from mnv4bench.report.figures.detections import COLUMNS, THRESHOLD, shown
-from mnv4bench.report.findings import findings, outcomes, scope
+from mnv4bench.report.figures.detections import THRESHOLD, shown
+from mnv4bench.report.findings import findings, scope
 from mnv4bench.report.ledger_in_short import ledger_in_short
 from mnv4bench.report.paper import method
 from mnv4bench.report.replication import replication
-from mnv4bench.report.results import Results, distinct, grouped
+from mnv4bench.report.results import Results, distinct
 from mnv4bench.report.tables import arms, errors, latency
 from mnv4bench.report.tables.ablations import Section, section, verdicts
 from mnv4bench.report.tables.cells import printable
 from mnv4bench.report.tables.columns import raw
-from mnv4bench.results.comparison import Difference, Verdict
+from mnv4bench.report.unanswered import conclusion, settled, unanswered
 
 SCORES = (
-    "arm", "read", "AP", "AP50", "APs", "APm", "APl", "difference_seed_sd", "difference_image_se", "seeds_agreeing",
-    "p_holm", "mde", "params_M", "flops_G",
+    "arm", "AP", "AP50", "APs", "APm", "APl", "difference_seed_sd", "difference_image_se", "seeds_agreeing", "mde",
+    "params_M", "flops_G",
 )  # fmt: skip
 """Columns of the table of all arms; times follow."""
 
@@ -38,9 +40,10 @@ def facts(results: Results) -> dict[str, Any]:
         "comparison": results.comparison.model_dump(include={"level", "bootstrap", "images"}),
         "ledger": None if plan.preset.data.name == "folder" else ledger_in_short(results.folder),
         "scope": scope(results),
-        "verdicts": _verdicts(results.comparison.differences),
-        "times": _times(results),
-        "outcomes": _pairs(outcomes(results)),
+        "baselines": baselines(results),
+        "settled": _pairs(settled(results)),
+        "concluded": conclusion(results),
+        "unanswered": unanswered(results),
         "published": plan.published,
         "model": {name: fmt.setting(value) for name, value in plan.preset.model if value not in (None, ())},
         "ablations": [_ablation(results, b) for b in sections],
@@ -51,6 +54,7 @@ def facts(results: Results) -> dict[str, Any]:
         "replication": replication(results),
         "figures": _figures(results),
         "tables": {
+            "answers": printable(answers(results)),
             "verdicts": printable(verdicts(results)),
             "scores": _scores(results, sections),
             "seeds": [] if plan.published else _seeds(results),
@@ -60,30 +64,6 @@ def facts(results: Results) -> dict[str, Any]:
         },
         "raw": raw(arms.columns(results), results.arms),
     }
-
-
-def _verdicts(differences: Sequence[Difference]) -> list[dict[str, Any]]:
-    """Return the arms under each verdict on AP; None stands for those without a difference."""
-    by_verdict = grouped(differences, lambda d: d.verdict)
-    return [
-        {"verdict": word, "arms": [f"{d.ablation}/{d.arm}" for d in by_verdict[word]]}
-        for word in (*get_args(Verdict), None)
-        if word in by_verdict
-    ]
-
-
-def _times(results: Results) -> list[dict[str, Any]]:
-    """Return the arms shown to be faster or slower, once for all runtimes in which they are the same."""
-
-    def shown(runtime: str) -> tuple[tuple[str, ...], ...]:
-        rows = {arm.arm.label: arm.row(runtime) for arm in results.arms if not arm.is_baseline}
-        return tuple(
-            tuple(label for label, row in rows.items() if row is not None and row.verdict == word)
-            for word in ("faster", "slower")
-        )
-
-    runtimes = grouped(results.timed, shown)
-    return [{"runtimes": names, "faster": faster, "slower": slower} for (faster, slower), names in runtimes.items()]
 
 
 def _ablation(results: Results, b: Section) -> dict[str, Any]:
@@ -123,7 +103,6 @@ def _figures(results: Results) -> dict[str, Any]:
         "sizes": bool(results.untrained),
         "threshold": THRESHOLD,
         "arms_left_out": len(shown(groups)) < len(groups),
-        "sheet_is_tall": len(shown(groups)) >= COLUMNS,
     }
 
 

@@ -14,7 +14,7 @@ from mnv4bench.report.results import collect
 from mnv4bench.spec.plan import Plan
 
 SOURCE = Path("paper")
-SOURCES = ("main.typ", "method.typ", "results.typ", "format.typ", "layout.typ", "references.bib")
+SOURCES = ("main.typ", "method.typ", "results.typ", "appendix.typ", "format.typ", "layout.typ", "references.bib")
 FACTS = "facts.json"
 FIGURES = ("effects.pdf", "cost.pdf", "pareto.pdf", "curves.pdf", "slices.pdf", "detections.png")
 
