@@ -39,6 +39,13 @@ STEP = f"{PYTHON} -m mnv4bench step {OPTIONS}"
 DATA = f"{OUT}/data/{key(SPEC.data)}"
 SCORED = [f"{OUT}/runs/{run}/metrics.json" for run in PLAN.runs]
 FIGURES = ["effects", "cost", "pareto", "curves", "slices", "detections"]
+TITLES = {
+    "effects": "differences in AP",
+    "cost": "parameters and FLOPs",
+    "pareto": "accuracy against time",
+    "curves": "training",
+    "slices": "AP by slice or size",
+}
 PICTURE = FIGURES[-1]  # shows images of the data set, which a reference does not hold
 DRAWN = FIGURES[:-1] if REFERENCE else FIGURES
 # Counting forty published models takes longer than all of the smoke preset, and says nothing of anyone's own images.
@@ -55,18 +62,27 @@ GPU = max((needs.gpus(spec) for spec in PLAN.runs.values()), default=0)
 LOCK = ExitStack()
 
 
+# Introduction and captions of report.html.
+WORDS = Path(needs.__file__).parent / "report/templates/snakemake"
+
+
+report: str(WORDS / "intro.rst")
+
+
+def captioned(path, name, category, **labels):
+    """A file that stands in report.html, with the caption of its name."""
+    caption = WORDS / f"{name}.rst"
+    known = {"caption": str(caption)} if caption.exists() else {}
+    return report(path, category=category, labels=labels, **known)
+
+
 def table(name, label):
-    """A table that stands in report.html."""
-    return report(
-        f"{OUT}/tables/{name}.csv", category="Tables", labels={"table": label}
-    )
+    return captioned(f"{OUT}/tables/{name}.csv", name, "Tables", table=label)
 
 
 def figure(name):
-    """A figure that stands in report.html."""
-    return report(
-        f"{OUT}/figures/{name}.png", category="Figures", labels={"figure": name}
-    )
+    label = TITLES.get(name, name)
+    return captioned(f"{OUT}/figures/{name}.png", name, "Figures", figure=label)
 
 
 onstart:
@@ -404,7 +420,7 @@ rule paper:
         ),
         "paper/references.bib",
     output:
-        report(f"{OUT}/paper/mnv4bench.pdf", category="Paper"),
+        captioned(f"{OUT}/paper/mnv4bench.pdf", "paper", "Paper"),
     log:
         f"{OUT}/logs/paper.log",
     benchmark:

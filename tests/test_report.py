@@ -555,6 +555,13 @@ def test_the_workflow_names_every_table_and_figure_that_is_written(healthy: tupl
     assert json.loads(figures[1]) == list(DRAWN)
 
 
+def test_everything_in_the_report_of_the_workflow_has_a_caption() -> None:
+    workflow = (SOURCE.parent / "Snakefile").read_text()
+    tables = re.findall(r'\btable\("(\w+)"', workflow)
+    captions = {path.stem for path in (SOURCE.parent / "mnv4bench/report/templates/snakemake").iterdir()}
+    assert captions == {"intro", "paper", "slices", *tables, *DRAWN}
+
+
 def test_a_row_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match=r"rows of \[2\] cells under 3 titles, 3 aligned"):
         table(("a", "b", "c"), "lrr", [("1", "2")])
