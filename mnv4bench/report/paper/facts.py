@@ -15,7 +15,7 @@ from mnv4bench.report.findings import findings, scope
 from mnv4bench.report.ledger_in_short import ledger_in_short
 from mnv4bench.report.paper import method
 from mnv4bench.report.replication import replication
-from mnv4bench.report.results import Results, distinct
+from mnv4bench.report.results import ArmResult, Results, distinct
 from mnv4bench.report.tables import arms, errors, latency
 from mnv4bench.report.tables.ablations import Section, section, verdicts
 from mnv4bench.report.tables.cells import printable
@@ -124,10 +124,12 @@ def _scores(results: Results, sections: Sequence[Section]) -> dict[str, Any]:
 def _seeds(results: Results) -> list[dict[str, Any]]:
     """Return each arm's AP of every seed, or how its training ended."""
     decimals = accuracy.decimals_of(results)
-    return [
-        {"ablation": arm.arm.ablation, "arm": arm.arm.name, "cells": accuracy.per_seed(arm, decimals)}
-        for arm in results.arms
-    ]
+    return [_whose(results, arm) | {"cells": accuracy.per_seed(arm, decimals)} for arm in results.arms]
+
+
+def _whose(results: Results, arm: ArmResult) -> dict[str, Any]:
+    """Return the names of a row."""
+    return {"ablation": results.plan.ablations[arm.arm.ablation].title, "arm": fmt.spoken(arm.arm.name)}
 
 
 def _slices(results: Results) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def _slices(results: Results) -> dict[str, Any]:
             if d is None
             else [fmt.points(d.slices[name].mean if name in d.slices else None, 1, sign=True) for name in slices]
         )
-        rows.append({"ablation": arm.arm.ablation, "arm": arm.arm.name, "baseline": arm.is_baseline, "cells": values})
+        rows.append(_whose(results, arm) | {"baseline": arm.is_baseline, "cells": values})
     return {"slices": _pairs(slices), "rows": rows}
 
 

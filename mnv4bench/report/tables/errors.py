@@ -99,7 +99,7 @@ def error_table(results: Results) -> Table:
         value, difference = _shown(row, _mean(row.values)), _mean(row.differences)
         return value if difference is None else f"{value} ({_shown(row, difference, sign=True)})"
 
-    return _wide(results, label, text)
+    return _wide(results, lambda arm: arm.arm.ablation, label, text)
 
 
 def _shown(row: ErrorRow, value: float | None, sign: bool = False) -> str:
@@ -115,17 +115,28 @@ def changes(results: Results) -> Table:
             return _shown(row, _mean(row.values))
         return _shown(row, _mean(row.differences), sign=True)
 
-    return _wide(results, lambda arm: label(arm) if arm.is_baseline else f"{arm.arm.name} (Δ)", text)
+    def title(arm: ArmResult) -> str:
+        return results.plan.ablations[arm.arm.ablation].title
+
+    def name(arm: ArmResult) -> str:
+        return fmt.spoken(label(arm) if arm.is_baseline else f"{arm.arm.name} (Δ)")
+
+    return _wide(results, title, name, text)
 
 
-def _wide(results: Results, name: Callable[[ArmResult], str], text: Callable[[ErrorRow], str]) -> Table:
+def _wide(
+    results: Results,
+    ablation: Callable[[ArmResult], str],
+    name: Callable[[ArmResult], str],
+    text: Callable[[ErrorRow], str],
+) -> Table:
     """Return one row per arm and one column per quantity."""
 
     def column(place: int, quantity: str) -> Column[list[ErrorRow]]:
         return Column(quantity, None, TITLES.get(quantity, quantity), lambda cells: text(cells[place]))
 
     columns = [
-        words("ablation", "ablation", lambda cells: cells[0].arm.arm.ablation),
+        words("ablation", "ablation", lambda cells: ablation(cells[0].arm)),
         words("arm", "arm", lambda cells: name(cells[0].arm)),
         *(column(place, quantity) for place, quantity in enumerate(QUANTITIES)),
     ]
