@@ -41,8 +41,8 @@ def test_a_row_of_the_forest_has_the_published_effect_of_its_own_arm(results: Re
     found = {line.label: line.published for panel in effects.panels(results) for line in panel.lines}
     assert found == {
         "psa": {"AP": pytest.approx(0.2)},
-        "dual_nms_free": {},
-        "dual_nms": {},
+        "dual nms free": {},
+        "dual nms": {},
         "outputs": {"top1": pytest.approx(1.7)},
     }
 

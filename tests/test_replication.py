@@ -93,7 +93,7 @@ def test_another_sign_on_the_same_data_leaves_the_weaker_verdict(results: Result
     assert shared is not None
     (sentence,) = shared.disagreements
     weaker = "inconclusive" if ours.verdict == "inconclusive" else "untestable at 3 seeds"
-    values = (fmt.points(ours.mean, 1, sign=True), fmt.points(mean, 1, sign=True))
+    values = (fmt.points(ours.mean, 2, sign=True), fmt.points(mean, 2, sign=True))
     assert [text for text in ("psa/psa", "here", "in scratch", *values) if text not in sentence] == []
     assert verdicts_in(sentence) == {weaker.split()[0]}
 

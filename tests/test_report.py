@@ -336,7 +336,7 @@ def test_an_under_trained_arm_has_that_word_and_no_other_wherever_it_is_named(he
     assert len(told) == 1
     assert "under-trained" in told[0]
     assert not re.search(r"pays|seeds|lead", told[0])
-    assert {"verdict": "under-trained", "arms": ["psa/psa"]} in facts(collected)["verdicts"]
+    assert "Attention_{psa} & none: under-trained: " in " ".join(facts(collected)["unanswered"])
 
 
 @pytest.mark.parametrize(

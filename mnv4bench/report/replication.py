@@ -120,7 +120,7 @@ def _table(results: Results, others: Sequence[Published], here: str) -> Table:
 def _cell(d: Difference | None) -> Cell:
     if d is None or d.mean is None:
         return Cell(fmt.NONE)
-    return Cell(f"{accuracy.interval(d, 1)} {accuracy.verdict(d)}", accuracy.strong(d))
+    return Cell(f"{accuracy.interval(d, 2)} {accuracy.verdict(d)}", accuracy.strong(d))
 
 
 def _disagreements(results: Results, other: Published, here: str) -> Iterator[str]:
