@@ -131,7 +131,7 @@ def test_a_run_is_shown_with_its_scores_by_class_the_worst_first(run: Path, caps
         assert rows[0] == ["all", f"{100 * (reading.scores.AP or 0):.1f}"]
         assert sorted(float(ap) for _, ap in rows[1:]) == [float(ap) for _, ap in rows[1:]]
         assert {name for name, _ in rows[1:]} == set(CLASSES)
-        assert (f"Untrained: read {read}, its AP is below 0.05" in printed) is ((reading.scores.AP or 0) < 0.05)
+        assert (f"Untrained: read {read}, its AP is below 5 points" in printed) is ((reading.scores.AP or 0) < 0.05)
 
 
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
