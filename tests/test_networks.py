@@ -21,7 +21,7 @@ from mnv4bench.latency.runtimes.outputs import TOLERANCE, disagreement
 from mnv4bench.latency.runtimes.runtime import Deployment
 from mnv4bench.ledger import costs
 from mnv4bench.models import alternatives, build, yolo
-from mnv4bench.models.published import ladder, networks
+from mnv4bench.models.published import designs, ladder, networks
 from mnv4bench.models.yolov10 import SCALES
 from mnv4bench.spec.model import Read
 
@@ -165,7 +165,7 @@ def test_a_convolution_that_is_not_computed_has_its_shape(call: dict[str, Any]) 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_last_step_is_the_released_network(scale: str) -> None:
-    ours = ladder.rows(ladder.steps(scale)["psa"])
+    ours = ladder.rows(designs.steps(scale)["psa"])
     theirs = yolo.released(f"v10/yolov10{scale}.yaml", scale)
     assert ours["scales"][scale] == tuple(theirs["scales"][scale])
     for part in ("backbone", "head"):
@@ -182,7 +182,7 @@ def _normal(row: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, design in ladder.designs().items() if name.startswith("yolov10s+") and design.dual]
+    "name", [name for name, design in designs.designs().items() if name.startswith("yolov10s+") and design.dual]
 )
 def test_fusing_a_step_leaves_what_it_computes(name: str) -> None:
     model = networks.build(name, 3).eval()

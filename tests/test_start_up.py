@@ -56,8 +56,8 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.count("usage: mnv4bench") == 1 + len(names())
 
 
-@pytest.mark.parametrize("command", [["check"], ["plan"], ["plan", "--preset", "full"]])
-def test_checking_and_planning_import_nothing_heavy(command: list[str]) -> None:
+@pytest.mark.parametrize("command", [["check"], ["plan"], ["plan", "--preset", "full"], ["models"]])
+def test_checking_planning_and_listing_import_nothing_heavy(command: list[str]) -> None:
     done = watched(command)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout

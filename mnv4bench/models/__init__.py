@@ -1,17 +1,20 @@
 """The detectors that can be trained: a name or a ModelSpec in, a network out; the parts in their own files.
 
-Networks that are only counted and timed are in published/, whose list holds these too.
+Networks that are only counted and timed are in published/, whose list holds these too. Torch is imported when a network
+is built, so that names are known at once.
 """
 
 from __future__ import annotations
 
-from typing import get_args
+import importlib
+from typing import TYPE_CHECKING, Any, get_args
 
 from mnv4bench.io.errors import SpecError
-from mnv4bench.models import detector
-from mnv4bench.models.yolo import Detector, as_yolo
 from mnv4bench.spec.model import ModelSpec, Peer, Read
 from mnv4bench.spec.problems import nearest
+
+if TYPE_CHECKING:
+    from mnv4bench.models.yolo import Detector, as_yolo
 
 __all__ = ["DETECTORS", "Detector", "as_yolo", "build"]
 
@@ -43,7 +46,15 @@ def build(name: str, classes: int = 80, *, seed: int = 0, read: Read | None = No
     Raises:
         SpecError: there is no such name.
     """
+    from mnv4bench.models import detector
+
     known = DETECTORS | PEERS
     if name not in known:
         raise SpecError(f"no model {name!r}; {nearest(name, tuple(known))}")
     return detector.build(known[name], classes, seed=seed, read=read)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("mnv4bench.models.yolo"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -127,7 +127,7 @@ def _ours(name: str) -> str:
 def _released() -> dict[str, str]:
     """Return number of a layer in YOLOv10's release → our name of the part; both follow in the same order."""
     with torch.device("meta"):  # for their number alone
-        stages = YOLOv10Backbone("n").stages
+        stages = [list(stage.children()) for stage in YOLOv10Backbone("n").stages]
     trunk = [f"backbone.stages.{stage}.{layer}" for stage, layers in enumerate(stages) for layer in range(len(layers))]
     parts = detector.parts(ModelSpec(), 1, "nms")
     behind = [part.name for part in parts if part.inputs not in ((), ("backbone",))]  # the levels are no layers there
