@@ -48,6 +48,17 @@ TITLES = {
 }
 PICTURE = FIGURES[-1]  # shows images of the data set, which a reference does not hold
 DRAWN = FIGURES[:-1] if REFERENCE else FIGURES
+# What is taken for what needs detections, which a reference does not hold either; it may hold the counts.
+CONFUSION = f"{OUT}/tables/confusion.csv"
+COUNTED = (
+    not REFERENCE
+    or Path(f"results/reference/{REFERENCE}/tables/confusion.csv").is_file()
+)
+BY_CLASS = [
+    f"{kind}/{name}"
+    for kind in ("precision", *(["confusion"] if COUNTED else []))
+    for name in PLAN.ablations
+]
 # Counting forty published models takes longer than all of the smoke preset, and says nothing of anyone's own images.
 LEDGER = (
     [] if PRESET == "smoke" or SPEC.data.name == "folder" else f"{OUT}/tables/ledger.md"
@@ -158,6 +169,7 @@ if REFERENCE:
             f"{OUT}/latency/blocks.csv",
             CLAIMED_TIMES,
             figure(PICTURE),
+            CONFUSION if COUNTED else [],
         log:
             f"{OUT}/logs/restore.log",
         shell:
@@ -375,6 +387,10 @@ rule tables:
         table("slices", "slices (exploratory)"),
         table("latency", "latency"),
         table("errors", "error types (exploratory)"),
+        table("operating", "precision and recall (exploratory)"),
+        table("precision_recall", "precision over recall (exploratory)"),
+        table("f1_confidence", "F1 over confidence (exploratory)"),
+        [] if REFERENCE else table("confusion", "confusion (exploratory)"),
         f"{OUT}/tables/ablations.md",
         f"{OUT}/tables/ablations.tex",
         f"{OUT}/tables/latency.md",
@@ -394,9 +410,12 @@ rule figures:
         f"{OUT}/compare.json",
         f"{OUT}/cost.json",
         f"{OUT}/latency/latency.json",
+        f"{OUT}/tables/precision_recall.csv",
+        f"{OUT}/tables/f1_confidence.csv",
+        CONFUSION if COUNTED else [],
         EXTRA,
     output:
-        [figure(name) for name in DRAWN],
+        [figure(name) for name in [*DRAWN, *BY_CLASS]],
         [f"{OUT}/figures/{name}.pdf" for name in DRAWN],
     log:
         f"{OUT}/logs/figures.log",
@@ -436,7 +455,8 @@ rule page:
         f"{OUT}/compare.json",
         f"{OUT}/cost.json",
         f"{OUT}/latency/latency.json",
-        f"{OUT}/figures/{PICTURE}.png",
+        f"{OUT}/tables/operating.csv",
+        [f"{OUT}/figures/{name}.png" for name in [PICTURE, *BY_CLASS]],
         LEDGER,
     output:
         f"{OUT}/index.html",

@@ -155,7 +155,7 @@ def compare(context: Context) -> None:
 def tables(context: Context) -> None:
     from mnv4bench.report.tables.write import write_tables
 
-    write_tables(context.plan, context.results)
+    write_tables(context.plan, context.results, detections=context.reference is None)
 
 
 def figures(context: Context) -> None:

@@ -11,7 +11,9 @@ from typing import get_args
 import numpy as np
 from PIL import Image
 
+from mnv4bench.evaluate import coco, match_records
 from mnv4bench.io.files import write_json, write_text
+from mnv4bench.results import matches
 from mnv4bench.results.comparison import Comparison, Difference, SliceDifference
 from mnv4bench.results.cost import Cost, CostRow, PartCost
 from mnv4bench.results.dataset import Dataset, Split
@@ -214,7 +216,12 @@ def write_run(
     }
     fields = {"reason": reason or None, "readings": scored, "images": 10, "nms_iou": 0.7, "confidence": 0.001}
     write_json(folder / "metrics.json", Metrics(run=run, state=state, **fields))  # type: ignore[arg-type]
-    write_text(folder / "detections.json", json.dumps({read: detections(run, read) for read in scored}))
+    found = {read: detections(run, read) for read in scored}
+    write_text(folder / "detections.json", json.dumps(found))
+    if done:
+        truth = coco.ground_truth(results / "data/fake/annotations/val.json")
+        records = {read: match_records.from_eval(coco.evaluate(truth, rows)) for read, rows in found.items()}
+        matches.save(folder / "matches.npz", records)
 
 
 def errors(model: str, seed: int, read: str) -> Errors:

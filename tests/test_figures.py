@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import fake_results as fake
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.lines import Line2D
 from PIL import Image
 
-from mnv4bench.report.figures import cost, curves, detections, effects, pareto
+from mnv4bench.report.figures import confusion, cost, curves, detections, effects, labels, pareto, precision
 from mnv4bench.report.figures.effects import Line, Panel
+from mnv4bench.report.figures.pareto import Point
 from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import Results, collect
@@ -128,18 +131,103 @@ def test_no_two_parts_look_alike() -> None:
     assert len(set(cost.FILLS.values())) == len(cost.FILLS)
 
 
-def test_a_points_number_follows_its_ap_and_stands_in_every_panel_and_in_the_key(results: Results) -> None:
-    drawn = {runtime: pareto.points(results, runtime) for runtime in results.timed}
-    for found in drawn.values():
-        assert [p.number for p in found] == list(range(1, len(found) + 1))
-        assert [p.ap[1] for p in found] == sorted((p.ap[1] for p in found), reverse=True)
+def at(runtime: str, ms: float, ap: float, label: str = "", shape: str = "o") -> Point:
+    return Point(label or f"{ms}", runtime, shape, (label,), (ms, ms, ms), (ap, ap, ap))
+
+
+def test_the_front_keeps_the_points_that_nothing_beats() -> None:
+    drawn = [at("torch", ms, ap) for ms, ap in ((1, 20), (2, 10), (2, 30), (2, 25), (3, 30), (4, 40))]
+    assert [(p.ms[1], p.ap[1]) for p in pareto.front(drawn)] == [(1, 20), (2, 30), (4, 40)]
+
+
+def test_one_panel_has_every_runtime_in_its_colour_and_names_the_machine(results: Results) -> None:
     with look():
-        *panels, key = pareto.pareto(results).axes
-    names = [text.get_text() for text in key.texts]
-    labels = {p.number: p.label for p in drawn[results.timed[0]]}
-    assert names == [text for number in sorted(labels) for text in (str(number), labels[number])]
-    for panel in panels:
-        assert sorted(int(text.get_text()) for text in panel.texts) == sorted(labels)
+        made = pareto.pareto(results)
+    (axis,) = made.axes
+    assert axis.get_xscale() == "log"
+    drawn = pareto.points(results)
+    colour_of = pareto.colours(results)
+    assert colour_of["openvino"] == colour_of["openvino_int8"] != colour_of["torch"]
+    for p in drawn:
+        hollow = p.runtime.endswith("int8")
+        place = (p.ms[1], p.ap[1])
+        mark = next(line for line in axis.lines if line.get_marker() == p.shape and _place(line) == place)
+        assert (mark.get_markerfacecolor() == "white") is hollow
+        assert (mark.get_markeredgecolor() if hollow else mark.get_markerfacecolor()) == colour_of[p.runtime]
+    assert fake.FAKE in made.texts[0].get_text()
+    entries = [text.get_text() for text in made.legends[0].get_texts()]
+    assert entries == [*fake.RUNTIMES, "baseline", "arm", "front"]
+
+
+def _place(line: Line2D) -> tuple[float, float]:
+    return line.get_xdata()[0], line.get_ydata()[0]  # type: ignore[index, return-value]
+
+
+@pytest.mark.parametrize("networks", [1, 15])
+def test_names_touch_neither_each_other_nor_a_point(
+    results: Results, monkeypatch: pytest.MonkeyPatch, networks: int
+) -> None:
+    rng = np.random.default_rng(0)
+    speed = dict(zip(fake.RUNTIMES[:4], (20, 5, 5.2, 3), strict=True))
+    cost = np.exp(rng.normal(0, 0.5, networks))
+    drawn = [
+        at(runtime, float(ms * c), float(30 + 10 * c + rng.normal()), f"ablation: arm_{k}")
+        for k, c in enumerate(cost)
+        for runtime, ms in speed.items()
+    ]
+    monkeypatch.setattr(pareto, "points", lambda _: drawn)
+    with look():
+        made = pareto.pareto(results)
+        made.draw_without_rendering()
+    (axis,) = made.axes
+    names = [text.get_text() for text in axis.texts]
+    assert len(set(names)) == len(names) >= 0.8 * networks
+    assert {p.label for p in pareto.front(drawn)} <= set(names)
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert not [1 for a, b in combinations(boxes, 2) if a.overlaps(b)]
+    marks = [axis.transData.transform((p.ms[1], p.ap[1])) for p in drawn]
+    assert not [1 for box in boxes for mark in marks if box.contains(*mark)]
+    inside = axis.get_window_extent()
+    assert all(inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1) for box in boxes)
+
+
+def test_a_name_without_room_is_left_out() -> None:
+    size, inside = (20.0, 5.0), (0.0, 0.0, 24.0, 40.0)
+    near, far = labels.place([[(12.0, 20.0)]] * 2, [size] * 2, [(12.0, 20.0)], 3, [], inside)
+    assert near is not None
+    assert near.joint is None
+    assert far is not None
+    assert abs(far.bottom - near.bottom) >= 5
+    assert labels.place([[(12.0, 20.0)]], [(30.0, 5.0)], [], 3, [], inside) == [None]
+
+
+def test_a_name_keeps_off_lines_where_it_can() -> None:
+    anchor = (50.0, 50.0)
+    line = ((0.0, 50.0), (100.0, 50.0))
+    (free,) = labels.place([[anchor]], [(20.0, 5.0)], [anchor], 3, [], (0, 0, 100, 100))
+    (kept,) = labels.place([[anchor]], [(20.0, 5.0)], [anchor], 3, [line], (0, 0, 100, 100))
+    assert free is not None
+    assert free.bottom < 50 < free.bottom + 5
+    assert kept is not None
+    assert not kept.bottom < 50 < kept.bottom + 5
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.5, 200, [1, 10, 100]),
+        (1, 40, [1, 3, 10, 30]),
+        (4, 22, [5, 10, 20]),
+        (4.9, 5.3, [4.9, 5, 5.1, 5.2, 5.3]),
+    ],
+)
+def test_ticks_are_round_and_at_least_three(low: float, high: float, ticks: list[float]) -> None:
+    assert pareto.log_ticks(low, high) == pytest.approx(ticks)
+
+
+def test_the_two_readings_of_one_run_are_joined(results: Results) -> None:
+    pairs = [(a.label, b.label) for a, b in pareto.readings(pareto.points(results)) if a.runtime == "torch"]
+    assert [{*pair} for pair in pairs] == [{"nms_free: dual_nms_free", "nms_free: dual_nms"}]
 
 
 def test_one_network_has_no_front(results: Results) -> None:
@@ -178,3 +266,37 @@ def test_of_many_arms_the_sheet_shows_the_first_baselines_and_peers(results: Res
     wanted = [[baseline], [peer], [arm, baseline]]
     assert detections.shown([*plain, *wanted]) == [*plain[:-3], *wanted]
     assert detections.shown([[peer]] * (detections.SHOWN + 1)) == [[peer]] * detections.SHOWN
+
+
+def test_of_a_classes_objects_each_cell_is_the_share_and_of_the_background_the_count_in_100_images() -> None:
+    counted = confusion.Counted(2, 0.3, {("a", "a"): 3, ("a", "b"): 1, ("-", "b"): 10})
+    made = confusion.shares(counted, ("a", "b", "-"), images=50)
+    assert made[0].tolist() == [75, 25, 0]
+    assert np.isnan(made[1]).all()  # no object of this class
+    assert made[2].tolist() == [0, 10, 0]
+
+
+def test_the_curves_of_an_arm_and_its_baseline_share_panels_and_an_ablation_without_scores_says_so(
+    results: Results,
+) -> None:
+    level = [k / 100 for k in range(101)]
+    values = {name: (level, [1 - at for at in level]) for name in ("all", *results.data.record.classes)}
+    arms = {name: precision.Drawn(name, values, values) for name in ("none", "psa")}
+    with look():
+        made = precision.precision(results, "psa", arms)
+        assert len(made.axes) == 2
+        styles = [line.get_linestyle() for line in made.axes[0].lines]
+        assert styles == ["-"] * 3 + ["--"] * 3  # two classes and their mean
+        assert [text.get_text() for text in made.axes[1].get_legend().get_texts()] == [
+            "psa: F1 1.000 at 0.00",
+            "none: F1 1.000 at 0.00",
+        ]
+        alone = precision.precision(results, "psa", {"none": arms["none"]})
+        assert len(alone.axes[0].lines) == 3
+        for said in (precision.precision(results, "psa", {}), confusion.confusion(results, "psa", {})):
+            assert said.axes[0].texts[0].get_text() == "No arm of psa was scored on objects."
+
+
+def test_eight_classes_have_eight_colours_and_more_have_one() -> None:
+    assert len(set(precision.class_colours([str(k) for k in range(8)]).values())) == 8
+    assert len(set(precision.class_colours([str(k) for k in range(9)]).values())) == 1

@@ -16,8 +16,10 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.report import accuracy
 from mnv4bench.report.page import arms, cards, plot
 from mnv4bench.report.page.classes import classes
+from mnv4bench.report.page.precision import precision
 from mnv4bench.report.page.write import PICTURE, html, write_page
 from mnv4bench.report.results import Results, collect
+from mnv4bench.report.tables.write import write_tables
 from mnv4bench.spec.plan import Plan
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -58,8 +60,12 @@ def finished(root: Path, ends: dict[int, tuple[str, str]] | None = None) -> tupl
     plan = fake.make_plan(root)
     arm = next(arm for arm in plan.arms if arm.label == "psa/psa")
     fake.write_results(plan, root / "results", {arm.runs[seed]: end for seed, end in (ends or {}).items()})
-    (root / "results/figures").mkdir()
-    Image.new("RGB", (2, 2)).save(root / "results" / PICTURE)
+    write_tables(plan, root / "results")
+    kinds = ("precision", "confusion")
+    for name in ("detections", *(f"{kind}/{ablation}" for kind in kinds for ablation in plan.ablations)):
+        path = root / f"results/figures/{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2)).save(path)
     return plan, root / "results"
 
 
@@ -84,7 +90,8 @@ def test_the_page_asks_nothing_of_a_server_or_a_network(results: Results, folder
     assert "https:" not in text
     assert "@import" not in text
     page = Reader(text)
-    assert [source[:22] for source in page.values("src")] == ["data:image/png;base64,"]
+    sources = [source[:22] for source in page.values("src")]
+    assert sources == ["data:image/png;base64,"] * (1 + 2 * len(results.ablations))
     assert {tag for tag, _ in page.elements} & {"link", "iframe", "object"} == set()
 
 
@@ -145,6 +152,20 @@ def test_classes_stand_in_points_with_their_difference(results: Results) -> None
         assert row[2].text.endswith(f"({change})")
 
 
+def test_precision_and_recall_stand_by_arm_and_by_class_with_their_pictures(results: Results, folder: Path) -> None:
+    """Every made-up run finds the first object of every image, which is a disc as 4 others are, and nothing else."""
+    made = precision(results, folder)
+    assert list(made) == list(results.ablations)
+    psa = made["psa"]
+    assert [[cell.text for cell in row[:1]] for row in psa.summary.rows] == [["none"], ["psa"]]
+    assert [[cell.text for cell in row[:2]] for row in psa.classes.rows] == [
+        [name, arm] for name in results.data.record.classes for arm in ("none", "psa")
+    ]
+    (disc, _, bar, _) = psa.classes.rows
+    assert [cell.text for cell in disc[2:6]] == ["0.11", "1.000", "0.714", "0.833"]  # 10 of 14 discs
+    assert [cell.text for cell in bar[3:6]] == ["–", "0.000", "0.000"]
+
+
 def test_points_lie_on_the_plane_and_the_front_climbs(results: Results) -> None:
     made = plot.panels(results)
     assert [panel.runtime for panel in made] == [*results.timed, *results.timed_int8]
@@ -202,6 +223,10 @@ def test_the_same_results_give_the_same_bytes_and_a_missing_picture_is_named(tmp
     first = (folder / "index.html").read_bytes()
     write_page(plan, folder)
     assert (folder / "index.html").read_bytes() == first
+    (folder / "tables/operating.csv").rename(folder / "away.csv")
+    with pytest.raises(Mnv4benchError, match=r"operating\.csv: missing"):
+        write_page(plan, folder)
+    (folder / "away.csv").rename(folder / "tables/operating.csv")
     (folder / PICTURE).unlink()
     with pytest.raises(Mnv4benchError, match=r"detections\.png: is missing"):
         write_page(plan, folder)

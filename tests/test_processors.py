@@ -38,7 +38,7 @@ plan = replace(plan, preset=plan.preset.model_copy(update={"bootstrap": 300}))
 restore(plan, FOLDER / name, results)
 shutil.copy(FOLDER / name / "cost.json", results)
 compare(plan, results)
-write_tables(plan, results)
+write_tables(plan, results, detections=False)
 print(*sorted({library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}))
 """
 """What the workflow does with a reference, without images and with fewer resamples of them."""

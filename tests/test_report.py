@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text as texts
 from mnv4bench.report.figures.detections import chosen
-from mnv4bench.report.figures.pareto import Point, front, pareto, points
+from mnv4bench.report.figures.pareto import pareto, points
 from mnv4bench.report.figures.write import DRAWN, write_figures
 from mnv4bench.report.findings import outcomes
 from mnv4bench.report.paper.facts import facts
@@ -464,10 +465,11 @@ def test_without_a_timed_runtime_tables_and_figure_say_so(healthy: tuple[Plan, P
     changed = record.model_copy(update={"rows": int8, "absent": absent})
     write_json(results / "latency/latency.json", changed)
     collected = collect(plan, results)
-    messages = [axis.texts[0].get_text() for axis in pareto(collected).axes[:-1]]
-    assert messages == [
-        *(f"{name} is not installed" for name in fake.RUNTIMES[:3]),
-        "no arm was both scored and timed",
+    int8s = [replace(arm, quantised={}) for arm in collected.ablations["psa"]]
+    (axis,) = pareto(replace(collected, ablations={"psa": tuple(int8s)})).axes
+    assert axis.texts[0].get_text().splitlines() == [
+        "No arm was both scored and timed.",
+        *(f"{name}: {name} is not installed" for name in sorted(fake.RUNTIMES[:3])),
     ]
     write_tables(plan, results)
     text = (results / "tables/ablations.md").read_text()
@@ -482,7 +484,9 @@ def test_int8_times_stand_beside_no_float_ap(healthy: tuple[Plan, Path]) -> None
     content = facts(collected)
     assert not [name for name in content["tables"]["verdicts"]["header"] if "int8" in name]
     assert "int8" not in json.dumps([content["ablations"], content["tables"]["scores"]["header"]])
-    assert [axis.get_title(loc="left") for axis in pareto(collected).axes[:-1]] == list(fake.RUNTIMES[:3])
+    aps = {(p.runtime, p.label): p.ap[1] for p in points(collected)}
+    assert {runtime for runtime, _ in aps} == set(fake.RUNTIMES)
+    assert aps["openvino_int8", "psa: psa"] == pytest.approx(31)  # the one that it has there
 
 
 def test_pareto_places_an_arm_at_its_median_with_a_bar_of_the_paired_ratios_interval(
@@ -493,7 +497,7 @@ def test_pareto_places_an_arm_at_its_median_with_a_bar_of_the_paired_ratios_inte
         row.arm: row for row in reversed(latency(results).rows) if (row.runtime, row.stage) == ("torch", "end_to_end")
     }
     base, arm = rows["nms_free/one_to_many"], rows["nms_free/dual_nms"]
-    places = {point.label: point.ms for point in points(collect(plan, results), "torch")}
+    places = {p.label: p.ms for p in points(collect(plan, results)) if p.runtime == "torch"}
     expected = [ratio / arm.ratio * arm.p50_ms for ratio in (arm.ratio_low, arm.ratio, arm.ratio_high)]  # type: ignore[operator]
     assert places["nms_free: dual_nms"] == pytest.approx(expected)
     assert places["nms_free: one_to_many"] == (base.p50_ms,) * 3
@@ -573,16 +577,7 @@ def test_arms_that_are_the_same_runs_are_one_point(healthy: tuple[Plan, Path]) -
     groups = [[arm.arm.label for arm in group] for group in distinct(collected.arms)]
     assert ["nms_free/dual_nms_free", "distillation/none"] in groups
     assert ["nms_free/dual_nms"] in groups
-    assert len(points(collected, "torch")) == len(groups)
-
-
-def test_front_keeps_the_points_that_nothing_beats() -> None:
-    def point(ms: float, ap: float) -> Point:
-        return Point(0, f"{ms}", "#000000", False, False, None, (ms, ms, ms), (ap, ap, ap))
-
-    drawn = [point(1, 0.2), point(2, 0.1), point(2, 0.3), point(2, 0.25), point(3, 0.3), point(4, 0.4)]
-    assert [p.label for p in front(drawn)] == ["1", "2", "4"]
-    assert [p.ap[1] for p in front(drawn)] == [0.2, 0.3, 0.4]
+    assert len([p for p in points(collected) if p.runtime == "torch"]) == len(groups)
 
 
 def test_sheet_takes_the_image_with_the_median_number_of_objects(healthy: tuple[Plan, Path]) -> None:
@@ -609,7 +604,10 @@ def test_figures_and_paper_are_the_same_bytes_from_the_same_results(wounded: tup
         write_figures(plan, folder)
         write_paper(plan, folder, source=SOURCE)
     made = sorted(
-        path.relative_to(results) for kind in ("tables", "figures", "paper") for path in (results / kind).iterdir()
+        path.relative_to(results)
+        for kind in ("tables", "figures", "paper")
+        for path in (results / kind).rglob("*")
+        if path.is_file()
     )
     assert {path.name for path in made} >= {
         *(
@@ -619,6 +617,8 @@ def test_figures_and_paper_are_the_same_bytes_from_the_same_results(wounded: tup
         ),
         "mnv4bench.pdf",
         "facts.json",
+        "distillation.png",
+        "confusion.csv",
     }
     assert [sha256(results / path) for path in made] == [sha256(again / path) for path in made]
 

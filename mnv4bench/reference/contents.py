@@ -21,11 +21,12 @@ DETECTIONS = "figures/detections.png"
 """A record: it shows images of the data set, which a reference does not hold."""
 MEASURED = (LATENCY, DETECTIONS)
 IF_THERE = (COUNTS, "latency/*", "tables/*")
-"""Records of some presets only. Of the tables, those that a rule of one ablation made, by weights or the clock."""
+"""Records of some presets only. Of the tables, those that a rule of one ablation made, by weights or the clock, and the
+one that is counted from detections."""
 COMPUTED = (
     "compare.json",
     "cost.json",
-    *(f"tables/{name}.csv" for name in ("ablations", "classes", "slices", "latency", "errors", "ledger")),
+    *(f"tables/{name}.csv" for name in ("ablations", "classes", "slices", "latency", "errors", "operating", "ledger")),
     "tables/ledger.json",
 )
 RENDERED = (
@@ -37,8 +38,10 @@ RENDERED = (
     "figures/*.png",
     "paper/mnv4bench.pdf",
 )
-APART = (BLOCKS, "tables/verify.*")
-"""Compressed, and of a comparison with another reference."""
+APART = (BLOCKS, "tables/verify.*", "tables/precision_recall.csv", "tables/f1_confidence.csv")
+"""Compressed, of a comparison with another reference, and long curves that a rebuild makes."""
+OPTIONAL = ("tables/ledger.*", "tables/operating.csv")
+"""Computed files that some presets do not make, and references of earlier versions lack."""
 
 
 def measured_files(results: Path) -> list[str]:
@@ -55,12 +58,12 @@ def measured_files(results: Path) -> list[str]:
 
 
 def computed_files(results: Path) -> list[str]:
-    """Return the computed files, those of the ledger only where the preset makes one.
+    """Return the computed files; of those that are OPTIONAL, the ones that are there.
 
     Raises:
         Mnv4benchError: one is missing.
     """
-    files = [file for file in COMPUTED if (results / file).is_file() or not file.startswith("tables/ledger")]
+    files = [file for file in COMPUTED if (results / file).is_file() or not matches(file, OPTIONAL)]
     return [_required(results, file) for file in files]
 
 

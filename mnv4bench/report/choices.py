@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TypeVar
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import timing
@@ -12,6 +13,8 @@ from mnv4bench.report.results import ArmResult, Results, distinct, group_label
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.results.latency import LatencyRow
 from mnv4bench.spec.latency import INT8
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Choice:
     def mean(self) -> float:
         return fmean(self.ap)
 
+    @property
+    def reach(self) -> tuple[float, float, float]:
+        """Return the median of the milliseconds between ends as far off as those of the paired ratio's interval."""
+        row = self.row
+        if row.ratio is None or row.ratio_low is None or row.ratio_high is None:
+            return row.p50_ms, row.p50_ms, row.p50_ms
+        return row.p50_ms * row.ratio_low / row.ratio, row.p50_ms, row.p50_ms * row.ratio_high / row.ratio
+
 
 def choices(results: Results, runtime: str) -> list[Choice]:
     """Return the networks that were scored and timed in a runtime, the fastest first."""
@@ -49,13 +60,17 @@ def _scores(arm: ArmResult, runtime: str) -> tuple[float, ...]:
     return () if record is None or record.AP is None else (record.AP,)
 
 
-def front(found: Sequence[Choice]) -> list[Choice]:
-    """Return those that nothing faster scores as high as; `found` has the fastest first."""
-    edge: list[Choice] = []
-    for choice in found:
-        if not edge or choice.mean > edge[-1].mean:
-            edge.append(choice)
+def leaders(items: Iterable[Item], time: Callable[[Item], float], score: Callable[[Item], float]) -> list[Item]:
+    """Return the items that nothing at most as slow scores as high as, the fastest first: the Pareto front."""
+    edge: list[Item] = []
+    for item in sorted(items, key=lambda item: (time(item), -score(item))):
+        if not edge or score(item) > score(edge[-1]):
+            edge.append(item)
     return edge
+
+
+def front(found: Iterable[Choice]) -> list[Choice]:
+    return leaders(found, lambda choice: choice.row.p50_ms, lambda choice: choice.mean)
 
 
 def ends(results: Results) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mnv4bench.latency.named import split
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text, timing
+from mnv4bench.report.choices import leaders
 from mnv4bench.report.rendering import sentences
 from mnv4bench.report.terminal import aligned
 from mnv4bench.report.untrained import least_ap
@@ -29,13 +30,13 @@ def _choices(record: Latency) -> list[tuple[str, ...]]:
     rows = [row for row in record.rows if row.stage == "end_to_end" and row.threads == record.threads]
     scored = [(row, quantised.get((row.arm, row.runtime), _float_ap(record, row))) for row in rows]
     least = {row.arm: least_ap(split(row.arm)[0]) for row, _ in scored}
+    known = [(row, ap) for row, ap in scored if ap is not None]
+    best = {id(row) for row, _ in leaders(known, lambda item: item[0].p50_ms, lambda item: item[1])}
     lines: list[tuple[str, ...]] = []
-    best = -1.0
     for row, ap in sorted(scored, key=lambda item: (item[0].p50_ms, -(item[1] or 0))):
-        leads = ap is not None and ap > best
-        word = "untrained" if ap is not None and ap < least[row.arm] else "best so far" if leads else ""
+        leads = "best so far" if id(row) in best else ""
+        word = "untrained" if ap is not None and ap < least[row.arm] else leads
         lines.append((row.arm, row.runtime, timing.milliseconds(row), fmt.points(ap, 1), word))
-        best = max(best, ap if ap is not None else best)
     return lines
 
 

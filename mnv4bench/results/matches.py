@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,11 @@ UNREADABLE = (
 """What NumPy and zipfile raise for damaged archives: any byte may be the method, the password's flag or a length."""
 
 
-def load(path: Path) -> dict[str, MatchRecords]:
-    """Read every reading of a file that `save` wrote.
+def load(path: Path, wanted: Iterable[str] | None = None) -> dict[str, MatchRecords]:
+    """Read a file that `save` wrote.
+
+    Args:
+        wanted: readings; None is all of them.
 
     Raises:
         DataError: the file is missing, damaged, or of another schema.
@@ -116,7 +119,7 @@ def load(path: Path) -> dict[str, MatchRecords]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            names = sorted({name.rpartition(".")[0] for name in archive.files})
+            names = sorted({name.rpartition(".")[0] for name in archive.files} if wanted is None else wanted)
             readings = {name: _records(archive, name) for name in names}
     except UNREADABLE as error:
         raise DataError(f"{path}: no match records ({error}); {AGAIN.format(folder=path.parent)}") from error

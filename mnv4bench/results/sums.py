@@ -17,12 +17,18 @@ MADE: dict[str, tuple[str, ...]] = {
     "cost": ("cost.json",),
     "latency": ("latency/latency.json", "latency/blocks.csv"),
     "claims": ("latency/claims.*",),
-    "restore": ("latency/*", "figures/detections.png"),
+    "restore": ("latency/*", "figures/detections.png", "tables/confusion.csv"),
     "compare": ("compare.json",),
     "classifiers": ("top1.json", "tables/classifiers.*"),
     "ledger": ("tables/ledger.*",),
-    "tables": tuple(f"tables/{name}.*" for name in ("ablations", "classes", "slices", "latency", "errors")),
-    "figures": ("figures/*",),
+    "tables": tuple(
+        f"tables/{name}.*"
+        for name in (
+            *("ablations", "classes", "slices", "latency", "errors"),
+            *("operating", "precision_recall", "f1_confidence", "confusion"),
+        )
+    ),
+    "figures": ("figures/*", "figures/*/*"),
     "verify": ("tables/verify.*",),
     "paper": ("paper/*",),
     "page": ("index.html",),
@@ -37,10 +43,10 @@ READ: dict[str, tuple[str, ...]] = {
     "compare": ("data",),
     "ledger": MEASURED,
     "tables": MEASURED,
-    "figures": MEASURED,
+    "figures": (*MEASURED, "tables"),
     "verify": (*MEASURED, "tables"),
     "paper": SHOWN,
-    "page": (*MEASURED, "figures"),
+    "page": (*MEASURED, "tables", "figures"),
     "complete": (*SHOWN, "verify", "paper", "page"),
 }
 """Step → the steps whose files it reads. report.html holds them too, and is made before `complete` looks."""

@@ -1,46 +1,57 @@
-"""Accuracy against latency: which arms nothing else beats on both."""
+"""Accuracy against latency: what nothing else beats on both, in all runtimes together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from itertools import pairwise
+from math import ceil
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text
-from mnv4bench.report.figures.style import BASELINE, COLOURS, WIDTH, figure
+from mnv4bench.report.choices import Choice, choices, leaders
+from mnv4bench.report.figures import labels
+from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure
 from mnv4bench.report.rendering import render
-from mnv4bench.report.results import ArmResult, Results, distinct, group_label
+from mnv4bench.report.results import Results, distinct
 from mnv4bench.spec.latency import INT8
-from mnv4bench.spec.model import Read
+
+Place = tuple[float, float]
+"""Milliseconds and AP."""
 
 FRONT = "#666666"
-READING_LINES: dict[Read, str] = {"nms": ":", "nms_free": "-"}
-"""How the fronts of a published network's two readings are drawn, beside the front of all."""
-LOWEST, TALLEST = 2.1, 3.0
-"""Inches of a panel, so that three fit a page."""
-LINE = 0.145
-"""Inches of a line of the key."""
-NAME = 0.022
-"""Share of a panel's width that an upright name takes."""
+HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 4.4, 0.6, 0.1, 0.42, 0.36
+"""Inches of the figure, and of the margins around its panel without the legend."""
+ACROSS, ROW = 6, 0.15
+"""Entries in a row of the legend; inches of a row."""
+NAME = 5.5
+"""Points of the type of names."""
+RADIUS = 3.2
+"""Points around a mark that no name may cover."""
+SIZES = {"o": 4.5, "s": 4.5, "D": 4.2, "^": 4.5}
+ROLES = {"s": "baseline", "o": "arm", "D": "peer", "^": "not trained, without AP"}
+MARGIN = 0.08
+"""Share of the values' range that is added on either side."""
+SUBDIVISIONS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+"""Ticks of a decade, few or many."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """Milliseconds, and AP in points, each with the ends of its bar."""
+    """A network in a runtime: milliseconds, and AP in points, each with the ends of its bar."""
 
-    number: int
-    """In every panel, and in the key that names it."""
     label: str
-    colour: str
-    baseline: bool
-    peer: bool
-    published: Read | None
-    """How a published network is read; None for a network that was trained."""
+    runtime: str
+    shape: str
+    """One of ROLES."""
+    runs: tuple[Any, ...]
+    """What was trained; the same runs read in another way are another point."""
     ms: tuple[float, float, float]
     """Low, middle, high: the median, and as far off on either side as the paired ratio's interval is."""
     ap: tuple[float, float, float]
@@ -48,107 +59,80 @@ class Point:
 
 
 def pareto(results: Results) -> Figure:
-    """Return AP over end-to-end latency, one panel per runtime, the front drawn, and a key to the points' numbers."""
-    runtimes = results.timed or results.runtimes
-    drawn = {runtime: points(results, runtime) for runtime in runtimes}
-    key = {p.number: p for panel in drawn.values() for p in panel}
-    if one_network(drawn.values()):
-        return _one_network({runtime: panel[0] for runtime, panel in drawn.items() if panel})
-    height = min(max(LOWEST, LINE * len(key) / len(runtimes)), TALLEST)
-    made = figure(WIDTH, height * len(runtimes))
-    grid = made.add_gridspec(len(runtimes), 2, width_ratios=(2, 1))
-    for position, runtime in enumerate(runtimes):
-        axis = made.add_subplot(grid[position, 0])
-        busy = "" if results.latency.comparable else " (the machine was busy: not comparable)"
-        axis.set_title(f"{runtime}{busy}", loc="left")
-        axis.set_xlabel("end-to-end latency, ms per image")
-        axis.set_ylabel("AP (points)")
-        if drawn[runtime]:
-            _panel(axis, drawn[runtime])
-            _sizes(axis, untrained(results, runtime))
-        else:
-            why = text.absences(results.latency).get(runtime, "no arm was both scored and timed")
-            axis.text(0.5, 0.5, fmt.wrapped(why, 60), ha="center", va="center", transform=axis.transAxes)
-    _key(made.add_subplot(grid[:, 1]), [key[number] for number in sorted(key)], height * len(runtimes))
+    """Return AP over end-to-end latency, every runtime in its colour, with the fronts and the names that fit."""
+    if one_network(results):
+        return _one_network(results)
+    drawn = points(results)
+    bare = {runtime: untrained(results, runtime) for runtime in results.timed}
+    made = figure(WIDTH, HEIGHT)
+    made.set_layout_engine("none")  # names are placed by what the panel measures
+    handles = _handles(drawn, bare, colours(results))
+    top = TOP + ROW * ceil(len(handles) / ACROSS)
+    inner = (LEFT / WIDTH, BOTTOM / HEIGHT, 1 - (LEFT + RIGHT) / WIDTH, 1 - (BOTTOM + top) / HEIGHT)
+    axis = made.add_axes(inner)
+    axis.set_xlabel("end-to-end latency, ms per image")
+    axis.set_ylabel("AP (points)")
+    machine = render("text/pareto.j2", latency=results.latency, imgsz=results.cost.imgsz)
+    made.text(LEFT / WIDTH, 1 - 0.06 / HEIGHT, machine, va="top", fontsize=7)
+    if not drawn:
+        why = [f"{name}: {reason}" for name, reason in text.absences(results.latency).items()]
+        said = "\n".join(fmt.wrapped(line, 90) for line in [render("text/no_choice.j2"), *why])
+        axis.text(0.5, 0.5, said, ha="center", va="center", transform=axis.transAxes)
+        return made
+    _panel(axis, drawn, bare, colours(results))
+    made.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=((LEFT - 0.05) / WIDTH, 1 - 0.2 / HEIGHT),
+        ncols=min(ACROSS, len(handles)),
+        handlelength=1.4,
+        columnspacing=1.2,
+        borderaxespad=0,
+        borderpad=0.2,
+    )
     return made
 
 
-def one_network(drawn: Iterable[Sequence[Point]]) -> bool:
+def one_network(results: Results) -> bool:
     """Return whether several arms take the same time in every runtime, because they deploy the same network."""
-    panels = [panel for panel in drawn if panel]
-    return any(len(panel) > 1 for panel in panels) and all(len({p.ms[1] for p in panel}) == 1 for panel in panels)
+    panels = [found for runtime in results.timed if (found := choices(results, runtime))]
+    return any(len(found) > 1 for found in panels) and all(len({c.row.p50_ms for c in found}) == 1 for found in panels)
 
 
-def _one_network(timed: Mapping[str, Point]) -> Figure:
+def _one_network(results: Results) -> Figure:
     """Say that there is nothing to weigh where training alone differs."""
     made = figure(WIDTH, 0.7)
-    text = render("text/one_network.j2", times={runtime: p.ms[1] for runtime, p in timed.items()})
+    times = {runtime: found[0].row.p50_ms for runtime in results.timed if (found := choices(results, runtime))}
     axis = made.add_subplot()
     axis.set_axis_off()
-    axis.text(0.5, 0.5, fmt.wrapped(text, 90), ha="center", va="center", transform=axis.transAxes)
+    said = fmt.wrapped(render("text/one_network.j2", times=times), 90)
+    axis.text(0.5, 0.5, said, ha="center", va="center", transform=axis.transAxes)
     return made
 
 
-def points(results: Results, runtime: str) -> list[Point]:
-    """Return the arms that were both scored and timed, highest AP first, which their numbers follow.
+def points(results: Results) -> list[Point]:
+    """Return the networks that were both scored and timed in each runtime; in eight-bit ones with the AP that they have
+    there. Arms that are the same runs read the same way are one point."""
+    runtimes = (*results.timed, *results.timed_int8)
+    return [_point(choice) for runtime in runtimes for choice in choices(results, runtime)]
 
-    The same runs read the same way are one point.
 
-    There is none for an int8 runtime, which detects something else than what was scored.
-    """
-    if runtime.endswith(INT8):
-        return []
-    order = list(results.ablations)
-    scored = [(group, [*map(fmt.in_points, group[0].scores("AP").values())]) for group in distinct(results.arms)]
-    ranked = sorted(((fmean(aps), group, aps) for group, aps in scored if aps), key=lambda item: -item[0])
-    drawn = []
-    for number, (mean, group, aps) in enumerate(ranked, start=1):
-        ms = next(filter(None, (_milliseconds(arm, runtime) for arm in group)), None)
-        if ms is None:
-            continue
-        colour = BASELINE if len(group) > 1 else COLOURS[order.index(group[0].arm.ablation) % len(COLOURS)]
-        drawn.append(
-            Point(
-                number=number,
-                label=group_label(group),
-                colour=colour,
-                baseline=any(arm.is_baseline for arm in group),
-                peer=group[0].arm.model.peer is not None,
-                published=group[0].arm.read if group[0].arm.published else None,
-                ms=ms,
-                ap=(min(aps), mean, max(aps)),
-            )
-        )
-    return drawn
+def _point(choice: Choice) -> Point:
+    first = choice.arms[0].arm
+    baseline = any(arm.is_baseline for arm in choice.arms)
+    return Point(
+        label=f"{first.ablation}: {first.name}",
+        runtime=choice.runtime,
+        shape="D" if first.model.peer is not None else "s" if baseline else "o",
+        runs=tuple(first.runs.values()),
+        ms=choice.reach,
+        ap=(fmt.in_points(min(choice.ap)), fmt.in_points(choice.mean), fmt.in_points(max(choice.ap))),
+    )
 
 
 def untrained(results: Results, runtime: str) -> dict[str, float]:
     """Return network → milliseconds of its forward pass, for those that are not trained and so have no AP."""
     return {name: times[runtime] for name, times in results.untrained.items() if runtime in times}
-
-
-def _sizes(axis: Axes, networks: dict[str, float]) -> None:
-    """Mark networks without AP on the lower edge."""
-    low, _ = axis.get_ylim()
-    for ms in networks.values():
-        axis.plot(ms, low, marker="^", color=FRONT, markersize=4, clip_on=False, zorder=3)
-    left, right = axis.get_xlim()
-    free = left
-    for name, ms in sorted(networks.items(), key=lambda item: item[1]):
-        # Names of networks that lie close stand side by side, in the triangles' order.
-        place = max(ms, free)
-        free = place + NAME * (right - left)
-        axis.annotate(
-            name,
-            (place, low),
-            xytext=(0, 4),
-            textcoords="offset points",
-            rotation=90,
-            fontsize=5,
-            color=FRONT,
-            ha="center",
-        )
-    axis.set_ylim(bottom=low)
 
 
 def same_arms(results: Results) -> list[str]:
@@ -157,72 +141,175 @@ def same_arms(results: Results) -> list[str]:
     return [" = ".join(f"{arm.arm.ablation}: {arm.arm.name}" for arm in group) for group in groups]
 
 
-def _milliseconds(arm: ArmResult, runtime: str) -> tuple[float, float, float] | None:
-    """Return the median, which arms of one network share, between ends as far off as those of the paired ratio."""
-    row = arm.row(runtime)
-    if row is None:
-        return None
-    if row.ratio is None or row.ratio_low is None or row.ratio_high is None:
-        return (row.p50_ms, row.p50_ms, row.p50_ms)
-    return (row.p50_ms * row.ratio_low / row.ratio, row.p50_ms, row.p50_ms * row.ratio_high / row.ratio)
+def colours(results: Results) -> dict[str, str]:
+    """Return runtime → colour; one that computes in eight-bit integers has that of its like in floats."""
+    names = (*results.timed, *results.timed_int8)
+    families = list(dict.fromkeys(name.removesuffix(INT8) for name in names))
+    return {name: COLOURS[families.index(name.removesuffix(INT8)) % len(COLOURS)] for name in names}
 
 
 def front(drawn: Sequence[Point]) -> list[Point]:
-    """Return the points that no other beats in one and equals or beats in the other, fastest first."""
-    edge: list[Point] = []
-    for point in sorted(drawn, key=lambda p: (p.ms[1], -p.ap[1])):
-        if not edge or point.ap[1] > edge[-1].ap[1]:
-            edge.append(point)
-    return edge
+    """Return the points that nothing at most as slow scores as high as, fastest first."""
+    return leaders(drawn, lambda p: p.ms[1], lambda p: p.ap[1])
 
 
-def _panel(axis: Axes, drawn: Sequence[Point]) -> None:
-    _front(axis, drawn, "--")
-    for reading, style in READING_LINES.items():
-        _front(axis, [p for p in drawn if p.published == reading], style)
-    for p in reversed(drawn):
-        _point(axis, p)
-    axis.margins(0.06, 0.1)
-
-
-def _front(axis: Axes, drawn: Sequence[Point], style: str) -> None:
+def _panel(
+    axis: Axes, drawn: Sequence[Point], bare: Mapping[str, Mapping[str, float]], colour_of: Mapping[str, str]
+) -> None:
+    _limits(axis, drawn, [ms for networks in bare.values() for ms in networks.values()])
     edge = front(drawn)
-    ms, ap = [p.ms[1] for p in edge], [p.ap[1] for p in edge]
-    axis.step(ms, ap, where="post", color=FRONT, linewidth=1.0, linestyle=style, zorder=1)
+    fronts = [edge, *(front([p for p in drawn if p.runtime == runtime]) for runtime in colour_of)]
+    for of_runtime, colour in zip(fronts[1:], colour_of.values(), strict=True):
+        axis.step(*_curve(of_runtime), where="post", color=colour, linewidth=0.7, alpha=0.6, zorder=1)
+    axis.step(*_curve(edge), "--", where="post", color=FRONT, linewidth=1.2, zorder=1)
+    for first, second in readings(drawn):
+        axis.plot(*_curve((first, second)), ":", color=colour_of[first.runtime], linewidth=0.9, zorder=1)
+    for p in drawn:
+        _mark(axis, p, colour_of[p.runtime])
+    low, _ = axis.get_ylim()
+    triangles = [(name, runtime, ms) for runtime, networks in bare.items() for name, ms in networks.items()]
+    for _, runtime, ms in triangles:
+        axis.plot(ms, low, clip_on=False, zorder=4, **_marker("^", runtime, colour_of[runtime]))
+    named = named_points(drawn, edge)
+    for name, _, ms in sorted(triangles, key=lambda triangle: triangle[2]):
+        named.setdefault(name, []).append((ms, low))
+    _names(axis, named, [*_places(drawn), *((ms, low) for _, _, ms in triangles)], [_corners(f) for f in fronts])
 
 
-def _point(axis: Axes, p: Point) -> None:
-    """Draw a point's bars, and its number on top: squares are baselines, diamonds peers."""
+def _places(drawn: Sequence[Point]) -> list[Place]:
+    return [(p.ms[1], p.ap[1]) for p in drawn]
+
+
+def _curve(drawn: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [p.ms[1] for p in drawn], [p.ap[1] for p in drawn]
+
+
+def _corners(drawn: Sequence[Point]) -> list[Place]:
+    """Return the corners of a front."""
+    places = _places(drawn)
+    steps = [corner for (_, ap), (ms, above) in pairwise(places) for corner in ((ms, ap), (ms, above))]
+    return [*places[:1], *steps]
+
+
+def readings(drawn: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """Return the pairs of points that are the same runs in one runtime, read in two ways."""
+    found: dict[tuple[Any, ...], list[Point]] = {}
+    for p in drawn:
+        found.setdefault((p.runtime, *p.runs), []).append(p)
+    return [(group[0], group[1]) for group in found.values() if len(group) == 2]
+
+
+def named_points(drawn: Sequence[Point], edge: Sequence[Point]) -> dict[str, list[Place]]:
+    """Return network → the points at which it may be named: on the front, or the fastest first; the most telling
+    networks first."""
+    ranked = [*edge, *sorted(drawn, key=lambda p: (p.shape == "o", p.ms[1]))]
+    found: dict[str, list[Place]] = {}
+    for p in ranked:
+        found.setdefault(p.label, []).append((p.ms[1], p.ap[1]))
+    return found
+
+
+def _limits(axis: Axes, drawn: Sequence[Point], others: Sequence[float]) -> None:
+    times = [ms for p in drawn for ms in p.ms] + list(others)
+    widest = max(times) / min(times)
+    factor = widest**MARGIN if widest > 1 else 1.1
+    low, high = min(times) / factor, max(times) * factor
+    axis.set_xscale("log")
+    axis.set_xlim(low, high)
+    ticks = log_ticks(low, high)
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticklabels([fmt.plain(tick) for tick in ticks])
+    scores = [ap for p in drawn for ap in p.ap]
+    margin = MARGIN * (max(scores) - min(scores)) or 1.0
+    axis.set_ylim(min(scores) - margin, max(scores) + margin)
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return at least three round values between two others: of each decade the same, or evenly spaced ones."""
+    for digits in SUBDIVISIONS:
+        values = [round(digit * 10.0**power, 12) for power in range(-6, 9) for digit in digits]
+        inside = [value for value in values if low <= value <= high]
+        if len(inside) >= 3:
+            return inside
+    values = [round(float(value), 12) for value in MaxNLocator(nbins=6).tick_values(low, high)]
+    return [value for value in values if low <= value <= high]
+
+
+def _mark(axis: Axes, p: Point, colour: str) -> None:
     axis.errorbar(
         p.ms[1],
         p.ap[1],
         xerr=[[p.ms[1] - p.ms[0]], [p.ms[2] - p.ms[1]]],
         yerr=[[p.ap[1] - p.ap[0]], [p.ap[2] - p.ap[1]]],
         fmt="none",
-        ecolor=p.colour,
-        elinewidth=0.6,
-        alpha=0.5,
+        ecolor=colour,
+        elinewidth=0.5,
+        alpha=0.35,
         zorder=2,
     )
-    axis.plot(p.ms[1], p.ap[1], zorder=3, **_marker(p))
-    axis.text(p.ms[1], p.ap[1], str(p.number), ha="center", va="center_baseline", fontsize=4.5, zorder=3)
+    axis.plot(p.ms[1], p.ap[1], zorder=3, **_marker(p.shape, p.runtime, colour))
 
 
-def _marker(p: Point) -> dict[str, Any]:
-    shape = "D" if p.peer else "s" if p.baseline else "o"
-    size = {"D": 6.0, "s": 6.5, "o": 7.5}[shape]
-    return {"marker": shape, "markersize": size, "markerfacecolor": "white", "markeredgecolor": p.colour, "ls": "none"}
+def _marker(shape: str, runtime: str, colour: str) -> dict[str, Any]:
+    """Return a mark: filled, or hollow for eight-bit integers."""
+    face = "white" if runtime.endswith(INT8) else colour
+    edge = colour if runtime.endswith(INT8) else "white"
+    width = 1.0 if runtime.endswith(INT8) else 0.4
+    return {
+        "marker": shape,
+        "markersize": SIZES[shape],
+        "markerfacecolor": face,
+        "markeredgecolor": edge,
+        "markeredgewidth": width,
+        "ls": "none",
+    }
 
 
-def _key(axis: Axes, named: Sequence[Point], height: float) -> None:
-    """Write every point's marker, number and name, from the top of a panel so many inches high."""
-    axis.set_axis_off()
-    axis.set_xlim(0, 1)
-    axis.set_ylim(height, 0)
-    step = min(LINE, height / max(1, len(named)))
-    size = 6.5 * step / LINE
-    for place, p in enumerate(named):
-        middle = (place + 0.5) * step
-        axis.plot(0.0, middle, clip_on=False, **_marker(p))
-        axis.text(0.0, middle, str(p.number), ha="center", va="center_baseline", fontsize=4.5)
-        axis.text(0.06, middle, p.label, va="center_baseline", fontsize=size)
+def _names(
+    axis: Axes, named: Mapping[str, Sequence[Place]], marks: Sequence[Place], lines: Sequence[Sequence[Place]]
+) -> None:
+    """Print the names that fit."""
+    unit = axis.get_figure(root=True).dpi / 72  # type: ignore[union-attr]  # places are in points
+
+    def place(at: Place) -> Place:
+        x, y = axis.transData.transform(at) / unit
+        return float(x), float(y)
+
+    def back(at: Place) -> Place:
+        ms, ap = axis.transData.inverted().transform((at[0] * unit, at[1] * unit))
+        return float(ms), float(ap)
+
+    drawn = [axis.text(1, 1, name, fontsize=NAME, va="bottom") for name in named]
+    boxes = [artist.get_window_extent() for artist in drawn]
+    inside = axis.get_window_extent()
+    spots = labels.place(
+        [[place(at) for at in places] for places in named.values()],
+        [(box.width / unit, box.height / unit) for box in boxes],
+        [place(mark) for mark in marks],
+        RADIUS,
+        [(place(start), place(end)) for line in lines for start, end in pairwise(line)],
+        (inside.x0 / unit + 1, inside.y0 / unit + 1, inside.x1 / unit, inside.y1 / unit),
+    )
+    for artist, spot in zip(drawn, spots, strict=True):
+        if spot is None:
+            artist.remove()
+            continue
+        artist.set_position(back((spot.left, spot.bottom)))
+        if spot.joint is not None:
+            (start, low), (end, high) = back(spot.anchor), back(spot.joint)
+            axis.plot([start, end], [low, high], color=FAINT, linewidth=0.4, zorder=2)
+
+
+def _handles(
+    drawn: Sequence[Point], bare: Mapping[str, Mapping[str, float]], colour_of: Mapping[str, str]
+) -> list[Line2D]:
+    """Return the entries of the legend."""
+    shapes = {p.shape for p in drawn} | ({"^"} if any(bare.values()) else set())
+    roles = [(role, shape) for shape, role in ROLES.items() if shape in shapes]
+    return [
+        *(Line2D([], [], label=name, **_marker("o", name, colour)) for name, colour in colour_of.items()),
+        *(Line2D([], [], label=role, **_marker(shape, "", FRONT)) for role, shape in roles),
+        Line2D([], [], color=FRONT, linestyle="--", linewidth=1.2, label="front"),
+    ]

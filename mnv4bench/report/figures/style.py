@@ -20,8 +20,9 @@ WIDTH = 6.3
 """Inches: the width of the paper's text."""
 DPI = 200
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Okabe and Ito's palette (2008), told apart with any common colour-vision deficiency; black is the baselines'."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#882255")
+"""Okabe and Ito's palette (2008), told apart with any common colour-vision deficiency; black is the baselines', and
+Tol's wine (2021) stands for it."""
 
 BASELINE = "#000000"
 FAINT = "#999999"
@@ -87,12 +88,15 @@ def few_colours(image: Image.Image) -> Image.Image:
     return made
 
 
-def save(made: Figure, folder: Path, name: str) -> None:
-    """Write <name>.png and <name>.pdf without dates or versions, so that equal results give equal bytes."""
+def save(made: Figure, folder: Path, name: str, pdf: bool = True) -> None:
+    """Write <name>.png and, for the paper, <name>.pdf without dates or versions, so that equal results give equal
+    bytes."""
     # Solved once and kept: both formats then show the same places, and the solver is most of the drawing time.
     made.draw_without_rendering()
     made.set_layout_engine("none")
     write_with(folder / f"{name}.png", lambda path: _save_png(made, path))
+    if not pdf:
+        return
     nothing = {"Creator": None, "Producer": None, "CreationDate": None}
     write_with(folder / f"{name}.pdf", lambda path: made.savefig(path, format="pdf", dpi=DPI, metadata=nothing))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mnv4bench.report.figures import confusion, precision
 from mnv4bench.report.figures.cost import cost
 from mnv4bench.report.figures.curves import curves
 from mnv4bench.report.figures.detections import detections
@@ -11,7 +12,7 @@ from mnv4bench.report.figures.effects import effects
 from mnv4bench.report.figures.pareto import pareto
 from mnv4bench.report.figures.slices import slices
 from mnv4bench.report.figures.style import look, save
-from mnv4bench.report.results import collect
+from mnv4bench.report.results import Results, collect
 from mnv4bench.spec.plan import Plan
 
 DRAWN = {
@@ -27,7 +28,10 @@ PICTURES = ("detections",)
 
 
 def write_figures(plan: Plan, results: Path, dataset: Path | None = None, pictures: bool = True) -> None:
-    """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf} under `results`.
+    """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf} under `results`, and for each ablation
+    figures/{precision,confusion}/ABLATION.png.
+
+    Reads tables/{precision_recall,f1_confidence,confusion}.csv; no confusion where the last is not there.
 
     Args:
         pictures: also draw what shows images of the data set; False where they are not there.
@@ -40,3 +44,20 @@ def write_figures(plan: Plan, results: Path, dataset: Path | None = None, pictur
         for name, draw in DRAWN.items():
             if pictures or name not in PICTURES:
                 save(draw(collected), Path(results) / "figures", name)
+        _of_ablations(collected, Path(results))
+
+
+def _of_ablations(collected: Results, results: Path) -> None:
+    curves = precision.read(results / "tables")
+    path = results / "tables/confusion.csv"
+    counts = confusion.read(path) if path.is_file() else None
+    for name in collected.ablations:
+        drawn = precision.precision(collected, name, curves.get(name, {}))
+        save(drawn, results / "figures/precision", name, pdf=False)
+        if counts is not None:
+            save(
+                confusion.confusion(collected, name, counts.get(name, {})),
+                results / "figures/confusion",
+                name,
+                pdf=False,
+            )

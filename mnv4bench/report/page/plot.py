@@ -76,7 +76,7 @@ def panels(results: Results) -> list[Panel]:
 
 
 def _panel(runtime: str, found: Sequence[Choice], order: Sequence[str]) -> Panel:
-    x = _scale([end for choice in found for end in _ends(choice)], LEFT, WIDTH - RIGHT)
+    x = _scale([end for choice in found for end in choice.reach], LEFT, WIDTH - RIGHT)
     y = _scale([fmt.in_points(ap) for choice in found for ap in choice.ap], HEIGHT - BOTTOM, TOP)
     edge = choices.front(found)
     places = {choice.label: (x.place(choice.row.p50_ms), y.place(fmt.in_points(choice.mean))) for choice in found}
@@ -96,16 +96,8 @@ def _scale(values: Sequence[float], start: float, end: float) -> Scale:
     return Scale(low - margin, high + margin, start, end)
 
 
-def _ends(choice: Choice) -> tuple[float, float]:
-    """Return milliseconds as far off the median as the paired ratio's interval is."""
-    row = choice.row
-    if row.ratio is None or row.ratio_low is None or row.ratio_high is None:
-        return row.p50_ms, row.p50_ms
-    return row.p50_ms * row.ratio_low / row.ratio, row.p50_ms * row.ratio_high / row.ratio
-
-
 def _point(choice: Choice, x: Scale, y: Scale, order: Sequence[str], named: bool) -> Point:
-    low, high = _ends(choice)
+    low, _, high = choice.reach
     place = x.place(choice.row.p50_ms)
     return Point(
         label=choice.label,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
-from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
 from mnv4bench.report import text
 from mnv4bench.report.findings import scope
 from mnv4bench.report.page import arms, plot
 from mnv4bench.report.page.cards import cards
 from mnv4bench.report.page.classes import classes
+from mnv4bench.report.page.pictures import address
+from mnv4bench.report.page.precision import precision
 from mnv4bench.report.rendering import page
 from mnv4bench.report.results import Results, collect
 from mnv4bench.spec.plan import Plan
@@ -25,18 +25,19 @@ def write_page(plan: Plan, results: Path, dataset: Path | None = None) -> None:
     """Write index.html under `results`.
 
     Raises:
-        Mnv4benchError: a result file or the picture of detections is missing or wrong.
+        Mnv4benchError: a result file or a picture is missing or wrong.
     """
     results = Path(results)
     write_text(results / "index.html", html(collect(plan, results, dataset), results))
 
 
 def html(results: Results, folder: Path) -> str:
-    """Return the page; its picture is read from `folder`, and its links lead there."""
+    """Return the page; its pictures are read from `folder`, and its links lead there."""
     return page(
         "page/index.html.j2",
         title=results.plan.title,
         scope=scope(results),
+        published=results.plan.published,
         protocol=text.protocol(results.plan),
         warnings=text.about(results, "not_comparable"),
         resolution=[*text.about(results, "resolution"), *text.not_timed(results.latency)],
@@ -45,7 +46,8 @@ def html(results: Results, folder: Path) -> str:
         rows=arms.rows(results),
         panels=plot.panels(results),
         ablations={name: spec.title for name, spec in results.plan.ablations.items()},
-        picture=_picture(folder / PICTURE),
+        picture=address(folder / PICTURE),
+        precision=precision(results, folder),
         classes={name: classes(results, name) for name in results.ablations},
         accuracy_legend=text.accuracy_legend(results),
         time_legend=text.time_legend(),
@@ -56,14 +58,3 @@ def html(results: Results, folder: Path) -> str:
         ledger=LEDGER if (folder / LEDGER).is_file() else None,
         size=plot,
     )
-
-
-def _picture(path: Path) -> str:
-    """Return a PNG as an address that holds it.
-
-    Raises:
-        Mnv4benchError: it is missing.
-    """
-    if not path.is_file():
-        raise Mnv4benchError(f"{path}: is missing; draw the figures first")
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -98,7 +98,7 @@ def _figures(results: Results) -> dict[str, Any]:
     return {
         "published": any(line.published for panel in panels for line in panel.lines),
         "own_scales": len(effects.columns(panels)) > 1,
-        "one_network": pareto.one_network([pareto.points(results, runtime) for runtime in results.timed]),
+        "one_network": pareto.one_network(results),
         "same_arms": pareto.same_arms(results),
         "sizes": bool(results.untrained),
         "threshold": THRESHOLD,
