@@ -18,6 +18,7 @@ from mnv4bench.report.figures.pareto import Point
 from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import Results, collect
+from mnv4bench.results import matches
 from mnv4bench.spec.model import ModelSpec
 
 
@@ -300,3 +301,25 @@ def test_the_curves_of_an_arm_and_its_baseline_share_panels_and_an_ablation_with
 def test_eight_classes_have_eight_colours_and_more_have_one() -> None:
     assert len(set(precision.class_colours([str(k) for k in range(8)]).values())) == 8
     assert len(set(precision.class_colours([str(k) for k in range(9)]).values())) == 1
+
+
+def test_the_arms_differ_by_what_they_find_and_by_what_they_detect_wrongly(results: Results) -> None:
+    """Every run finds the first object of each image; one of them is given no detections."""
+    arms = [[arm] for arm in results.ablations["psa"]]
+    assert set(detections.spread(results, arms).values()) == {0}
+    records = [
+        matches.load(results.folder / "runs" / group[0].seeds[0].run / "matches.npz", [group[0].arm.read])
+        for group in arms
+    ]
+    one = next(iter(records[0].values()))
+    assert detections._right_and_wrong(one).tolist() == [[1] * 10, [0] * 10]
+    blind = replace(one, score=one.score - 0.7)
+    assert detections._right_and_wrong(blind).tolist() == [[0] * 10] * 2
+
+
+def test_an_arm_that_detects_nothing_on_an_image_is_said_to(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detections, "THRESHOLD", 0.95)
+    with look():
+        made = detections.detections(replace(results, ablations={"psa": results.ablations["psa"]}))
+    said = [text.get_text() for axis in made.axes for text in axis.texts]
+    assert said.count("nothing above 0.95") == 2 * len(results.data.slices)

@@ -589,6 +589,19 @@ def test_sheet_takes_the_image_with_the_median_number_of_objects(healthy: tuple[
     ]  # fmt: skip
 
 
+def test_of_the_images_with_the_median_number_of_objects_the_sheet_takes_the_one_on_which_arms_differ_most(
+    healthy: tuple[Plan, Path],
+) -> None:
+    plan, results = healthy
+    data = collect(plan, results).data
+    assert dict(chosen(data, {1: 5, 6: 1}))["plain"]["id"] == 1
+    one_count = replace(data)
+    for image in one_count.annotations["images"]:
+        image["slice"] = "plain"
+    # Of ten images the fifth has two objects, as have images 2, 6 and 10.
+    assert [chosen(one_count, spread)[0][1]["id"] for spread in ({}, {6: 1, 3: 9}, {6: 1, 10: 1})] == [2, 6, 6]
+
+
 def test_figures_and_paper_are_the_same_bytes_from_the_same_results(wounded: tuple[Plan, Path], tmp_path: Path) -> None:
     _, results = wounded
     plan = fake.make_plan(tmp_path, only="distillation")

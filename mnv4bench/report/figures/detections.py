@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -17,7 +18,9 @@ from mnv4bench.data.decode import read_image
 from mnv4bench.data.prepared import unchanged
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import COLOURS, figure
+from mnv4bench.report.rendering import render
 from mnv4bench.report.results import ArmResult, DataFacts, Results, distinct
+from mnv4bench.results import matches
 from mnv4bench.results.detections import read_detections
 
 THRESHOLD = 0.25
@@ -45,8 +48,16 @@ class _Column:
     """How the run ended, where it has no detections to show."""
 
 
-def chosen(data: DataFacts) -> list[tuple[str, dict[str, Any]]]:
-    """Return (label, COCO image record) by the rule in the figure's caption; images without objects are skipped."""
+def chosen(data: DataFacts, spread: Mapping[int, int] | None = None) -> list[tuple[str, dict[str, Any]]]:
+    """Return (label, COCO image record); images without objects are skipped.
+
+    The number of objects is the median of each slice's images; without slices it is that of the images at one sixth,
+    one half and five sixths, sorted by it. Of the images with that number it is the one with the largest `spread`, and
+    of several the one with the lowest id.
+
+    Args:
+        spread: image id → by how much the arms differ (`spread`).
+    """
     objects: dict[int, int] = defaultdict(int)
     for annotation in data.annotations["annotations"]:
         objects[annotation["image_id"]] += 1
@@ -54,16 +65,44 @@ def chosen(data: DataFacts) -> list[tuple[str, dict[str, Any]]]:
         (image for image in data.annotations["images"] if objects[image["id"]]),
         key=lambda image: (objects[image["id"]], image["id"]),
     )
+
+    def pick(among: list[dict[str, Any]], place: int) -> dict[str, Any]:
+        like = [image for image in among if objects[image["id"]] == objects[among[place]["id"]]]
+        return min(like, key=lambda image: (-(spread or {}).get(image["id"], 0), image["id"]))
+
     if not data.slices:
-        picks = {label: len(images) * k // 6 for label, k in (("few", 1), ("middling", 3), ("many", 5))}
-        return [(f"{label} objects", images[k]) for label, k in picks.items()] if images else []
-    chosen_images = []
-    for name in data.slices:
-        of_slice = [image for image in images if image.get("slice") == name]
-        if of_slice:
-            median = objects[of_slice[(len(of_slice) - 1) // 2]["id"]]
-            chosen_images.append((name, next(image for image in of_slice if objects[image["id"]] == median)))
-    return chosen_images
+        places = {label: len(images) * k // 6 for label, k in (("few", 1), ("middling", 3), ("many", 5))}
+        return [(f"{label} objects", pick(images, place)) for label, place in places.items()] if images else []
+    by_slice = {name: [image for image in images if image.get("slice") == name] for name in data.slices}
+    return [(name, pick(among, (len(among) - 1) // 2)) for name, among in by_slice.items() if among]
+
+
+def spread(results: Results, groups: list[list[ArmResult]]) -> dict[int, int]:
+    """Return image id → by how many the arms differ in what they find and in what they detect wrongly above THRESHOLD.
+
+    Raises:
+        Mnv4benchError: match records are missing or damaged.
+    """
+    counts: list[np.ndarray] = []
+    ids: list[int] = []
+    for group in groups:
+        first, read = group[0].seeds[0], group[0].arm.read
+        if first.state == "done":
+            records = matches.load(results.folder / "runs" / first.run / "matches.npz", [read])[read]
+            counts.append(_right_and_wrong(records))
+            ids = records.image_ids.tolist()
+    if not counts:
+        return {}
+    return dict(zip(ids, np.ptp(np.stack(counts), axis=0).sum(axis=0).tolist(), strict=True))
+
+
+def _right_and_wrong(records: matches.MatchRecords) -> np.ndarray:
+    """Return (2, images) detections that are right and wrong at IoU 0.5."""
+    seen = (records.score >= THRESHOLD) & ~records.ignored[0, :, 0]
+    right = records.tp[0, :, 0]
+    return np.stack(
+        [np.bincount(records.image[seen & part], minlength=len(records.image_ids)) for part in (right, ~right)]
+    )
 
 
 def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
@@ -75,8 +114,8 @@ def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
 
 def detections(results: Results) -> Figure:
     """Return the chosen images in rows; ground truth and the arms that fit (first seed) in columns."""
-    rows = chosen(results.data)
     groups = shown(distinct(results.arms))
+    rows = chosen(results.data, spread(results, groups))
     ids = {image["id"] for _, image in rows}
     columns = [_Column(_title(group), *_detections(results, group[0], ids)) for group in groups]
     per_block = COLUMNS - 1
@@ -158,8 +197,16 @@ def _show(axis: Axes, picture: np.ndarray, column: _Column, image: int, data: Da
     axis.set_yticks([])
     for spine in axis.spines.values():
         spine.set_visible(False)
+    if not column.state and not column.boxes.get(image):
+        _say(axis, render("text/nothing_above.j2", threshold=THRESHOLD))
     for category, (x, y, w, h), score in column.boxes.get(image, []):
         _box(axis, (x, y, w, h), _colour(data, category), _name(data, category, score))
+
+
+def _say(axis: Axes, said: str) -> None:
+    """Print words at the lower edge of a picture."""
+    box = {"facecolor": "black", "edgecolor": "none", "alpha": 0.7, "pad": 1.5}
+    axis.text(0.5, 0.04, said, ha="center", va="bottom", color="white", fontsize=6, transform=axis.transAxes, bbox=box)
 
 
 def _name(data: DataFacts, category: int, score: float | None) -> str:

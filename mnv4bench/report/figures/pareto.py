@@ -233,7 +233,7 @@ def log_ticks(low: float, high: float) -> list[float]:
         inside = [value for value in values if low <= value <= high]
         if len(inside) >= 3:
             return inside
-    values = [round(float(value), 12) for value in MaxNLocator(nbins=6).tick_values(low, high)]
+    values = [round(float(value), 12) for value in MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)]
     return [value for value in values if low <= value <= high]
 
 
