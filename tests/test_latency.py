@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -28,7 +29,7 @@ from mnv4bench.latency.analyse.analysis import COPY, Judged, analyse
 from mnv4bench.latency.measure import agreement, loading, session
 from mnv4bench.latency.measure.agreement import unexplained
 from mnv4bench.latency.measure.task import Task
-from mnv4bench.latency.runtimes import outputs
+from mnv4bench.latency.runtimes import export, outputs
 from mnv4bench.latency.runtimes.pytorch import Torch
 from mnv4bench.latency.runtimes.registry import GPU_RUNTIMES, RUNTIMES
 from mnv4bench.latency.runtimes.runtime import Deployment
@@ -47,6 +48,23 @@ from mnv4bench.spec.model import Read
 from mnv4bench.spec.plan import Plan
 
 SIDE = 64
+
+
+def test_settings_of_one_network_share_what_was_exported_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+    monkeypatch.setattr(export, "_kept", OrderedDict())
+    monkeypatch.setattr(export, "_traced", lambda _, imgsz: sides.append(imgsz) or export.nothing())
+    model = torch.nn.Identity()
+    first = export.export(model, 64, key="yolov10n")
+    first.graph.name = "suppression behind it"
+    assert export.export(model, 64, key="yolov10n") == export.nothing()
+    export.export(model, 96, key="yolov10n")
+    export.export(model, 64, key="yolov10s")
+    export.export(model, 64)
+    assert sides == [64, 96, 64, 64]
+    for number in range(export.KEPT):
+        export.export(model, 32, key=str(number))
+    assert len(export._kept) == export.KEPT
 
 
 # Raw outputs

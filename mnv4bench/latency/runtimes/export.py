@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.latency.runtimes.outputs import DEPLOYED, LIMIT, Thresholds
 
 OPSET = 18
+
+KEPT = 8
+"""Graphs that a process keeps: more than a preset of published networks has, whose settings share them."""
+_kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
 
 class OutputAlone(nn.Module):
@@ -65,14 +70,30 @@ def trace(model: nn.Module, imgsz: int) -> torch.jit.ScriptModule:
     return traced
 
 
-def export(model: nn.Module, imgsz: int, nms: Thresholds | None = None) -> onnx.ModelProto:
+def export(model: nn.Module, imgsz: int, nms: Thresholds | None = None, key: str | None = None) -> onnx.ModelProto:
     """Return a fused model in eval mode as ONNX (opset 18) for one image of (3, imgsz, imgsz).
 
     Input "image" (1, 3, imgsz, imgsz); output "output", the model's raw output with its leading 1.
 
     Args:
         nms: thresholds of suppression to append to a model read "nms", whose output is then that of `append_nms`.
+        key: of the deployment.
     """
+    if key is None:
+        graph = _traced(model, imgsz)
+    else:
+        if (key, imgsz) not in _kept:
+            _kept[key, imgsz] = _traced(model, imgsz).SerializeToString()
+        _kept.move_to_end((key, imgsz))
+        if len(_kept) > KEPT:
+            _kept.popitem(last=False)
+        graph = onnx.load_model_from_string(_kept[key, imgsz])
+    if nms:
+        append_nms(graph, nms)
+    return graph
+
+
+def _traced(model: nn.Module, imgsz: int) -> onnx.ModelProto:
     image = torch.zeros(1, 3, imgsz, imgsz)
     with tempfile.TemporaryDirectory(prefix="mnv4bench-") as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns of shapes that are constants here
@@ -86,10 +107,7 @@ def export(model: nn.Module, imgsz: int, nms: Thresholds | None = None) -> onnx.
             opset_version=OPSET,
             dynamo=False,  # the newer exporter writes the same network in 16 s instead of 1 s
         )
-        graph = onnx.load(Path(folder) / "model.onnx")
-    if nms:
-        append_nms(graph, nms)
-    return graph
+        return onnx.load(Path(folder) / "model.onnx")
 
 
 def nothing() -> onnx.ModelProto:

@@ -53,7 +53,8 @@ class OnnxRuntime:
 
     def graph(self, network: Deployment) -> onnx.ModelProto:
         """Return what the session is made from."""
-        return export(network.model, network.imgsz, network.thresholds if network.nms_in_graph else None)
+        nms = network.thresholds if network.nms_in_graph else None
+        return export(network.model, network.imgsz, nms, network.key)
 
     def __call__(self, image: Image) -> Output:
         output: Output = self.session.run(None, {"image": image[None]})[0][0]

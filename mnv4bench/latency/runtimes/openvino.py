@@ -30,11 +30,9 @@ class OpenVino:
 
     def graph(self, network: Deployment) -> Any:
         """Return what is compiled."""
-        return self.openvino.Core().read_model(
-            export(
-                network.model, network.imgsz, network.thresholds if network.nms_in_graph else None
-            ).SerializeToString()
-        )
+        nms = network.thresholds if network.nms_in_graph else None
+        graph = export(network.model, network.imgsz, nms, network.key)
+        return self.openvino.Core().read_model(graph.SerializeToString())
 
     def __call__(self, image: Image) -> Output:
         # The image is read where it lies; the output is copied, because the next call overwrites OpenVINO's own.

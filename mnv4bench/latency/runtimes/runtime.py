@@ -34,6 +34,8 @@ class Deployment:
     """Whether suppression is part of the graph; for read "nms", in a runtime with `graph_nms`."""
     thresholds: Thresholds = DEPLOYED
     """Of that suppression."""
+    key: str | None = None
+    """Names the network and its weights: what was exported of them once in a process serves again; None: never."""
 
 
 class Runtime(Protocol):
