@@ -281,7 +281,7 @@ def test_rtdetrs_rows_are_its_best_scores_and_corner_boxes() -> None:
 
             return Output
 
-    (rows,) = RTDetr(Network())(torch.zeros(1, 3, 100, 200))
+    (rows,) = RTDetr(Network(), 2)(torch.zeros(1, 3, 100, 200))
     first, second = 1 / (1 + torch.exp(torch.tensor([-3.0, -2.0])))
     torch.testing.assert_close(rows[0], torch.tensor([[0, 0, 100, 100, first, 0], [80, 30, 120, 70, second, 1]]))
 

@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import torch
 import yaml
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_checkpoints import Calls
 from ultralytics.nn.tasks import DetectionModel
 
@@ -27,6 +28,7 @@ from mnv4bench.evaluate.settings import Settings, read_rows, top_rows
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.latency import arms, quantised
 from mnv4bench.latency.measure.loading import load_all
+from mnv4bench.models.published import networks
 from mnv4bench.models.published.stored import build, class_map
 from mnv4bench.models.yolo import branches, network, released
 from mnv4bench.report import ledger_checkpoints
@@ -34,7 +36,7 @@ from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.detections import read_detections
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.run import read_status
-from mnv4bench.spec.model import ModelSpec, Weights
+from mnv4bench.spec.model import ModelSpec, Weights, readings
 from mnv4bench.spec.plan import Plan, load
 from mnv4bench.spec.run import DataSpec, DeploySpec, RunSpec, TrainSpec
 from mnv4bench.steps import Context, data
@@ -402,3 +404,69 @@ def test_8_bits_without_their_runtime_are_missing(
     metrics = quantised.evaluate(RUN, wanted, folder, tmp_path / "runs")
     assert metrics.state == "missing"
     assert "openvino" in str(metrics.reason)
+
+
+def rtdetr_release(path: Path) -> Any:
+    """Save RT-DETR-R18 with fresh weights under the names of its authors' release, and return the network."""
+    pytest.importorskip("transformers")
+    network = networks.build("rtdetr-r18", len(COCO)).eval()
+    with torch.no_grad():
+        for score in [network.network.model.enc_score_head, *network.network.model.decoder.class_embed]:
+            score.bias.fill_(-2.0)
+    network.network.save_pretrained(path.parent / "saved")
+    (path.parent / "saved" / "model.safetensors").rename(path)
+    return network
+
+
+def test_rtdetr_is_a_run_without_suppression_whose_images_are_stretched(at_hand: Path, tmp_path: Path) -> None:
+    original = rtdetr_release(at_hand / "weights" / "rtdetr-r18.safetensors")
+    side = 128  # fewer pixels have fewer places than queries
+    wanted = spec("rtdetr-r18", data=DataSpec(name="coco", folder="few", train=0, imgsz=side))
+    assert (wanted.model.head, readings(wanted.model)) == ("one_to_one", ("nms_free",))
+    folder, _ = prepared(tmp_path / "prepared", wanted)
+    status = train(RUN, wanted, folder, tmp_path / "runs")
+    assert (status.state, status.checkpoint) == ("done", "rtdetr-r18.safetensors")
+    metrics = evaluate(RUN, wanted, folder, tmp_path / "runs")
+    assert set(metrics.readings) == {"nms_free"}
+
+    # What is scored is what the network says about the whole image, resized to a square without a border.
+    image = cv2.imread(str(at_hand / "few" / "val2017" / "1.png"))[:, :, ::-1]
+    square = cv2.resize(image, (side, side)).transpose(2, 0, 1).astype(np.float32) / 255
+    with torch.inference_mode():
+        (rows,) = original(torch.from_numpy(square)[None])
+    expected = top_rows(rows[0].numpy(), Settings(limit=300))
+    found = read_detections(tmp_path / "runs" / RUN / "detections.json", ["nms_free"])["nms_free"]
+    ours = [row for row in found if row["image_id"] == 1]
+    assert len(ours) == len(expected) == 300
+    assert [row["score"] for row in ours] == pytest.approx(expected[:, 4], abs=1e-5)
+    x1, y1, x2, y2 = np.clip(expected[0, :4] * np.array([60, 48, 60, 48]) / side, 0, [60, 48, 60, 48])
+    assert ours[0]["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1], abs=0.02)
+
+
+def test_rtdetrs_other_files_are_refused_by_name(at_hand: Path) -> None:
+    path = at_hand / "weights" / "rtdetr-r18.safetensors"
+    rtdetr_release(path)
+    tensors = load_file(path)
+    name = "model.decoder.class_embed.0.bias"
+    without = {key: value for key, value in tensors.items() if key != name}
+    old = {key.removeprefix("model.decoder.") if "_embed." in key else key: value for key, value in tensors.items()}
+    save_file(old, path)  # as earlier versions of transformers name them
+    build(ModelSpec(weights="rtdetr-r18"))
+    for content in (without, without | {name: torch.zeros(3)}):
+        save_file(content, path)
+        with pytest.raises(Mnv4benchError, match=rf"rtdetr-r18\.safetensors: {name}: "):
+            build(ModelSpec(weights="rtdetr-r18"))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(Mnv4benchError, match="damaged"):
+        build(ModelSpec(weights="rtdetr-r18"))
+
+
+def test_without_transformers_rtdetr_is_missing_and_the_rest_is_counted(
+    at_hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (at_hand / "weights" / "rtdetr-r18.safetensors").write_bytes(b"")
+    wanted = spec("rtdetr-r18")
+    folder, _ = prepared(tmp_path / "prepared", wanted)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    status = train(RUN, wanted, folder, tmp_path / "runs")
+    assert (status.state, "mnv4bench[peers]" in str(status.reason)) == ("missing", True)

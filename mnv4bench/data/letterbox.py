@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from mnv4bench.io.errors import DataError
 GREY = 114
 """Padding value, as in training."""
 
+Fit = Literal["letterbox", "stretch"]
+"""How an image becomes square: padded, as YOLO is trained; or each side resized by itself, as RT-DETR is."""
+
 
 @dataclass(frozen=True)
 class Letterboxed:
@@ -21,7 +25,8 @@ class Letterboxed:
 
     pixels: np.ndarray
     """(3, side, side) float32 RGB in 0–1."""
-    scale: float
+    scale: tuple[float, float]
+    """Horizontal and vertical."""
     left: int
     top: int
     height: int
@@ -30,8 +35,34 @@ class Letterboxed:
 
     def restore(self, boxes: np.ndarray) -> np.ndarray:
         """Take (n, 4) x1, y1, x2, y2 boxes from the square image to the original, clipped to it."""
-        restored = (boxes - [self.left, self.top, self.left, self.top]) / self.scale
+        restored = (boxes - [self.left, self.top, self.left, self.top]) / [*self.scale, *self.scale]
         return np.clip(restored, 0, [self.width, self.height, self.width, self.height])
+
+
+def fit_of(model: object) -> Fit:
+    """Return how a network wants its images; those of ultralytics' own classes do not say."""
+    fit: Fit = getattr(model, "fit", "letterbox")
+    return fit
+
+
+def into_square(path: Path, side: int, fit: Fit) -> Letterboxed:
+    """Read an image as a network wants it.
+
+    Raises:
+        DataError: as for `letterbox`.
+    """
+    return letterbox(path, side) if fit == "letterbox" else _stretched(path, side)
+
+
+def _stretched(path: Path, side: int) -> Letterboxed:
+    image = read_image(path)
+    height, width = image.shape[:2]
+    image = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return Letterboxed(_planes(image), (side / width, side / height), 0, 0, height, width)
+
+
+def _planes(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / 255
 
 
 def letterbox(path: Path, side: int) -> Letterboxed:
@@ -51,8 +82,8 @@ def letterbox(path: Path, side: int) -> Letterboxed:
     left, top = (side - new_width) // 2, (side - new_height) // 2
     canvas = np.full((side, side, 3), GREY, np.uint8)
     canvas[top : top + new_height, left : left + new_width] = image
-    pixels = np.ascontiguousarray(canvas.transpose(2, 0, 1)).astype(np.float32) / 255
-    return Letterboxed(pixels, side / max(height, width), left, top, height, width)
+    scale = side / max(height, width)
+    return Letterboxed(_planes(canvas), (scale, scale), left, top, height, width)
 
 
 def fitted(width: int, height: int, side: int) -> tuple[int, int]:

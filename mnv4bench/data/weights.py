@@ -28,7 +28,7 @@ TIMEOUT = 20
 
 
 class Missing(Mnv4benchError):
-    """A checkpoint is not on this machine."""
+    """A checkpoint, or a package that it needs, is not on this machine."""
 
 
 class Checkpoint(Spec):
@@ -54,7 +54,8 @@ def places(name: str) -> tuple[Path, ...]:
 
     In each the release's own file comes first, then its tensors alone as NAME.safetensors.
     """
-    return tuple(folder / file for folder in weight_folders() for file in (known()[name].file, f"{name}{TENSORS}"))
+    files = dict.fromkeys((known()[name].file, f"{name}{TENSORS}"))
+    return tuple(folder / file for folder in weight_folders() for file in files)
 
 
 def present(name: str) -> bool:
@@ -79,7 +80,7 @@ def locate(name: str) -> Path:
     path = next((path for path in places(name) if path.is_file()), None)
     if path is None:
         raise Missing(how_to_get([name]))
-    if path.suffix != TENSORS:  # which are checked where they are read, and cannot run anything
+    if path.name == known()[name].file:
         _check(path, known()[name])
     return path
 
@@ -92,6 +93,8 @@ def _check(path: Path, record: Checkpoint) -> None:
                 f"{path}: SHA-256 is {digest}, not that of a known release; fetch {record.url} again, or add the sum "
                 "of another release to mnv4bench/data/weights.yaml"
             )
+        return
+    if record.file.endswith(TENSORS):  # which are checked where they are read, and cannot run anything
         return
     try:
         with zipfile.ZipFile(path) as archive:

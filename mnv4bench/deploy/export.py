@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from mnv4bench.cost.arms import deployed
-from mnv4bench.data.letterbox import letterbox
+from mnv4bench.data.letterbox import Fit, fit_of, into_square
 from mnv4bench.deploy.comparison import Call, Expected, check_rows, difference, kept, median_ms, score
 from mnv4bench.deploy.formats import FORMATS, Format
 from mnv4bench.io.errors import Mnv4benchError, SpecError
@@ -94,16 +94,17 @@ def export(
     classes = chosen.classes or tuple(str(index) for index in range(len(source.names)))  # type: ignore[arg-type]
     side = imgsz or chosen.imgsz or SIDE
     name = file_name(chosen, nms)
-    material = _material(chosen, classes, side, images, data, out)
+    fit = fit_of(source)
+    material = _material(chosen, classes, side, fit, images, data, out)
     deployment = Deployment(
         model=deployed(source),
         imgsz=side,
         threads=threads,
         read=read,
-        calibration=_letterboxed(material.calibration, side) if any("int8" in form for form in formats) else (),
+        calibration=_squares(material.calibration, side, fit) if any("int8" in form for form in formats) else (),
         nms_in_graph=nms,
     )
-    expected, network = _network(deployment, _letterboxed(material.images, side))
+    expected, network = _network(deployment, _squares(material.images, side, fit))
     quiet = busy_cores(0.5) <= BUSY * usable_cores()
     about = facts(name, classes, deployment)
     files, failed = [], {}
@@ -220,16 +221,16 @@ def _size(path: Path) -> int:
     return sum(part.stat().st_size for part in ([path] if path.is_file() else path.rglob("*")) if part.is_file())
 
 
-def _letterboxed(paths: Sequence[Path], side: int) -> tuple[Image, ...]:
-    return tuple(letterbox(path, side).pixels for path in paths)
+def _squares(paths: Sequence[Path], side: int, fit: Fit) -> tuple[Image, ...]:
+    return tuple(into_square(path, side, fit).pixels for path in paths)
 
 
 def _material(
-    model: Named, classes: Sequence[str], side: int, images: Path | None, data: Path | None, out: Path
+    model: Named, classes: Sequence[str], side: int, fit: Fit, images: Path | None, data: Path | None, out: Path
 ) -> Material:
     if images is not None:
         files = images_in(images, CALIBRATION)
         return Material(files[:COMPARED], files)
     found = labelled(model, data, out)
-    split = found.split(side, found.settings(classes))
+    split = found.split(side, found.settings(classes), fit)
     return Material(found.images[:COMPARED], found.calibration[:CALIBRATION], split, found.dataset.val.count)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pycocotools.coco import COCO
 
-from mnv4bench.data.letterbox import Letterboxed, letterbox
+from mnv4bench.data.letterbox import Letterboxed, into_square
 from mnv4bench.data.prepared import load, verify
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate import match_records
@@ -135,7 +135,7 @@ def detect(
     results: dict[Read, Detections] = {}
     device = next(model.parameters()).device
     for chunk in _chunks(images, BATCH):
-        boxed = [letterbox(folder / image["file_name"], imgsz) for image in chunk]
+        boxed = [into_square(folder / image["file_name"], imgsz, model.fit) for image in chunk]
         batch = torch.from_numpy(np.stack([letterboxed.pixels for letterboxed in boxed])).to(device)
         with torch.inference_mode():
             decoded = branches(model, batch)

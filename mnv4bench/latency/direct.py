@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mnv4bench.cost.arms import deployed
+from mnv4bench.data.letterbox import fit_of
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.io.files import write_json
 from mnv4bench.latency.analyse.analysis import Judged
@@ -92,8 +93,10 @@ def _float_ap(campaign: Campaign, labels: Labelled) -> dict[str, float | None]:
         if candidate.source.trained:
             runtime, side = Torch(), candidate.imgsz or campaign.task.imgsz
             threads = next(iter(thread_counts(campaign.spec)))
-            runtime.load(Deployment(deployed(candidate.source.load()), side, threads, candidate.read))
-            found[candidate.label] = average_precision(runtime, candidate.read, labels.split(side, candidate.settings))
+            network = deployed(candidate.source.load())
+            runtime.load(Deployment(network, side, threads, candidate.read))
+            split = labels.split(side, candidate.settings, fit_of(network))
+            found[candidate.label] = average_precision(runtime, candidate.read, split)
     return {arm.label: found[arm.measured] for arm in campaign.arms if arm.measured in found}
 
 

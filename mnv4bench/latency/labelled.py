@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mnv4bench.data.letterbox import Fit
 from mnv4bench.data.prepare import prepare
 from mnv4bench.evaluate.settings import TRAINED, Settings
 from mnv4bench.io.errors import SpecError
@@ -36,10 +37,10 @@ class Labelled:
         half = self.dataset.train
         return tuple(path for _, path in first_images(self.dataset, self.folder, "train", half.count)) or self.images
 
-    def split(self, imgsz: int, settings: Settings = TRAINED) -> Split:
+    def split(self, imgsz: int, settings: Settings = TRAINED, fit: Fit = "letterbox") -> Split:
         annotations = self.dataset.path(self.folder, self.dataset.val.annotations)
         images = self.dataset.path(self.folder, self.dataset.val.images)
-        return Split(annotations, images, self.dataset.category_ids, imgsz, settings)
+        return Split(annotations, images, self.dataset.category_ids, imgsz, settings, fit)
 
     def settings(self, classes: Sequence[str]) -> Settings:
         """Return how a network with these classes is scored here: by the classes that both have, by name.

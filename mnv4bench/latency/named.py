@@ -74,7 +74,8 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
     # Of whatever name the folder has now.
     status = read_record(folder / "status.json", Status) if (folder / "status.json").exists() else None
     recorded = status.weights_digest if status else None
-    source = Run(spec.model, weights.classes(path, recorded), read, path, recorded=recorded)
+    count = len(status.classes) if status and spec.model.weights else weights.classes(path, recorded)
+    source = Run(spec.model, count, read, path, recorded=recorded)
     data = beside(folder, status.data_digest) if status else None
     classes = status.classes if status else ()
     if data and not classes:

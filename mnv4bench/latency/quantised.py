@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.cost.arms import deployed
-from mnv4bench.data.letterbox import letterbox
+from mnv4bench.data.letterbox import into_square
 from mnv4bench.evaluate import detections
 from mnv4bench.evaluate.settings import Settings
 from mnv4bench.io.errors import Mnv4benchError
@@ -63,11 +63,11 @@ class _Quantised:
         category_ids: Sequence[int],
         settings: Settings,
     ) -> dict[Read, Detections]:
-        pixels = [letterbox(path, imgsz).pixels for path in self.calibration]
+        pixels = [into_square(path, imgsz, model.fit).pixels for path in self.calibration]
         results: dict[Read, Detections] = {}
         for read in readings(self.spec.model):
             model.read = read
             runtime = RUNTIMES[self.spec.deploy.runtime]()
             runtime.load(Deployment(deployed(model), imgsz, self.spec.train.threads, read, pixels))
-            results[read] = detect(runtime, read, images, folder, imgsz, category_ids, settings)
+            results[read] = detect(runtime, read, images, folder, imgsz, category_ids, settings, model.fit)
         return results

@@ -59,6 +59,9 @@ Peer = Literal["yolov8n", "yolov8s", "yolov10n", "yolov10s", "yolo11n", "yolo11s
 DUAL_FAMILIES = ("yolov10", "yolo26")
 """The families of networks with a one-to-one head beside the one-to-many head."""
 
+HEADS = {"dual": DUAL_FAMILIES, "one_to_one": ("rtdetr",)}
+"""A head's assignment → the families of networks that have it; all others are one_to_many."""
+
 Weights = Literal[
     "yolov10n",
     "yolov10s",
@@ -73,6 +76,7 @@ Weights = Literal[
     "yolo11s",
     "yolo26n",
     "yolo26s",
+    "rtdetr-r18",
 ]
 """Published checkpoints (mnv4bench/data/weights.yaml)."""
 
@@ -175,7 +179,9 @@ class ModelSpec(Spec):
         if isinstance(data.get("backbone"), str) and data["backbone"].endswith(".json"):
             data |= {"backbone": "searched", "rows": read_backbone(Path(data["backbone"])).rows}
         if named := data.get("peer") or data.get("weights"):
-            data["head"] = "dual" if str(named).startswith(DUAL_FAMILIES) else "one_to_many"
+            data["head"] = next(
+                (head for head, families in HEADS.items() if str(named).startswith(families)), "one_to_many"
+            )
         stages = data.get("block_stages", ("p5_out",))
         if data.get("block") == "c2f":
             data["block_stages"] = ()

@@ -18,8 +18,8 @@ from mnv4bench.train.outcome import write_outcome
 def take(folder: Path, spec: RunSpec, dataset: Dataset) -> Status:
     """Write spec.json, an empty curve.csv, weights.safetensors and, last, status.json, and return the status.
 
-    It is left as it is where the same file was taken before. A file that is not on this machine makes the run
-    `missing`, which the next start tries again.
+    It is left as it is where the same file was taken before. A file or package that is not on this machine makes the
+    run `missing`, which the next start tries again.
 
     Raises:
         Mnv4benchError: the file is damaged, could run code, or holds another network.
@@ -29,11 +29,12 @@ def take(folder: Path, spec: RunSpec, dataset: Dataset) -> Status:
     set_up_process(spec.train.threads)
     try:
         path = locate(spec.model.weights)
+        if (folder / "status.json").exists():
+            status = read_status(folder)
+            taken = (status.state, status.data_digest) == ("done", dataset.digest)
+            if taken and status.checkpoint_sha256 == sha256(path):
+                return status
+        model = stored.build(spec.model)
     except Missing as error:
         return write_outcome(folder, dataset.digest, "missing", str(error))
-    if (folder / "status.json").exists():
-        status = read_status(folder)
-        if (status.state, status.data_digest) == ("done", dataset.digest) and status.checkpoint_sha256 == sha256(path):
-            return status
-    model = stored.build(spec.model)
     return write_outcome(folder, dataset.digest, "done", None, Progress(), average=model, checkpoint=path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mnv4bench.data.letterbox import letterbox
+from mnv4bench.data.letterbox import Fit, into_square
 from mnv4bench.evaluate import coco as coco_eval
 from mnv4bench.evaluate.detections import coco_rows
 from mnv4bench.evaluate.settings import TRAINED, Settings, read_rows, top_rows
@@ -27,13 +27,14 @@ class Split:
     category_ids: tuple[int, ...]
     imgsz: int
     settings: Settings = TRAINED
+    fit: Fit = "letterbox"
 
 
 def average_precision(runtime: Callable[[Image], Output], read: Read, split: Split) -> float | None:
     """Return COCO's AP on 0–1 of a loaded runtime over a whole split, read as evaluation reads it."""
     truth = coco_eval.ground_truth(split.annotations)
     images = [truth.imgs[image] for image in sorted(truth.imgs)]
-    results = detect(runtime, read, images, split.images, split.imgsz, split.category_ids, split.settings)
+    results = detect(runtime, read, images, split.images, split.imgsz, split.category_ids, split.settings, split.fit)
     return coco_eval.reading(coco_eval.evaluate(truth, results)).scores.AP
 
 
@@ -45,11 +46,12 @@ def detect(
     imgsz: int,
     category_ids: Sequence[int],
     settings: Settings,
+    fit: Fit,
 ) -> Detections:
     """Return what a loaded runtime detects in images, which are given as COCO's records."""
     results: Detections = []
     for image in images:
-        boxed = letterbox(folder / image["file_name"], imgsz)
+        boxed = into_square(folder / image["file_name"], imgsz, fit)
         rows = _kept(runtime(boxed.pixels), read, settings)
         results.extend(coco_rows(image["id"], boxed, rows, category_ids))
     return results

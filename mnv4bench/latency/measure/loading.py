@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from mnv4bench.cost.arms import deployed
-from mnv4bench.data.letterbox import Letterboxed, letterbox
+from mnv4bench.data.letterbox import Fit, Letterboxed, fit_of, into_square
 from mnv4bench.io.errors import DataError, Mnv4benchError
 from mnv4bench.latency.analyse.analysis import COPY
 from mnv4bench.latency.measure.accuracy import Split, average_precision
 from mnv4bench.latency.measure.agreement import Rows, unexplained
-from mnv4bench.latency.measure.candidates import Candidate
+from mnv4bench.latency.measure.candidates import Candidate, Run
 from mnv4bench.latency.measure.protocol import Call, Subject
 from mnv4bench.latency.measure.task import Task
 from mnv4bench.latency.runtimes.outputs import DEPLOYED, TOLERANCE, Output, Thresholds, detections, disagreement
@@ -45,15 +45,15 @@ def load_all(task: Task) -> Loaded:
     """
     if not task.images:
         raise DataError("no image to time on; the validation split needs one")
-    letterboxed: dict[int, list[Letterboxed]] = {}
+    square: dict[tuple[int, Fit], list[Letterboxed]] = {}
     loaded = Loaded(absent=_missing(task.runtimes))
     for candidate, label in in_random_order(task):
-        side = candidate.imgsz or task.imgsz
-        if side not in letterboxed:
-            letterboxed[side] = [letterbox(path, side) for _, path in task.images]
-        images = letterboxed[side]
         model = candidate.source.load()
         network = deployed(model)
+        side, fit = candidate.imgsz or task.imgsz, fit_of(model)
+        if (side, fit) not in square:
+            square[side, fit] = [into_square(path, side, fit) for _, path in task.images]
+        images = square[side, fit]
         expected = raw_output(model, images[0].pixels)
         for name in task.runtimes:
             computing = candidate.runtime(name)
@@ -132,7 +132,7 @@ class _Loader:
 
     def score(self, split: Split) -> Split:
         """Return a split as this candidate is scored on it."""
-        return replace(split, imgsz=self.side, settings=self.candidate.settings)
+        return replace(split, imgsz=self.side, settings=self.candidate.settings, fit=fit_of(self.network))
 
     def load(self, nms_in_graph: bool = False) -> Runtime:
         """Return a runtime that holds a copy of the network, its weights at places of their own."""
@@ -146,13 +146,14 @@ class _Loader:
                 calibration=self._calibration() if self.precision == "int8" else (),
                 nms_in_graph=nms_in_graph,
                 thresholds=self.candidate.thresholds,
+                key=str(self.candidate.source) if isinstance(self.candidate.source, Run) else None,
             )
         )
         return runtime
 
     def _calibration(self) -> list[np.ndarray]:
         paths = self.task.calibration if self.candidate.calibration is None else self.candidate.calibration
-        return [letterbox(path, self.side).pixels for path in paths]
+        return [into_square(path, self.side, fit_of(self.network)).pixels for path in paths]
 
     def subject(self, label: str, runtime: Runtime, expected: Output) -> Subject:
         """Return the candidate ready to be timed.

@@ -9,21 +9,28 @@ from mnv4bench.data.coco_classes import COCO, VOC_NAMES
 from mnv4bench.data.weights import TENSORS, locate
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models.peers import definition
+from mnv4bench.models.published import rtdetr
 from mnv4bench.models.yolo import Detector, load_stored, load_tensors
 from mnv4bench.spec.model import ModelSpec, Read, default_read
 
 LINEAR = "yolo26"
 """The one family that was released after ultralytics took the activation out of SPPF."""
 
+RTDETR = "rtdetr-r18"
+"""The one network that is not ultralytics'."""
+
 
 def build(spec: ModelSpec, read: Read | None = None) -> Detector:
     """Return the network that a spec names in `weights`, from its file.
 
     Raises:
-        Mnv4benchError: the file is missing, damaged, or not what its name says.
+        Missing: the file, or a package that its network needs, is not on this machine.
+        Mnv4benchError: the file is damaged, or not what its name says.
     """
     assert spec.weights is not None
     path = locate(spec.weights)
+    if spec.weights == RTDETR:
+        return rtdetr.load(path, COCO)
     if path.suffix == TENSORS:
         family, scale = spec.weights[:-1], spec.weights[-1]
         model = load_tensors(path, definition(family, scale), COCO, spec.head, "linear" if family == LINEAR else "silu")

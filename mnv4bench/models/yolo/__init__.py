@@ -22,7 +22,7 @@ from mnv4bench.models.yolo.checkpoints import load_checkpoint
 from mnv4bench.models.yolo.dataset import CocoDataset, hyperparameters
 from mnv4bench.models.yolo.definitions import network, own_head_form, released
 from mnv4bench.models.yolo.detector import Composed, Detector, branches
-from mnv4bench.models.yolo.head import Head
+from mnv4bench.models.yolo.head import Head, check_read
 from mnv4bench.models.yolo.interface import as_yolo
 from mnv4bench.models.yolo.losses import Criterion, DetectionLoss, Term, Total
 from mnv4bench.models.yolo.stored import StoredDetector, load_stored, load_tensors
@@ -53,6 +53,7 @@ __all__ = [
     "Total",
     "as_yolo",
     "branches",
+    "check_read",
     "fuse_conv_and_bn",
     "hyperparameters",
     "initialize_weights",

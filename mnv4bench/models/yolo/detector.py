@@ -19,6 +19,7 @@ from ultralytics.nn.modules import Detect
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.torch_utils import initialize_weights
 
+from mnv4bench.data.letterbox import Fit
 from mnv4bench.io.errors import SpecError
 from mnv4bench.models import torchvision_ops
 from mnv4bench.models.yolo.head import check_read
@@ -32,13 +33,15 @@ class Detector(DetectionModel):
 
     - Its tensors: `parts` names the layers in order; `part_state` and `load_part_state` use those names as prefixes.
     - Training: `init_criterion` gives its loss; `args` are ultralytics' settings, `names` the classes.
-    - Reading: `read` is one of those that `assignment` allows; `branches` decodes what `head` returns.
+    - Reading: `read` is one of those that `assignment` allows; images are made square by `fit`; `decode` returns what
+      each branch says.
     - Deployment: `fuse`.
     """
 
     parts: tuple[str, ...]
     assignment: str
     """Which branches the head holds: one_to_many, one_to_one, or dual."""
+    fit: Fit = "letterbox"
 
     @property
     def head(self) -> Detect:
@@ -87,6 +90,28 @@ class Detector(DetectionModel):
         torchvision_ops.provide()
         super().fuse(verbose=verbose, imgsz=imgsz)
         return self
+
+    def decode(self, images: Tensor) -> dict[Read, tuple[Tensor, Tensor]]:
+        """Run the model, unfused and in eval mode, once and decode every branch.
+
+        Args:
+            images: (B, 3, H, W) in 0–1.
+
+        Returns:
+            Reading → boxes (B, A, 4) as x1, y1, x2, y2 in pixels of `images`, and class probabilities (B, A, classes).
+        """
+        _, preds = self(images)
+        head = self.head
+        raw = {"nms": preds["one2many"], "nms_free": preds["one2one"]} if "one2one" in preds else {self.read: preds}
+        decoded: dict[Read, tuple[Tensor, Tensor]] = {}
+        xyxy, head.xyxy = head.xyxy, True
+        try:
+            for read, branch in raw.items():
+                boxes, scores = head._inference(branch).permute(0, 2, 1).split((4, head.nc), dim=-1)
+                decoded[read] = boxes, scores  # type: ignore[index]
+        finally:
+            head.xyxy = xyxy
+        return decoded
 
     def init_criterion(self, spec: LossSpec | None = None, epochs: int | None = None) -> Criterion:
         """Return the model's loss; ultralytics calls this without arguments.
@@ -209,23 +234,5 @@ class Composed(Detector):
 
 
 def branches(model: Detector, images: Tensor) -> dict[Read, tuple[Tensor, Tensor]]:
-    """Run an unfused model in eval mode once and decode every branch.
-
-    Args:
-        images: (B, 3, H, W) in 0–1.
-
-    Returns:
-        Reading → boxes (B, A, 4) as x1, y1, x2, y2 in pixels of `images`, and class probabilities (B, A, classes).
-    """
-    _, preds = model(images)
-    head = model.head
-    raw = {"nms": preds["one2many"], "nms_free": preds["one2one"]} if "one2one" in preds else {model.read: preds}
-    decoded: dict[Read, tuple[Tensor, Tensor]] = {}
-    xyxy, head.xyxy = head.xyxy, True
-    try:
-        for read, branch in raw.items():
-            boxes, scores = head._inference(branch).permute(0, 2, 1).split((4, head.nc), dim=-1)
-            decoded[read] = boxes, scores  # type: ignore[index]
-    finally:
-        head.xyxy = xyxy
-    return decoded
+    """Return what `Detector.decode` does."""
+    return model.decode(images)
