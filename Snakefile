@@ -15,6 +15,7 @@ from mnv4bench.data.weights import state as weights_state
 from mnv4bench.io.locks import exclusive
 from mnv4bench.machine import gpus
 from mnv4bench.reference.plans import chosen
+from mnv4bench.results.dataset import STAYING
 from mnv4bench.results.reference import names
 from mnv4bench.results.selection import connect, home
 
@@ -48,6 +49,8 @@ TITLES = {
 }
 PICTURE = FIGURES[-1]  # shows images of the data set, which a reference does not hold
 DRAWN = FIGURES[:-1] if REFERENCE else FIGURES
+# The picture without its images, for a reference of data whose images stay here.
+BOXES = [f"{OUT}/figures/boxes.png"] if SPEC.data.name in STAYING and not REFERENCE else []
 # What is taken for what needs detections, which a reference does not hold either; it may hold the counts.
 CONFUSION = f"{OUT}/tables/confusion.csv"
 COUNTED = (
@@ -417,6 +420,7 @@ rule figures:
     output:
         [figure(name) for name in [*DRAWN, *BY_CLASS]],
         [f"{OUT}/figures/{name}.pdf" for name in DRAWN],
+        BOXES,
     log:
         f"{OUT}/logs/figures.log",
     benchmark:

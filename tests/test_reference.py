@@ -105,6 +105,24 @@ def test_match_records_keep_the_readings_that_arms_use_and_the_sum_of_all(
             assert matches.load(path)[name].score == matches.load(whole)[name].score
 
 
+def test_photographs_of_others_are_not_published(
+    project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    plan, folder = project
+    theirs = tmp_path / "theirs"
+    shutil.copytree(made[1], theirs)
+    (record,) = (theirs / "data").glob("*/dataset.json")
+    write_json(record, {**read_json(record), "name": "coco"})
+    with pytest.raises(Mnv4benchError, match=r"figures/boxes\.png: is missing"):
+        publish(plan, theirs, "tiny")
+    write_text(theirs / "figures/boxes.png", "white")
+    publish(plan, theirs, "tiny", rendered=True)
+    assert (folder / "figures/detections.png").read_text() == "white"
+    assert not (folder / "figures/boxes.png").exists()
+    assert not (folder / "paper").exists()
+    assert (folder / "figures/effects.png").exists()
+
+
 def test_an_unfinished_preset_is_named_and_leaves_the_old_reference(
     project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
 ) -> None:

@@ -19,6 +19,10 @@ BLOCKS = "latency/blocks.csv"
 PACKED = f"{BLOCKS}.xz"
 DETECTIONS = "figures/detections.png"
 """A record: it shows images of the data set, which a reference does not hold."""
+BOXES = "figures/boxes.png"
+"""Stands in its place where the data set's images stay on their machine."""
+PAPER = "paper/mnv4bench.pdf"
+"""Shows the detections, too."""
 MEASURED = (LATENCY, DETECTIONS)
 IF_THERE = (COUNTS, "latency/*", "tables/*")
 """Records of some presets only. Of the tables, those that a rule of one ablation made, by weights or the clock, and the
@@ -36,7 +40,7 @@ RENDERED = (
         for kind in ("md", "tex")
     ),
     "figures/*.png",
-    "paper/mnv4bench.pdf",
+    PAPER,
 )
 APART = (BLOCKS, "tables/verify.*", "tables/precision_recall.csv", "tables/f1_confidence.csv")
 """Compressed, of a comparison with another reference, and long curves that a rebuild makes."""
@@ -74,7 +78,7 @@ def timed_files(folder: Path) -> list[str]:
 
 def rendered_files(results: Path) -> list[str]:
     """Return what was rendered for people."""
-    return [file for file in _matching(results, RENDERED) if file != DETECTIONS]
+    return [file for file in _matching(results, RENDERED) if file not in (DETECTIONS, BOXES)]
 
 
 def matches(file: str, patterns: tuple[str, ...]) -> bool:

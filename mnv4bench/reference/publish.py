@@ -15,9 +15,12 @@ from mnv4bench.io.files import replacing, sha256, write_json
 from mnv4bench.io.names import checked_name
 from mnv4bench.reference.contents import (
     BLOCKS,
+    BOXES,
     COUNTS,
+    DETECTIONS,
     OF_A_RUN,
     PACKED,
+    PAPER,
     computed_files,
     measured_files,
     rendered_files,
@@ -33,7 +36,8 @@ from mnv4bench.spec.plan import Plan
 def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendered: bool = False) -> Reference:
     """Write reference `name` from a finished preset's folder, all of it or nothing, and return its record.
 
-    Match records are cut down to the readings that arms use, and timed blocks are compressed: both without loss.
+    Match records are cut down to the readings that arms use, and timed blocks are compressed: both without loss. Images
+    that are to stay on this machine are not shown: detections are boxes on white, and the paper is left to the rebuild.
 
     Args:
         rendered: whether Markdown, LaTeX, figures and paper are kept beside the records.
@@ -47,8 +51,10 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as temporary:
         made = Path(temporary) / "new"
         sums = {run: _copy_run(plan, results, made, run) for run in sorted(plan.runs)}
-        _copy_dataset(plan, results, made)
+        stays = _copy_dataset(plan, results, made).stays
         _copy_all(results, made, measured_files(results))
+        if stays:
+            _write(made / DETECTIONS, _existing(results / BOXES).read_bytes())
         _write(made / PACKED, lzma.compress(_existing(results / BLOCKS).read_bytes(), preset=9))
         files = {path.relative_to(made).as_posix(): sha256(path) for path in sorted(made.rglob("*")) if path.is_file()}
         record = Reference(
@@ -61,7 +67,8 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
             files=files,
             matches=sums,
         )
-        _copy_all(results, made, [*computed_files(results), *(rendered_files(results) if rendered else [])])
+        kept = [file for file in rendered_files(results) if rendered and not (stays and file == PAPER)]
+        _copy_all(results, made, [*computed_files(results), *kept])
         write_json(made / RECORD, record)
         if target.exists():
             target.rename(Path(temporary) / "old")
@@ -118,8 +125,8 @@ def _copy_run(plan: Plan, results: Path, made: Path, run: str) -> str:
     return sha256(scored)
 
 
-def _copy_dataset(plan: Plan, results: Path, made: Path) -> None:
-    """Copy the data set's record; images that lie elsewhere on this machine are not named."""
+def _copy_dataset(plan: Plan, results: Path, made: Path) -> Dataset:
+    """Copy and return the data set's record; images that lie elsewhere on this machine are not named."""
     file = f"data/{key(plan.preset.data)}/{DATASET}"
     dataset = read_record(_existing(results / file), Dataset)
     splits = {
@@ -127,6 +134,7 @@ def _copy_dataset(plan: Plan, results: Path, made: Path) -> None:
         for name, split in (("train", dataset.train), ("val", dataset.val))
     }
     write_json(made / file, dataset.model_copy(update=splits))
+    return dataset
 
 
 def _copy_all(source: Path, target: Path, files: list[str]) -> None:

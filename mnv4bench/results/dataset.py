@@ -9,6 +9,9 @@ from mnv4bench.results.record import Record, read_record
 
 RECORD = "dataset.json"
 
+STAYING = ("coco", "voc")
+"""Sets whose photographs have other owners' terms, so that this project uses them and does not pass them on."""
+
 
 class Split(Record):
     """One half of a data set; paths are absolute or relative to the folder of dataset.json."""
@@ -40,6 +43,11 @@ class Dataset(Record):
     val: Split
     notes: tuple[str, ...] = ()
     """What was dropped or changed on the way in, a sentence each."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether its images do not leave this machine."""
+        return self.name in STAYING
 
     def path(self, folder: Path, relative: str) -> Path:
         """Resolve a path of this record, which lies in `folder`."""

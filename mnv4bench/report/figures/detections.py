@@ -112,8 +112,12 @@ def shown(groups: list[list[ArmResult]]) -> list[list[ArmResult]]:
     return [groups[place] for place in sorted(ranked[:SHOWN])]
 
 
-def detections(results: Results) -> Figure:
-    """Return the chosen images in rows; ground truth and the arms that fit (first seed) in columns."""
+def detections(results: Results, images: bool = True) -> Figure:
+    """Return the chosen images in rows; ground truth and the arms that fit (first seed) in columns.
+
+    Args:
+        images: False draws boxes on white.
+    """
     groups = shown(distinct(results.arms))
     rows = chosen(results.data, spread(results, groups))
     ids = {image["id"] for _, image in rows}
@@ -129,7 +133,7 @@ def detections(results: Results) -> Figure:
     made = figure(width, height)
     # Places are computed: a layout solver needs seconds for so many panels.
     made.set_layout_engine("none")
-    pictures = {image["id"]: _picture(results.data, image) for _, image in rows}
+    pictures = {image["id"]: _picture(results.data, image) if images else _blank(image) for _, image in rows}
     top = height
     for block in blocks:
         top -= HEAD
@@ -183,6 +187,10 @@ def _detections(results: Results, arm: ArmResult, ids: set[int]) -> tuple[dict[i
 def _picture(data: DataFacts, image: dict[str, Any]) -> np.ndarray:
     path = data.record.path(data.folder, data.record.val.images) / Path(image["file_name"])
     return read_image(unchanged(path, image, data.folder))
+
+
+def _blank(image: dict[str, Any]) -> np.ndarray:
+    return np.full((image["height"], image["width"], 3), 255, np.uint8)
 
 
 def _colour(data: DataFacts, category: int) -> str:

@@ -25,11 +25,13 @@ DRAWN = {
 }
 PICTURES = ("detections",)
 """Those that show images of the data set."""
+BOXES = "boxes"
+"""The detections without the images, for a reference whose images stay where they are."""
 
 
 def write_figures(plan: Plan, results: Path, dataset: Path | None = None, pictures: bool = True) -> None:
-    """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf} under `results`, and for each ablation
-    figures/{precision,confusion}/ABLATION.png.
+    """Write figures/{effects,cost,pareto,curves,slices,detections}.{png,pdf} under `results`, boxes.{png,pdf} where the
+    images of the data set stay on this machine, and for each ablation {precision,confusion}/ABLATION.png.
 
     Reads tables/{precision_recall,f1_confidence,confusion}.csv; no confusion where the last is not there.
 
@@ -44,6 +46,8 @@ def write_figures(plan: Plan, results: Path, dataset: Path | None = None, pictur
         for name, draw in DRAWN.items():
             if pictures or name not in PICTURES:
                 save(draw(collected), Path(results) / "figures", name)
+        if pictures and collected.data.record.stays:
+            save(detections(collected, images=False), Path(results) / "figures", BOXES)
         _of_ablations(collected, Path(results))
 
 
