@@ -230,3 +230,12 @@ def test_the_same_results_give_the_same_bytes_and_a_missing_picture_is_named(tmp
     (folder / PICTURE).unlink()
     with pytest.raises(Mnv4benchError, match=r"detections\.png: is missing"):
         write_page(plan, folder)
+
+
+def test_the_page_of_published_weights_speaks_of_no_seeds(results: Results, folder: Path) -> None:
+    arms_of_weights = tuple(replace(arm, published=True) for arm in results.plan.arms)
+    given = replace(results, plan=replace(results.plan, arms=arms_of_weights))
+    assert "seed" in html(results, folder)
+    sections = html(given, folder).split('<section id="arms">')[1]
+    assert "seed" not in sections
+    assert ">scores</a>" in sections

@@ -43,8 +43,8 @@ def measured(ablation: str, results: Mapping[str, Results]) -> Table | None:
 
 
 def _source(name: str, results: Results) -> Column[ArmResult]:
-    seeds = fmt.count(len(results.plan.preset.seeds), "seed")
-    return words("reference", "reference", lambda arm: f"{name}, {seeds}")
+    seeds = "" if results.plan.published else f", {fmt.count(len(results.plan.preset.seeds), 'seed')}"
+    return words("reference", "reference", lambda arm: f"{name}{seeds}")
 
 
 def _runtimes(results: Mapping[str, Results]) -> list[str]:

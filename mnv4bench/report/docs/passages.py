@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.files import read_json
-from mnv4bench.report.answers import answers
+from mnv4bench.report import accuracy
+from mnv4bench.report.answers import answers, time
 from mnv4bench.report.choices import baselines, ends
 from mnv4bench.report.closing import told
 from mnv4bench.report.docs.measured import reference
@@ -17,6 +18,7 @@ from mnv4bench.report.ledger import summary_table
 from mnv4bench.report.ledger_in_short import in_short
 from mnv4bench.report.rendering import render
 from mnv4bench.report.replication import replicate
+from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.ablations import verdicts
 from mnv4bench.report.tables.cells import table
 from mnv4bench.results.ledger import LedgerSummary
@@ -35,9 +37,13 @@ class Passage:
     """Under results/reference/."""
     template: str
     values: Callable[[Path], Values]
+    absent: str | None = None
+    """Template of what stands there while the file is not; None where it has to be."""
 
     def render(self, folder: Path) -> str:
         """Return the passage made from the files under `folder`."""
+        if self.absent and not (folder / self.file).exists():
+            return render(f"docs/{self.absent}.md.j2")
         return render(f"docs/{self.template}.md.j2", **self.values(folder / self.file))
 
 
@@ -56,6 +62,42 @@ def answered(path: Path) -> Values:
         "data": results.data.record,
         "imgsz": results.cost.imgsz,
         "seeds": len(results.plan.preset.seeds),
+    }
+
+
+def opening(path: Path) -> Values:
+    """Return what dropping suppression did to a published network's AP and time, and the settings that do as well."""
+    results = reference(path.parent)
+    (arm,) = (arm for arm in results.ablations["published_heads"] if not arm.is_baseline)
+    return {
+        "network": arm.arm.model.weights,
+        "data": results.data.record,
+        "change": accuracy.interval(arm.difference, accuracy.decimals_of(results)),
+        "verdict": accuracy.verdict(arm.difference),
+        "time": time(results, arm),
+        "tuned": _behind(results, [arm for arm in results.ablations["published_nms"] if arm.arm.read == "nms"]),
+    }
+
+
+def _behind(results: Results, arms: Sequence[ArmResult]) -> dict[str, int]:
+    """Return how many settings were shown to be less accurate than their baseline, slower in some runtime, neither."""
+    worse = {arm.arm.name for arm in arms if arm.difference and arm.difference.verdict == "worse"}
+    rows = {arm.arm.name: [arm.row(runtime) for runtime in results.timed] for arm in arms}
+    slower = {name for name, found in rows.items() if any(row and row.verdict == "slower" for row in found)}
+    return {"all": len(arms), "worse": len(worse), "slower": len(slower), "neither": len(arms) - len(worse | slower)}
+
+
+def published(path: Path) -> Values:
+    """Return a row per comparison on published weights, and the ends of each runtime's front."""
+    results = reference(path.parent)
+    times = results.latency
+    return {
+        "name": path.parent.name,
+        "scope": scope(results),
+        "answers": answers(results),
+        "ends": ends(results),
+        "threads": times.threads,
+        "cpu": times.environment.cpu,
     }
 
 
@@ -150,6 +192,9 @@ PASSAGES = {
     "answers": Passage("scenes/reference.json", "answers", answered),
     "choices": Passage("scenes/reference.json", "choices", choice),
     "closing": Passage("scenes/reference.json", "closing", last_lines),
+    "opening": Passage("published/reference.json", "opening", opening, absent="opening_absent"),
+    "published": Passage("published/reference.json", "published", published, absent="published_absent"),
+    "published_voc": Passage("published_voc/reference.json", "published", published, absent="published_absent"),
     "scenes": Passage("scenes/reference.json", "outcome", outcome),
     "elsewhere": Passage("scenes/reference.json", "elsewhere", elsewhere),
     "ledger": Passage("scenes/tables/ledger.json", "ledger", ledger),
