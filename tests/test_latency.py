@@ -67,6 +67,21 @@ def test_settings_of_one_network_share_what_was_exported_of_it(monkeypatch: pyte
     assert len(export._kept) == export.KEPT
 
 
+def test_a_forward_pass_is_timed_once_for_all_thresholds_behind_it() -> None:
+    plan = planning.load("published", "published_heads,published_nms,published_int8,published_resolution")
+    shared = set(latency.share(plan, ()).values())
+    arms = [arm for arm in plan.arms if arm.label in shared]
+    assert len(arms) == 17
+    assert latency.forward_of(plan, arms) == {
+        "published_heads/nms",
+        "published_heads/nms_free",
+        "published_int8/onnxruntime_int8",
+        "published_int8/openvino_int8",
+        "published_resolution/side_320",
+    }
+    assert latency.choose_reference(plan, latency.share(plan, ())) == "published_heads/nms_free"
+
+
 # Raw outputs
 
 

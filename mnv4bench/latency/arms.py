@@ -9,14 +9,15 @@ Stages, in milliseconds per image:
 - in_graph: end to end with suppression inside the runtime's graph, where the runtime can. An NMS-free arm's graph ends
   in detections anyway.
 
-Published networks are timed at the confidence and overlap that they are scored with. Decoding and letterboxing are not
+Published networks are timed at the confidence and overlap that they are scored with, and the forward pass of those that
+differ in nothing else is timed once. Decoding and letterboxing are not
 timed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,8 @@ from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.model import default_read
 from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.run import DeploySpec, RunSpec
+
+THRESHOLDS = {name: getattr(DeploySpec(), name) for name in ("confidence", "iou")}
 
 
 def time_arms(plan: Plan, results: Path, data_folder: Path) -> None:
@@ -122,10 +125,27 @@ def _candidates(
     detections = {
         run: scored(runs / run / "detections.json", wanted, category_ids, images) for run, wanted in reads.items()
     }
+    forward = forward_of(plan, arms)
     return tuple(
-        _candidate(arm, plan.spec(arm), runs / _timed_run(plan, arm), data, detections[_timed_run(plan, arm)][arm.read])
+        replace(
+            _candidate(
+                arm, plan.spec(arm), runs / _timed_run(plan, arm), data, detections[_timed_run(plan, arm)][arm.read]
+            ),
+            forward=arm.label in forward,
+        )
         for arm in arms
     )
+
+
+def forward_of(plan: Plan, arms: Sequence[Arm]) -> set[str]:
+    """Return the labels of the arms whose forward pass is timed: all but published networks' other thresholds, which
+    come after it."""
+    first: dict[str, str] = {}
+    for arm in arms:
+        spec = plan.spec(arm)
+        deploy = spec.deploy.model_copy(update=THRESHOLDS)
+        first.setdefault(_deployed(arm, spec.model_copy(update={"deploy": deploy})), arm.label)
+    return set(first.values())
 
 
 def _candidate(arm: Arm, spec: RunSpec, run: Path, data: Path, detections: Mapping[int, Rows]) -> Candidate:
@@ -198,7 +218,10 @@ def share(plan: Plan, absent: Collection[str]) -> dict[str, str]:
 
 def network(plan: Plan, arm: Arm) -> str:
     """Name what an arm deploys."""
-    spec = plan.spec(arm)
+    return _deployed(arm, plan.spec(arm))
+
+
+def _deployed(arm: Arm, spec: RunSpec) -> str:
     deployed = f" {spec.deploy.model_dump_json()} at {spec.data.imgsz}" if arm.published else ""
     return f"{arm.model.model_dump_json()} read {arm.read}{deployed}"
 

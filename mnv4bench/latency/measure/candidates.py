@@ -95,6 +95,8 @@ class Candidate:
     """What int8 runtimes are scored with."""
     quantised: bool = True
     """Whether int8 runtimes take it; one of several settings of a network is enough."""
+    forward: bool = True
+    """Whether its forward pass is timed by itself; one of several settings of a network is enough."""
     int8: str | None = None
     """The int8 runtime whose form of the network this is; it is timed in that library alone, beside float32 ones."""
     calibration: tuple[Path, ...] | None = None

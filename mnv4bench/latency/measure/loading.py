@@ -225,7 +225,7 @@ def _stages(
     if not candidate.source.trained:
         return forward
     return {
-        **forward,
+        **(forward if candidate.forward else {}),
         "post": lambda index: detections(outputs[index], read, thresholds),
         "end_to_end": lambda index: detections(runtime(images[index].pixels), read, thresholds),
     }
