@@ -70,7 +70,7 @@ def _published_weights(plan: Plan) -> None:
     """Fetch the published weights that a plan names and this machine lacks; say what is missing.
 
     Raises:
-        Mnv4benchError: none of them is here.
+        Mnv4benchError: none of them is here; says so of the images, too.
     """
     wanted = list(dict.fromkeys(run.model.weights for run in plan.runs.values() if run.model.weights))
     if not wanted:
@@ -79,8 +79,18 @@ def _published_weights(plan: Plan) -> None:
 
     if missing := obtain(wanted):
         if len(missing) == len(wanted):
-            raise Mnv4benchError(how_to_get(missing))
+            raise Mnv4benchError("\n".join([how_to_get(missing), *_absent_images(plan)]))
         print(how_to_get(missing), file=sys.stderr)
+
+
+def _absent_images(plan: Plan) -> list[str]:
+    from mnv4bench.data.coco import locate
+
+    try:
+        locate(plan.preset.data.location)
+    except Mnv4benchError as error:
+        return [str(error)]
+    return []
 
 
 def train(context: Context) -> None:

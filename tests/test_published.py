@@ -265,8 +265,10 @@ def test_a_known_release_is_taken_by_its_sum_alone(at_hand: Path, saved: Path, t
 
 def test_the_workflow_needs_one_of_its_files(at_hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (at_hand / "weights" / "yolov10s.pt").unlink()
-    with pytest.raises(Mnv4benchError, match=r"yolov10n\.pt from https://"):
+    with pytest.raises(Mnv4benchError, match=r"yolov10n\.pt from https://") as caught:
         data(Context(load("published", "published_heads"), tmp_path))
+    _, images = str(caught.value).splitlines()
+    assert str(at_hand / "coco-val-206") in images  # both at once, not one after the other
 
 
 def test_cocos_classes_are_vocs_by_a_table() -> None:

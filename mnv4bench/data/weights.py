@@ -134,4 +134,5 @@ def how_to_get(names: Sequence[str]) -> str:
     folder = places(names[0])[0].parent
     wanted = "; ".join(f"{known()[name].file} from {known()[name].url}" for name in names)
     hint = "" if os.environ.get(DATA_VARIABLE) else f" (or into {WEIGHTS}/ of a folder that ${DATA_VARIABLE} names)"
-    return f"published weights are missing: place into {folder}{hint}: {wanted}"
+    some = "one or more of these " if len(names) > 1 else ""
+    return f"published weights are missing: place {some}into {folder}{hint}: {wanted}"
