@@ -11,7 +11,7 @@ import pytest
 from benchmarks.faults import kills, records
 from benchmarks.faults.__main__ import main
 from benchmarks.faults.damage import MUTATIONS, mutated
-from benchmarks.faults.journal import Journal
+from benchmarks.faults.journal import Journal, Trial
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.processes import Ended
 from benchmarks.faults.project import Project
@@ -119,10 +119,26 @@ def test_a_campaign_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     first = Journal(tmp_path / "faults.jsonl", "a", 0)
     found = [Outcome("kills", "data", "0.1 s into data", "right")]
     first.add("kills", 2, found)
-    assert first.known("kills") == {2: found}
+    assert first.known("kills") == {2: Trial("a", 2, found)}
     for other in (Journal(first.path, "b", 0), Journal(first.path, "a", 1)):
         assert other.known("kills") == {}
     assert first.known("files") == {}
+
+
+def test_what_was_a_fault_at_an_earlier_commit_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "faults.jsonl"
+    right, fault = Outcome("files", "images", "flip", "right"), Outcome("files", "tables", "flip", "fault")
+    before = Journal(path, "a", 0)
+    before.add("files", 0, [right])
+    before.add("files", 1, [fault])
+    assert set(before.known("files")) == {0, 1}
+    after = Journal(path, "b", 0, earlier=("a",))
+    assert after.known("files") == {0: Trial("a", 0, [right])}
+    assert after.mended("files") == [Trial("a", 1, [fault])]
+    after.add("files", 1, [fault])
+    assert after.known("files")[1] == Trial("b", 1, [fault])
+    after.add("files", 1, [right])
+    assert after.known("files")[1] == Trial("b", 1, [right])
 
 
 @pytest.mark.slow
@@ -131,7 +147,8 @@ def test_a_small_campaign_finds_no_fault(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(SystemExit) as ended:
         main(["--kills", "0", "--files", "3", "--settings", "5"])
     record = read_json(tmp_path / "results/benchmarks/faults.json")
-    assert record["faults"] == []
+    assert record["faults"] == record["mended"] == []
+    assert list(record["commits"].values()) == [8]
     assert ended.value.code == 0
     assert sum(record["counts"]["settings"].values()) == 5
     assert sum(record["counts"]["files"].values()) == 3

@@ -172,6 +172,35 @@ def test_readme_opens_with_published_networks_once_there_are_results(tmp_path: P
     )
 
 
+def test_the_campaign_of_faults_is_counted_by_end_and_subject(tmp_path: Path) -> None:
+    content = {
+        "commit": "a" * 40,
+        "commits": {"b" * 40: 2, "a" * 40: 4},
+        "mended": [{"campaign": "files"}],
+        "counts": {
+            "kills": {"right": 3, "clear error": 0, "fault": 0},
+            "files": {"right": 1, "clear error": 2, "fault": 0},
+        },
+        "subjects": {
+            "kills": {"data": {"right": 1}, "verify": {"right": 2}},
+            "files": {"images": {"right": 1, "clear error": 2}},
+        },
+        "environment": {"cpu": "a CPU", "cores": 2},
+    }
+    write_json(tmp_path / "benchmarks" / "faults.json", content)
+    made = refreshed("<!-- generated: faults -->\n<!-- end -->", tmp_path, "x.md")
+    for line in (
+        "| kills | 3 | 3 | 0 | 0 |\n",
+        "| files | 3 | 1 | 2 | 0 |\n",
+        "- kills: data 1, verify 2.\n",
+        "- files: images 3.\n",
+        "Commit bbbbbbbbbbbb: 2 trials,\ncommit aaaaaaaaaaaa: 4 trials.\n",
+        "mended and tried again at a later one: 1.\n",
+        "a CPU, 2 cores.\n",
+    ):
+        assert line in made
+
+
 def test_a_missing_file_and_an_unknown_passage_are_named(tmp_path: Path) -> None:
     with pytest.raises(Mnv4benchError, match=r"coverage\.json: is missing, and passage coverage of x\.md"):
         refreshed("<!-- generated: coverage -->\n<!-- end -->", tmp_path, "x.md")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fake_results as fake
@@ -14,13 +16,14 @@ from mnv4bench.io.errors import FileError, Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.reference.publish import publish, take_over
-from mnv4bench.reference.rebuild import changed
+from mnv4bench.reference.rebuild import changed, restore
 from mnv4bench.reference.result_set import reference_set
 from mnv4bench.reference.values import changes
 from mnv4bench.report.docs.measured import measured, references
+from mnv4bench.report.replication import replicate
 from mnv4bench.report.results import collect
 from mnv4bench.report.tables.write import write_tables
-from mnv4bench.results import matches
+from mnv4bench.results import matches, sums
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.matches import MatchRecords
 from mnv4bench.results.reference import FOLDER, REBUILT, check_files, names, read_reference
@@ -218,6 +221,66 @@ def test_damage_is_named_file_by_file(project: tuple[Plan, Path]) -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
+def another_digit(path: Path) -> None:
+    """As an editor might: the file keeps its form."""
+    text = path.read_text()
+    place = max(text.rfind(digit) for digit in "0123456789")
+    write_text(path, f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+
+
+@pytest.mark.parametrize("file", ["compare.json", "cost.json", "tables/slices.csv", "tables/ablations.csv"])
+def test_a_computed_file_with_another_digit_is_refused_by_whoever_reads_it(
+    file: str, project: tuple[Plan, Path], rebuilt: Path, tmp_path: Path
+) -> None:
+    plan, folder = project
+    results = collect(plan, folder)
+    another_digit(folder / file)
+    renamed = replace(results, plan=replace(plan, preset_name="other"))
+    readers: list[Callable[[], object]] = [
+        lambda: collect(plan, folder),
+        lambda: reference_set(folder),
+        lambda: restore(plan, folder, tmp_path / "restored"),
+        lambda: changed(folder, rebuilt),
+        lambda: replicate(renamed, folder.parent),
+    ]
+    for reader in readers:
+        with pytest.raises(
+            Mnv4benchError, match=rf"tiny/{file}: is not what reference\.json was .*; check it out again"
+        ):
+            reader()
+
+
+def test_a_reference_without_sums_of_computed_files_is_read(project: tuple[Plan, Path]) -> None:
+    _, folder = project
+    content = read_json(folder / "reference.json")
+    write_json(folder / "reference.json", {k: v for k, v in content.items() if k not in ("computed", "digest")})
+    another_digit(folder / "cost.json")
+    check_files(read_reference("tiny"), folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"title": "', '"title": "X'), ('"runs/', '"runs/x'), ('"digest"', '"digesu"')]
+)
+def test_a_changed_record_is_refused_itself(old: str, new: str, project: tuple[Plan, Path]) -> None:
+    edit(project[1] / "reference.json", old, new)
+    with pytest.raises(FileError, match=r"tiny/reference\.json: .*; check it out again"):
+        read_reference("tiny")
+
+
+def test_what_was_changed_since_it_was_made_is_not_published(
+    project: tuple[Plan, Path], made: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    plan, folder = project
+    results = tmp_path / "results" / "fake"
+    shutil.copytree(made[1], results)
+    sums.record(results, "compare")
+    another_digit(results / "compare.json")
+    for publishing in (lambda: publish(plan, results, "tiny"), lambda: take_over(plan, folder, results)):
+        with pytest.raises(FileError, match=r"compare\.json: its SHA-256 is .*; delete it and start again"):
+            publishing()
+    check_files(read_reference("tiny"), folder)
+
+
 @pytest.fixture
 def rebuilt(project: tuple[Plan, Path]) -> Path:
     """The reference's folder copied to where it is rebuilt."""
@@ -314,8 +377,11 @@ def test_a_record_that_names_files_outside_is_refused(name: str, project: tuple[
         read_reference("tiny")
 
 
-def test_digests_cover_records_only(project: tuple[Plan, Path]) -> None:
-    files = set(read_reference("tiny").files)
+def test_sums_cover_records_and_what_is_computed_from_them(project: tuple[Plan, Path]) -> None:
+    record = read_reference("tiny")
+    files = set(record.files)
+    assert set(record.computed) == {"compare.json", "cost.json", *(f"tables/{name}.csv" for name in TABLES)}
+    assert record.computed == {file: sha256(project[1] / file) for file in record.computed}
     assert {"latency/latency.json", "latency/blocks.csv.xz", "figures/detections.png"} <= files
     assert not {"compare.json", "cost.json"} & files
     found = [file for file in files if file.startswith(("tables/", "paper/", "figures/effects"))]
@@ -329,6 +395,7 @@ def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
     _, folder = project
     publish(*made, "tiny", rendered=rendered)
     before = read_reference("tiny").files
+    assert read_reference("tiny").computed
     for file in ("tables/ablations.md", "figures/effects.png", "paper/mnv4bench.pdf"):
         assert (folder / file).exists() == rendered
         write_text(rebuilt / file, "made anew")

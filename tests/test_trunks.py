@@ -17,6 +17,8 @@ from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
 from mnv4bench.report.text import protocol
+from mnv4bench.results import manifest
+from mnv4bench.results.manifest import FILE
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.run import read_status
 from mnv4bench.spec import plan
@@ -108,7 +110,7 @@ def test_a_trained_trunks_weights_are_float32_that_float16_holds(trained: Path) 
 def test_a_trunk_comes_back_to_the_bit_from_half_the_bytes(
     data: Path, trained: Path, shipped: Path, tmp_path: Path
 ) -> None:
-    assert {path.name for path in (shipped / "trunk").iterdir()} == {*KEPT, WEIGHTS}
+    assert {path.name for path in (shipped / "trunk").iterdir()} == {*KEPT, WEIGHTS, FILE}
     sizes = [(folder / WEIGHTS).stat().st_size for folder in (trained, shipped / "trunk")]
     assert 0.49 < sizes[1] / sizes[0] < 0.53
     folder = empty(tmp_path / "runs" / "trunk")
@@ -183,6 +185,13 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def another_digit(path: Path) -> None:
+    """As an editor might: the file keeps its form."""
+    text = path.read_text()
+    place = max(text.rfind(digit) for digit in "0123456789")
+    path.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+
+
 DAMAGE: dict[str, tuple[str, Any, str]] = {
     "cut weights": (WEIGHTS, cut, "not readable as weights .*check it out again"),
     "a flipped bit": (WEIGHTS, flip, "digest is .*, not .* as status.json says; check it out again"),
@@ -195,6 +204,7 @@ DAMAGE: dict[str, tuple[str, Any, str]] = {
         "is another run's",
     ),
 }
+"""Noticed by those who read the files, also in trunks that were shipped without a manifest."""
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -202,11 +212,31 @@ def test_a_damaged_trunk_is_refused_by_file_and_nothing_is_taken(
     damage: str, data: Path, shipped: Path, tmp_path: Path
 ) -> None:
     name, spoil, told = DAMAGE[damage]
+    (shipped / "trunk" / FILE).unlink()
     spoil(shipped / "trunk" / name)
     folder = empty(tmp_path / "runs" / "trunk")
     with pytest.raises(FileError, match=rf"{shipped}/trunk/{name}: .*{told}"):
         take(folder, SPEC, load(data), shipped)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [*KEPT, WEIGHTS])
+def test_a_changed_file_of_a_trunk_is_refused_by_its_sum(name: str, data: Path, shipped: Path, tmp_path: Path) -> None:
+    (flip if name == WEIGHTS else another_digit)(shipped / "trunk" / name)
+    folder = empty(tmp_path / "runs" / "trunk")
+    with pytest.raises(FileError, match=rf"trunk/{name}: its SHA-256 is .*manifest\.json says; check it out again"):
+        take(folder, SPEC, load(data), shipped)
+    assert list(folder.iterdir()) == []
+    (shipped / "trunk" / name).unlink()
+    with pytest.raises(FileError, match=rf"trunk/{name}: missing.*; check it out again"):
+        manifest.check_shipped(shipped / "trunk")
+
+
+@pytest.mark.parametrize("spoil", [cut, another_digit])
+def test_a_damaged_manifest_of_a_trunk_is_refused(spoil: Any, data: Path, shipped: Path, tmp_path: Path) -> None:
+    spoil(shipped / "trunk" / FILE)
+    with pytest.raises(FileError, match=r"trunk/manifest\.json: .*; check it out again"):
+        take(empty(tmp_path / "runs" / "trunk"), SPEC, load(data), shipped)
 
 
 def test_what_was_not_rounded_is_not_shipped(data: Path, trained: Path, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@
 Every trial ends in the right answer (the numbers of an undisturbed run), in a clear error (no traceback; it names the
 file and a remedy, and doing what it says gives the right answer), or it is a fault. The choice of faults follows from
 the seed alone. Prints every trial and a table, and exits with 1 after a fault. Writes results/benchmarks/faults.json,
-and every trial as it ends into faults.jsonl beside it: a campaign that was stopped goes on from there.
+and every trial as it ends into faults.jsonl beside it: a campaign that was stopped goes on from there. After a fault
+was mended, `--since COMMIT` tries it again and takes the other trials of that commit as they are; the record says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import shutil
 import sys
@@ -26,7 +28,7 @@ from pathlib import Path
 from threading import Lock
 
 from benchmarks.faults import kills, records, settings
-from benchmarks.faults.journal import Journal, commit
+from benchmarks.faults.journal import Journal, Trial, commit
 from benchmarks.faults.outcome import KINDS, Outcome
 from benchmarks.faults.processes import Ended, interpreter, kill
 from benchmarks.faults.project import REFERENCE, Project, make, make_small
@@ -34,7 +36,7 @@ from mnv4bench.io.files import write_json
 from mnv4bench.machine.environment import environment
 
 RECORD = Path("results/benchmarks/faults.json")
-Trial = Callable[[int, random.Random, str], list[Outcome]]
+Try = Callable[[int, random.Random, str], list[Outcome]]
 """Number, random stream and a name for its folder in, outcomes out."""
 
 
@@ -44,18 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--settings", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--since",
+        action="append",
+        default=[],
+        metavar="COMMIT",
+        help="trials of that commit, in full, count too, but for those that found a fault",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="trials at a time")
     parser.add_argument(
         "--work", type=Path, metavar="DIR", help="keep the undisturbed projects there for another start"
     )
     options = parser.parse_args(arguments)
     folder = options.work.resolve() if options.work else None
-    tried = Journal(RECORD.with_suffix(".jsonl"), commit(), options.seed)
+    tried = Journal(RECORD.with_suffix(".jsonl"), commit(), options.seed, tuple(options.since))
     with projects(folder, tried.commit) as make_trials:
         for campaign, count in (("settings", options.settings), ("files", options.files), ("kills", options.kills)):
             _run(campaign, count, make_trials, tried, options.jobs)
-    outcomes = {name: _outcomes(tried, name, getattr(options, name)) for name in ("kills", "files", "settings")}
-    _write(options, tried, outcomes)
+    counted = {name: _counted(tried, name, getattr(options, name)) for name in ("kills", "files", "settings")}
+    outcomes = {name: [outcome for trial in trials for outcome in trial.outcomes] for name, trials in counted.items()}
+    _write(tried, counted, outcomes)
     print(f"\n{'':10}" + "".join(f"{kind:>14}" for kind in KINDS))
     for name, found in outcomes.items():
         kinds = Counter(outcome.kind for outcome in found)
@@ -68,7 +78,7 @@ def units(campaign: str, count: int) -> int:
     return -(-count // len(kills.MADE)) if campaign == "kills" else count
 
 
-def _run(campaign: str, count: int, make_trials: Callable[[str], Trial], tried: Journal, jobs: int) -> None:
+def _run(campaign: str, count: int, make_trials: Callable[[str], Try], tried: Journal, jobs: int) -> None:
     missing = [number for number in range(units(campaign, count)) if number not in tried.known(campaign)]
     if not missing:
         return
@@ -88,12 +98,16 @@ def _run(campaign: str, count: int, make_trials: Callable[[str], Trial], tried: 
                     print(f"    {outcome.detail}", flush=True)
 
 
-def _outcomes(tried: Journal, campaign: str, count: int) -> list[Outcome]:
+def _counted(tried: Journal, campaign: str, count: int) -> list[Trial]:
     known = tried.known(campaign)
-    return [outcome for number in range(units(campaign, count)) for outcome in known[number]]
+    return [known[number] for number in range(units(campaign, count))]
 
 
-def _write(options: argparse.Namespace, tried: Journal, outcomes: dict[str, list[Outcome]]) -> None:
+def _write(tried: Journal, counted: dict[str, list[Trial]], outcomes: dict[str, list[Outcome]]) -> None:
+    commits: Counter[str] = Counter()
+    for trial in itertools.chain(*counted.values()):
+        commits[trial.commit] += len(trial.outcomes)
+    mended = [fault for name in counted for trial in tried.mended(name) for fault in trial.faults]
     counts = {
         name: {kind: sum(outcome.kind == kind for outcome in found) for kind in KINDS}
         for name, found in outcomes.items()
@@ -110,17 +124,19 @@ def _write(options: argparse.Namespace, tried: Journal, outcomes: dict[str, list
         RECORD,
         {
             "commit": tried.commit,
-            "seed": options.seed,
+            "commits": dict(commits),
+            "seed": tried.seed,
             "counts": counts,
             "subjects": subjects,
             "faults": faults,
+            "mended": list(map(asdict, mended)),
             "environment": environment().model_dump(mode="json"),
         },
     )
 
 
 @contextmanager
-def projects(folder: Path | None, commit: str) -> Iterator[Callable[[str], Trial]]:
+def projects(folder: Path | None, commit: str) -> Iterator[Callable[[str], Try]]:
     """Yield what returns the trials of a campaign; the projects that they start from are made once, when asked for.
 
     Args:
@@ -132,7 +148,7 @@ def projects(folder: Path | None, commit: str) -> Iterator[Callable[[str], Trial
         python = stack.enter_context(interpreter(folder))
         kept = Kept(folder, commit)
 
-        def trials(campaign: str) -> Trial:
+        def trials(campaign: str) -> Try:
             if campaign == "settings":
                 sources = kept.project("sources", lambda: make(folder / "sources", python), python)
                 return lambda number, rng, name: [settings.trial(sources, number, rng, name)]

@@ -1,7 +1,8 @@
 """What a reference holds: what was measured, what is computed from it, and what is rendered for people.
 
 Records are kept to the byte. Computed files are kept to be recomputed: their numbers and verdicts must come out again.
-Rendered files (Markdown, LaTeX, figures, the paper) follow from both and are compared with nothing. The pages for a
+Both have sums in reference.json, so that a damaged file is told from a number that comes out otherwise. Rendered files
+(Markdown, LaTeX, figures, the paper) follow from both, have no sums and are compared with nothing. The pages for a
 browser, index.html and report.html, are never kept: a rebuild makes them.
 """
 

@@ -26,7 +26,7 @@ from mnv4bench.reference.contents import (
     rendered_files,
     timed_files,
 )
-from mnv4bench.results import manifest, matches
+from mnv4bench.results import manifest, matches, sums
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import FOLDER, RECORD, Reference, read_reference
@@ -44,13 +44,14 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
 
     Raises:
         Mnv4benchError: the name is not allowed, a folder of that name is no reference, or the preset is not finished;
-            names the file that is missing.
+            names the file that is missing or was changed since it was made.
     """
     results, target = Path(results), replaceable(name, folder)
+    sums.check(results, "complete")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as temporary:
         made = Path(temporary) / "new"
-        sums = {run: _copy_run(plan, results, made, run) for run in sorted(plan.runs)}
+        scored = {run: _copy_run(plan, results, made, run) for run in sorted(plan.runs)}
         stays = _copy_dataset(plan, results, made).stays
         _copy_all(results, made, measured_files(results))
         if stays:
@@ -65,11 +66,12 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
             trunk=plan.preset.trunk is not None,
             rendered=rendered,
             files=files,
-            matches=sums,
+            computed={file: sha256(results / file) for file in computed_files(results)},
+            matches=scored,
         )
         kept = [file for file in rendered_files(results) if rendered and not (stays and file == PAPER)]
         _copy_all(results, made, [*computed_files(results), *kept])
-        write_json(made / RECORD, record)
+        write_json(made / RECORD, record.sealed())
         if target.exists():
             target.rename(Path(temporary) / "old")
         made.rename(target)
@@ -94,8 +96,9 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     For when a table gained a column, a figure looks otherwise, or a method of computing changed.
 
     Raises:
-        Mnv4benchError: the rebuild is not finished.
+        Mnv4benchError: the rebuild is not finished, or a file of it was changed since it was made.
     """
+    sums.check(rebuilt, "complete")
     record = read_reference(target.name, target.parent)
     rendered = rendered_files(rebuilt)
     for file in rendered_files(target):
@@ -104,8 +107,9 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     records = [file for file in (*timed_files(target), COUNTS) if file in record.files]
     _copy_all(rebuilt, target, [*records, *computed_files(rebuilt), *(rendered if record.rendered else [])])
     files = record.files | {file: sha256(target / file) for file in records}
-    record = record.model_copy(update={"title": plan.title, "files": files})
-    write_json(target / RECORD, record)
+    computed = {file: sha256(target / file) for file in computed_files(target)}
+    record = record.model_copy(update={"title": plan.title, "files": files, "computed": computed})
+    write_json(target / RECORD, record.sealed())
     return record
 
 

@@ -39,6 +39,7 @@ def changed(folder: Path, results: Path) -> list[Change]:
     Raises:
         Mnv4benchError: a computed file is missing or damaged, on either side.
     """
+    check_files(read_reference(folder.name, folder.parent), folder)
     return [
         change for file in [*computed_files(folder), *timed_files(folder)] for change in changes(folder, results, file)
     ]

@@ -85,6 +85,7 @@ def published(results: Results, folder: Path = reference.FOLDER) -> list[Publish
     for name in reference.names(folder):
         record = reference.read_reference(name, folder)
         if record.preset != results.plan.preset_name:
+            reference.check_files(record, folder / name)
             dataset = next((folder / name / "data").glob(f"*/{DATASET}"))
             comparison = read_record(folder / name / "compare.json", Comparison)
             others.append(Published(name, record, read_record(dataset, Dataset), comparison))

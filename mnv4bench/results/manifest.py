@@ -1,4 +1,7 @@
-"""runs/<run>/manifest.json: the sums of a scored run's files, by which a damaged or exchanged one is noticed."""
+"""runs/<run>/manifest.json: the sums of a scored run's files, by which a damaged or exchanged one is noticed.
+
+A shipped trunk has one too, results/reference/trunks/<run>/manifest.json.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ FILE = "manifest.json"
 TRAINED = ("status.json", "spec.json", "pairing.json", "pretrained.json", "curve.csv", "weights.safetensors")
 """Written by training alone."""
 METRICS = "metrics.json"
+CHECK_OUT = "check it out again"
+"""What to do about a damaged file that is shipped."""
 SCORED = ("detections.json", "matches.npz", METRICS)
 """Written anew whenever a run is scored."""
 
@@ -26,6 +31,8 @@ class Manifest(Sealed):
 
     files: dict[str, str]
     """File of the run's folder → SHA-256, of those that the run has."""
+    shipped: bool = False
+    """Whether the files are committed, not made here."""
 
 
 def write_metrics(folder: Path, metrics: Record) -> None:
@@ -60,15 +67,34 @@ def check(path: Path) -> None:
     """
     if not (path.parent / FILE).exists():
         return
-    recorded = read_record(path.parent / FILE, Manifest).files.get(path.name)
+    manifest = read_record(path.parent / FILE, Manifest)
+    recorded = manifest.files.get(path.name)
     if recorded is None:
         return
-    remedy = (
-        f"delete the folder {path.parent} and start again"
-        if path.name in TRAINED
-        else f"delete {path.parent / METRICS} and start again to score the run anew"
-    )
+    if manifest.shipped:
+        remedy = CHECK_OUT
+    elif path.name in TRAINED:
+        remedy = f"delete the folder {path.parent} and start again"
+    else:
+        remedy = f"delete {path.parent / METRICS} and start again to score the run anew"
     if not path.is_file():
         raise FileError(f"{path}: missing, although {FILE} names it; {remedy}")
     if (now := sha256(path)) != recorded:
         raise FileError(f"{path}: its SHA-256 is {now}, not {recorded} as {FILE} says; {remedy}")
+
+
+def ship(folder: Path, names: Iterable[str]) -> None:
+    """Write the manifest of files that are committed."""
+    sums = {name: sha256(folder / name) for name in names}
+    write_json(folder / FILE, Manifest(files=sums, shipped=True).sealed())
+
+
+def check_shipped(folder: Path) -> None:
+    """Refuse a shipped folder of which a file is missing or another; one of an earlier version has no manifest.
+
+    Raises:
+        FileError: names the file, or the manifest itself.
+    """
+    if (folder / FILE).exists():
+        for name in read_record(folder / FILE, Manifest, CHECK_OUT).files:
+            check(folder / name)

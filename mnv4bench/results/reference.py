@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import sha256
 from mnv4bench.io.names import checked_name
-from mnv4bench.results.record import Record, read_record
+from mnv4bench.results.record import Sealed, read_record
 from mnv4bench.spec.problems import nearest
 
 FOLDER = Path("results/reference")
@@ -35,7 +35,7 @@ Inside = Annotated[str, AfterValidator(_inside)]
 """A file's path in its folder, from which nobody is led out."""
 
 
-class Reference(Record):
+class Reference(Sealed):
     """reference.json: what was run, and the sums of what it left behind."""
 
     remedy: ClassVar[str] = "check it out again"
@@ -51,7 +51,9 @@ class Reference(Record):
     rendered: bool = False
     """Whether Markdown, LaTeX, figures and paper stand beside the records, for readers of the repository."""
     files: dict[Inside, str]
-    """Every measured record → SHA-256. What is computed or rendered from them has none."""
+    """Every measured record → SHA-256."""
+    computed: dict[Inside, str] = {}
+    """Every computed file → SHA-256; empty in older references. What is rendered for people has none."""
     matches: dict[str, str]
     """Run → SHA-256 of its matches.npz as it was scored; the committed one holds the readings that arms use."""
 
@@ -74,13 +76,13 @@ def read_reference(name: str, folder: Path = FOLDER) -> Reference:
 
 
 def check_files(record: Reference, folder: Path) -> None:
-    """Refuse a reference whose records are not those that were published.
+    """Refuse a reference whose files are not those that were published, measured and computed.
 
     Raises:
         Mnv4benchError: lists the files.
     """
     wrong = []
-    for file, digest in record.files.items():
+    for file, digest in {**record.files, **record.computed}.items():
         if not (folder / file).is_file():
             wrong.append(f"{folder / file}: is missing; check it out again")
         elif sha256(folder / file) != digest:

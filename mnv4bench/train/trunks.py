@@ -1,7 +1,7 @@
 """Trunks that are shipped: trained once, kept in half precision, taken where spec and data are theirs.
 
 results/reference/trunks/<run>/ has spec.json, status.json, curve.csv and metrics.json as training and scoring left
-them, and weights.safetensors in float16.
+them, weights.safetensors in float16, and manifest.json with the sums of these files.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import replacing, write_json
 from mnv4bench.models import weights
+from mnv4bench.results import manifest
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.reference import TRUNKS
 from mnv4bench.results.run import Status, read_spec, read_status
@@ -34,6 +35,7 @@ def take(folder: Path, spec: RunSpec, dataset: Dataset, shipped: Path = TRUNKS) 
     if not (source / "status.json").exists():
         print(f"{folder.name}: {shipped} has no such trunk, so it is trained", file=sys.stderr, flush=True)
         return None
+    manifest.check_shipped(source)
     status = read_status(source)
     if read_spec(source) != spec:
         raise FileError(f"{source / 'spec.json'}: is another run's; check it out again")
@@ -63,11 +65,14 @@ def ship(run: str, runs: Path, shipped: Path = TRUNKS) -> Path:
     """
     source, target = runs / run, shipped / run
     status = read_status(source)
+    manifest.check_run(source)
     state = weights.read(source / WEIGHTS, status.weights_digest)
     target.mkdir(parents=True, exist_ok=True)
+    (target / manifest.FILE).unlink(missing_ok=True)  # of files that are now written anew
     weights.save_half(state, target / WEIGHTS)
     weights.read_half(target / WEIGHTS, status.weights_digest)
     for name in KEPT:
         with replacing(target / name) as temporary:
             shutil.copyfile(source / name, temporary)
+    manifest.ship(target, (*KEPT, WEIGHTS))
     return target

@@ -184,6 +184,16 @@ def controls(path: Path) -> Values:
     return dict(read_json(path))
 
 
+def faults(path: Path) -> Values:
+    """Return how many trials of each campaign ended in what, and how often each phase, file and setting was tried."""
+    content = read_json(path)
+    tried = {
+        campaign: {subject: sum(kinds.values()) for subject, kinds in subjects.items()}
+        for campaign, subjects in content["subjects"].items()
+    }
+    return {**_picked(content, "commits", "counts", "environment"), "tried": tried, "mended": len(content["mended"])}
+
+
 def time_to_table(path: Path) -> Values:
     """Return how long the table took here and by ultralytics alone."""
     return dict(read_json(path))
@@ -207,5 +217,6 @@ PASSAGES = {
     "repeatability": Passage("benchmarks/latency_repeatability.json", "repeatability", repeatability),
     "coverage": Passage("benchmarks/coverage.json", "coverage", coverage),
     "controls": Passage("benchmarks/controls.json", "controls", controls),
+    "faults": Passage("benchmarks/faults.json", "faults", faults),
     "time_to_table": Passage("benchmarks/time_to_table.json", "time_to_table", time_to_table),
 }
