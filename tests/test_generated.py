@@ -194,7 +194,7 @@ def test_the_campaign_of_faults_is_counted_by_end_and_subject(tmp_path: Path) ->
         "| files | 3 | 1 | 2 | 0 |\n",
         "- kills: data 1, verify 2.\n",
         "- files: images 3.\n",
-        "Commit bbbbbbbbbbbb: 2 trials,\ncommit aaaaaaaaaaaa: 4 trials.\n",
+        "Commit aaaaaaaaaaaa: 4 trials,\ncommit bbbbbbbbbbbb: 2 trials.\n",
         "mended and tried again at a later one: 1.\n",
         "a CPU, 2 cores.\n",
     ):

@@ -42,7 +42,7 @@ Try = Callable[[int, random.Random, str], list[Outcome]]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100, help="twelve of each workflow, one in each phase")
+    parser.add_argument("--kills", type=int, default=100, help="thirteen of each workflow, one in each phase")
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--settings", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.faults.damage import FOREIGN, mutated
 from benchmarks.faults.outcome import Kind, Outcome
 from benchmarks.faults.processes import Ended, finish, start
-from benchmarks.faults.project import Project
+from benchmarks.faults.project import LIMIT, Project
 
 SECONDS = 10
 """Of computing; more counts as a hang."""
@@ -237,7 +237,7 @@ def _limited(base: Project, module: str, arguments: list[str]) -> Ended:
         f"from {module} import main; main()"
     )
     output = base.root / "command.log"
-    return finish(start(base.python, ["-c", text], base.root, output), output, 60 * SECONDS)
+    return finish(start(base.python, ["-c", text], base.root, output), output, LIMIT)
 
 
 def _judged(base: Project, ended: Ended, names: tuple[str, ...]) -> tuple[Kind, str]:
