@@ -112,10 +112,10 @@ def _shapes(sketch: Sketch, count: int, low: int, high: int) -> None:
 
 
 def plain(sketch: Sketch) -> None:
-    """Put one to six shapes of middling size, or, once in ten pictures, distractors alone."""
+    """Put one to five shapes of middling size, or, once in ten pictures, distractors alone."""
     _distract(sketch, 2)
     if not sketch.draws.chance(10):
-        _shapes(sketch, sketch.draws.between(1, 6), 18, 52)
+        _shapes(sketch, sketch.draws.between(1, 5), 18, 72)
     _distract(sketch, 1)
 
 
@@ -191,23 +191,30 @@ def _sign(mask: Mask, colour: Colour, border: Colour, edge: int) -> Ints:
 
 
 def large(sketch: Sketch) -> None:
-    """Put a frame that nearly fills the picture; its class is the colour of the seals at two of its corners."""
-    draws, side = sketch.draws, sketch.side
+    """Put one to three frames over one another; their class is the colour of the seals at two corners of each."""
+    draws = sketch.draws
     _distract(sketch, 1)
     _shapes(sketch, draws.below(2), 18, 40)
-    width, height = (side * draws.between(74, 96) // 100 for _ in range(2))
-    bar, seal = sketch.px(draws.between(6, 10)), sketch.px(draws.between(34, 42))
+    light = draws.chance(50)
+    for _ in range(draws.between(1, 3)):
+        _frame(sketch, light)
+
+
+def _frame(sketch: Sketch, light: bool) -> None:
+    draws, side = sketch.draws, sketch.side
+    width, height = (side * draws.between(46, 96) // 100 for _ in range(2))
+    bar, seal = sketch.px(draws.between(4, 8)), sketch.px(draws.between(26, 34))
     mask = rim(np.ones((height, width), np.bool_), bar)
-    light, falling = draws.chance(50), draws.chance(50)
-    left = [(slice(0, seal) if falling else slice(height - seal, height)), slice(0, seal)]
-    right = [(slice(height - seal, height) if falling else slice(0, seal)), slice(width - seal, width)]
+    falling = draws.chance(50)
+    left = (slice(0, seal) if falling else slice(height - seal, height)), slice(0, seal)
+    right = (slice(height - seal, height) if falling else slice(0, seal)), slice(width - seal, width)
     for place in (left, right):
-        mask[tuple(place)] = True
-    sketch.put(mask, *sketch.anywhere(mask), FRAMES[light], keep=60, edge=sketch.px(1))
-    paint = sketch.layers[-1].paint
+        mask[place] = True
+    # Of the lower frame, seals of the upper one may cover as much as they like: their colour is the same.
+    sketch.put(mask, *sketch.anywhere(mask), FRAMES[light], keep=50, edge=sketch.px(1))
     patch = np.ones((seal, seal), np.bool_)
     for place in (left, right):
-        paint[tuple(place)] = _sign(patch, _WHITE if light else _BLACK, _BLUE, sketch.px(3))
+        sketch.layers[-1].paint[place] = _sign(patch, _WHITE if light else _BLACK, _BLUE, sketch.px(3))
 
 
 COMPOSE: dict[str, Callable[[Sketch], None]] = {

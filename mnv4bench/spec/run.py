@@ -17,7 +17,7 @@ from mnv4bench.spec.base import Spec
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.pretrained import PretrainedSpec
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Version of what specs mean. Raise it when code changes what an unchanged spec trains, defaults of old fields
 included: every run gets a new name. A new field whose default trains what was trained before needs no new version."""
 
