@@ -5,7 +5,8 @@
 A diagnostic slice is worth something only if a change that is known to hurt its mechanism is found there, and not
 elsewhere. Each shipped trunk on Scenes (results/reference/trunks) is scored as it is and damaged in three ways:
 
-- suppression at an overlap of 0.3 instead of 0.7, which takes neighbours of one class for one object: crowd;
+- suppression at an overlap of 0.3 instead of 0.7, which takes neighbours of one class for one object: crowd, and large,
+  whose frames overlap;
 - with nothing to see but a window of 96 pixels around each place, whatever attention and receptive fields could
   reach: context and large;
 - with the edges of all boxes rounded to multiples of 2 pixels, as if they had been located on a coarser grid: small.
@@ -111,7 +112,7 @@ def without(stride: int) -> Callable[[Detector, Tensor, Read], Output]:
 
 
 CONTROLS = (
-    Damage("suppression at IoU 0.3", "nms", whole, ("crowd",), Settings(iou=0.3)),
+    Damage("suppression at IoU 0.3", "nms", whole, ("crowd", "large"), Settings(iou=0.3)),
     Damage(f"windows of {WINDOW} pixels", "nms_free", in_windows, ("context", "large")),
     Damage(f"boxes on a grid of {GRID} pixels", "nms_free", on_a_grid, ("small",)),
 )
