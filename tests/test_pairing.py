@@ -13,11 +13,14 @@ from mnv4bench.io.errors import PairingError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector
 from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.pairing import Pairing
+from mnv4bench.results.record import read_record
 from mnv4bench.spec.model import ModelSpec
 from mnv4bench.spec.plan import load
 from mnv4bench.spec.run import DistillSpec, RunSpec, derive_seed
 from mnv4bench.train import pairing
 from mnv4bench.train.batches import Batches, training_set
+from mnv4bench.train.run import prepare
 
 DATA = "0" * 64
 ARMS = {
@@ -120,6 +123,20 @@ def test_different_seeds_differ_in_every_random_layer_and_in_the_batch(data: Pat
     one, other = (prints(data, tiny_run(seed=seed)) for seed in (0, 1))
     assert one.keys() == other.keys()
     same = {name.split(":")[0] for name in one if one[name] == other[name]}
+    assert same == {"head.dfl", "p4_down.bn"}  # constants
+
+
+def test_another_draw_of_a_seed_shares_no_random_number_and_stands_in_a_group_of_its_own(
+    data: Path, tmp_path: Path
+) -> None:
+    one = tiny_run()
+    other = one.model_copy(update={"train": one.train.model_copy(update={"draw": 1})})
+    found = []
+    for name, spec in (("one", one), ("other", other)):
+        prepare(name, spec, data, tmp_path)
+        found.append(read_record(tmp_path / name / pairing.FILE, Pairing))
+    assert found[0].group != found[1].group
+    same = {name.split(":")[0] for name, value in found[0].prints.items() if found[1].prints[name] == value}
     assert same == {"head.dfl", "p4_down.bn"}  # constants
 
 

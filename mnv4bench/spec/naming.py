@@ -35,6 +35,8 @@ def slug(run: RunSpec) -> str:
     words += [f"{key}_{value}" for key, value in run.deploy if value != getattr(DeploySpec(), key)]
     if run.train.longer != 1:
         words.append(f"{run.train.longer:g}_times_as_long")
+    if run.train.draw:
+        words.append(f"draw_{run.train.draw}")
     if run.pretrained:
         words.append("from_" + re.sub(r"\W+", "_", PurePath(run.pretrained.file).stem)[:24])
     if run.mixture != MixtureSpec():

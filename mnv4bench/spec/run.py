@@ -110,6 +110,9 @@ class TrainSpec(Spec):
     last; None is every image once."""
     longer: float = Field(1.0, gt=0, le=100)
     """Factor on the images of every epoch, for an arm that takes as long as another one."""
+    draw: int = Field(0, ge=0, le=1000)
+    """Another order of images, other augmentation and other initial values under the same seed: an arm that differs from
+    the baseline in this alone shows what chance does (an A/A comparison)."""
     batch: int = Field(16, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, le=LARGEST_FLOAT)
@@ -330,6 +333,11 @@ class RunSpec(Spec):
         elif self.train.epochs or self.start or self.pretrained or self.teacher:
             raise ValueError(f"model.weights: {self.model.weights} is not trained; the ablation needs start: published")
         return self
+
+    @property
+    def stream(self) -> int:
+        """What the run's random streams are named by: its seed, unless `train.draw` asks for another one."""
+        return derive_seed("draw", self.train.draw, self.seed) if self.train.draw else self.seed
 
     def canonical(self) -> str:
         """Return the one JSON text of this spec: keys sorted, no spaces, only what differs from the defaults.

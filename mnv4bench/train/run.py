@@ -234,8 +234,8 @@ def prepare(run: str, spec: RunSpec, data: Path, runs: Path) -> tuple[Trainer, B
     """Build the trainer at its first epoch and prove the pairing."""
     dataset, me = load(data), ranks.current()
     classes = len(dataset.classes)
-    batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.seed), me)
-    model = detector.build(spec.model, classes, seed=spec.seed)
+    batches = Batches(training_mixture(dataset, data, spec), spec.train, derive_seed("run", spec.stream), me)
+    model = detector.build(spec.model, classes, seed=spec.stream)
     model.names = dict(enumerate(dataset.classes))
     if (spec.train.box_bias, spec.train.class_prior, spec.train.first_boxes) != (2.0, "640", "640"):
         # Otherwise they are what ultralytics leaves there.
@@ -284,7 +284,7 @@ def _distillation(spec: RunSpec, classes: int, runs: Path, student: Detector) ->
     teacher = teacher.to(spec.train.device, memory_format=torch.channels_last)
     projectors = None
     if spec.distill.features:
-        projectors = make_projectors(student.head_channels, teacher.head_channels, spec.seed)
+        projectors = make_projectors(student.head_channels, teacher.head_channels, spec.stream)
         projectors = projectors.to(spec.train.device)
     gains = spec.distill, student.args.cls, student.args.dfl
     return Distillation(teacher, *gains, student.head.assignment, projectors, ranks.current().total)
