@@ -111,8 +111,8 @@ class TrainSpec(Spec):
     longer: float = Field(1.0, gt=0, le=100)
     """Factor on the images of every epoch, for an arm that takes as long as another one."""
     draw: int = Field(0, ge=0, le=1000)
-    """Another order of images, other augmentation and other initial values under the same seed: an arm that differs from
-    the baseline in this alone shows what chance does (an A/A comparison)."""
+    """Another order of images, other augmentation and other initial values under the same seed: an arm that differs
+    from the baseline in this alone shows what chance does (an A/A comparison)."""
     batch: int = Field(16, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0, le=LARGEST_FLOAT)
