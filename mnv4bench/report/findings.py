@@ -57,6 +57,7 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
     decimals = accuracy.decimals_of(results)
     d, times = arm.difference, _judged_times(results, arm)
     costs = (arm.cost, baseline.cost) if arm.cost and baseline.cost else None
+    size = sample_size(d, results.comparison) if d else None
     return {
         "arm": fmt.spoken(arm.arm.name),
         "baseline": fmt.spoken(baseline.arm.name),
@@ -74,7 +75,8 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
         "faster": [runtime for runtime, row in times.items() if row.verdict == "faster"],
         "slower": [runtime for runtime, row in times.items() if row.verdict == "slower"],
         "payoff": payoff(d, [row.verdict for row in times.values() if row.verdict is not None]),
-        "size": sample_size(d, results.comparison) if d else None,
+        "size": size,
+        "enough": bool(d and size and size.seeds <= len(d.seeds) and size.images <= results.comparison.images),
         "most": MOST_SEEDS,
     }
 
