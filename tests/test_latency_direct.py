@@ -162,7 +162,7 @@ def test_models_are_scored_beside_their_times(
         "untrained",
     ]
     cli.main(["show", str(run)])
-    assert "its AP is below 0.4, which is next to nothing" in capsys.readouterr().out
+    assert "its AP is below 40 points, which is next to nothing" in capsys.readouterr().out
     assert least_ap(tmp_path / "results" / "other" / "x.pt") == GateSpec().class_ap
 
 
