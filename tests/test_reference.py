@@ -202,7 +202,7 @@ def test_an_ablation_is_shown_as_each_reference_that_ran_it_measured_it(
     assert table.header[:4] == ("reference", "comparison", "ΔAP (points) [95\N{NO-BREAK SPACE}%]", "verdict")
     assert [row[0].text for row in table.rows] == ["again, 3 seeds", "tiny, 3 seeds"]
     assert table.rows[0][1:] == table.rows[1][1:]
-    assert [cell.text for cell in table.rows[0][1:3]] == ["psa − none", "+0.0191 [+0.0131, +0.0251]"]
+    assert [cell.text for cell in table.rows[0][1:3]] == ["psa − none", "+1.91 [+1.31, +2.51]"]
     assert measured("uib", collected) is None
 
 

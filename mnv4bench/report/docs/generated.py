@@ -17,7 +17,15 @@ from mnv4bench.report.docs.passages import PASSAGES
 from mnv4bench.results.reference import FOLDER
 
 CATALOGUE = Path("docs/ablations.md")
-DOCUMENTS = ("README.md", "docs/data.md", "docs/ledger.md", "docs/method.md", "docs/published.md", "docs/results.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/data.md",
+    "docs/ledger.md",
+    "docs/method.md",
+    "docs/published.md",
+    "docs/reliability.md",
+    "docs/results.md",
+)
 PASSAGE = re.compile(r"(?P<head><!-- generated: (?P<name>\w+) -->\n)(?P<text>.*?)(?P<foot><!-- end -->)", re.DOTALL)
 
 
