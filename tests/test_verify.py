@@ -34,9 +34,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
     root = tmp_path_factory.mktemp("verify")
     plan = fake.make_plan(root)
     fake.write_results(plan, root / "results/fake")
+    write_tables(plan, root / "results/fake")
     for run in plan.runs:
         write_text(root / "results/fake/runs" / run / "matches.npz", f"records of {run}")
-    write_tables(plan, root / "results/fake")
     return plan, root / "results/fake"
 
 

@@ -58,7 +58,7 @@ def results(request: pytest.FixtureRequest, every_verdict: Results) -> Results:
 
 @pytest.fixture(scope="module")
 def files(results: Results) -> dict[str, str]:
-    return tables(results)
+    return tables(results, detections=False)
 
 
 def verdicts_in(cells: list[str], known: tuple[str, ...]) -> list[str | None]:

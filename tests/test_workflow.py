@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mnv4bench.io.files import sha256, write_json
 from mnv4bench.io.locks import exclusive
+from mnv4bench.results.record import read_record
+from mnv4bench.results.reference import RECORD, Reference
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("Snakefile", "ablations", "config", "profiles", "paper")
@@ -290,16 +293,23 @@ def test_a_published_reference_is_rebuilt_to_the_byte_and_held_against(finished:
         assert len(names) > 12
         assert [name for name in names if (out / name).read_bytes() != (reference / name).read_bytes()] == []
 
-        # Another number fails and is named, another word does not matter.
-        table = reference / "tables/ablations.csv"
-        text = table.read_text()
+        # A changed table is named; one that was published with another number is too, by its row; another word is not.
+        table, record = reference / "tables/ablations.csv", reference / RECORD
+        text, written = table.read_text(), record.read_text()
         (reference / "tables/ablations.md").write_text("other words")
         table.write_text(text.replace("0.7", "0.8", 1))
         (out / "complete.txt").unlink()
         changed = snakemake(finished, "reference=tiny")
         assert changed.returncode != 0
+        assert f"{table.relative_to(finished)}: is not what reference.json was written for" in changed.stderr
+        other = read_record(record, Reference)
+        other = other.model_copy(update={"computed": {**other.computed, "tables/ablations.csv": sha256(table)}})
+        write_json(record, other.sealed())
+        changed = snakemake(finished, "reference=tiny")
+        assert changed.returncode != 0
         assert re.search(r"results/reference/tiny: .*\ntables/ablations\.csv, row \d+ \(", changed.stderr)
         table.write_text(text)
+        record.write_text(written)
         assert snakemake(finished, "reference=tiny").returncode == 0
 
         # A damaged record is named, and nothing is built from it.
