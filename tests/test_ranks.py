@@ -1,7 +1,7 @@
 """Several processes train as one: the same steps as a single one with the whole batch, the same bytes after a kill.
 
-Steps are compared in float64. In float32 the first ones agree to 1e-5, and then AdamW, which divides a gradient by its
-own size, makes noise near zero as large as any other step.
+Steps are compared in float64 and at a small learning rate: AdamW divides a gradient by its own size, which amplifies the
+rounding of sums that are taken in another order.
 """
 
 from __future__ import annotations
