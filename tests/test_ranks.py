@@ -1,7 +1,7 @@
 """Several processes train as one: the same steps as a single one with the whole batch, the same bytes after a kill.
 
-Steps are compared in float64 and at a small learning rate: AdamW divides a gradient by its own size, which amplifies the
-rounding of sums that are taken in another order.
+Steps are compared in float64 and at a small learning rate: AdamW divides a gradient by its own size, which amplifies
+the rounding of sums that are taken in another order.
 """
 
 from __future__ import annotations
