@@ -5,7 +5,8 @@ PRESET ?= quick
 CORES ?= all
 SNAKEMAKE_FLAGS ?=
 # A file's tests share costly fixtures, so they stay in one process.
-PYTEST_FLAGS ?= -n 2 --dist loadfile
+# A worker that dies ends the run: without its tests the others would wait for ever.
+PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart 0
 
 # The first Python that is new enough; the interpreter itself, so that an activated .venv can be rebuilt.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14; do \
