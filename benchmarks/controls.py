@@ -42,7 +42,7 @@ from mnv4bench.io.files import write_json
 from mnv4bench.machine.environment import environment
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
-from mnv4bench.models.yolo import Detector, branches
+from mnv4bench.models.yolo import Detector
 from mnv4bench.results.matches import MatchRecords
 from mnv4bench.results.reference import TRUNKS
 from mnv4bench.results.run import read_status
@@ -75,7 +75,7 @@ class Damage(NamedTuple):
 
 def whole(model: Detector, image: Tensor, read: Read) -> Output:
     """Return a network's output for an image (3, H, W) in 0–1."""
-    boxes, scores = branches(model, image[None])[read]
+    boxes, scores = model.decode(image[None])[read]
     return boxes[0], scores[0]
 
 
@@ -85,7 +85,7 @@ def in_windows(model: Detector, image: Tensor, read: Read) -> Output:
     padded = torch.nn.functional.pad(image[None], (edge, edge, edge, edge), mode="reflect")[0]
     corners = [(x, y) for y in range(0, image.shape[1], STEP) for x in range(0, image.shape[2], STEP)]
     batch = torch.stack([padded[:, y : y + WINDOW, x : x + WINDOW] for x, y in corners])
-    boxes, scores = branches(model, batch)[read]
+    boxes, scores = model.decode(batch)[read]
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
     inside = ((centre >= edge) & (centre < edge + STEP)).all(-1, keepdim=True)
     shift = torch.tensor([[x - edge, y - edge] * 2 for x, y in corners])[:, None]
@@ -177,7 +177,7 @@ def main() -> None:
         if dataset.digest != status.data_digest:
             raise SystemExit(f"{data}: is not what {folder} learned from; delete it and start again")
         model = detector.build(spec.model, len(dataset.classes))
-        model.load_part_state(weights.read_half(folder / "weights.safetensors", status.weights_digest))
+        model.load_part_state(weights.read(folder / "weights.safetensors", status.weights_digest, weights.RESTORE))
         model.eval()
         truth = coco_eval.ground_truth(dataset.path(data, dataset.val.annotations))
         images = [truth.imgs[image] for image in sorted(truth.imgs)][: options.images]

@@ -99,10 +99,10 @@ def _seconds(
 
 
 def _threads(spec: RunSpec, cores: int) -> int:
-    return min(_wanted(spec), cores)
+    return min(_all_threads(spec), cores)
 
 
-def _wanted(spec: RunSpec) -> int:
+def _all_threads(spec: RunSpec) -> int:
     """Return the threads of all processes of a training."""
     return spec.train.devices * spec.train.threads
 
@@ -129,12 +129,12 @@ def status_or_none(path: Path) -> Status | None:
 
 def _rate(spec: RunSpec, finished: Sequence[Finished], cores: int) -> float | None:
     """Return the median rate of finished runs, the most similar ones alone, else a guess; None where there is none."""
-    alike = [run for run in finished if _wanted(run.spec) == _wanted(spec)]
+    alike = [run for run in finished if _all_threads(run.spec) == _all_threads(spec)]
     same = [run for run in alike if (run.spec.model, run.spec.distill.wanted) == (spec.model, spec.distill.wanted)]
     if alike:
         return median(run.rate for run in same or alike)
     if finished:
-        return median(run.rate / _wanted(run.spec) for run in finished) * _threads(spec, cores)
+        return median(run.rate / _all_threads(run.spec) for run in finished) * _threads(spec, cores)
     if spec.train.device != "cpu":
         return None
     return GUESSED_RATE * _threads(spec, cores) * (GUESSED_SIDE / spec.data.imgsz) ** 2

@@ -18,7 +18,7 @@ from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.io.files import sha256, write_json, write_text
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import detector, weights
-from mnv4bench.models.yolo import Detector, branches
+from mnv4bench.models.yolo import Detector
 from mnv4bench.results.dataset import Dataset, Split
 from mnv4bench.results.run import Status
 from mnv4bench.spec.model import ModelSpec, Read, readings
@@ -197,7 +197,7 @@ def train_until_killed(folder: Path, spec: RunSpec, data: Path, step: int) -> No
 def check_branches(model: Detector, spec: ModelSpec, read: Read) -> None:
     """Assert that all branches are decoded, and the one that is read into what the model returns."""
     with torch.no_grad():
-        output, decoded = model(images(2))[0], branches(model, images(2))
+        output, decoded = model(images(2))[0], model.decode(images(2))
     assert set(decoded) == set(readings(spec))
     boxes, scores = decoded[read]
     if read == "nms_free":

@@ -8,21 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import controls
 from benchmarks.controls import MARGIN, STEP, WINDOW, in_windows, judge, on_a_grid, without
 
 
-def test_windows_keep_what_lies_in_their_middle_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_keep_what_lies_in_their_middle_at_its_place() -> None:
     """Every window reports a box around its centre and one in its corner: the first ones tile the image."""
 
-    def branches(model: object, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    def decode(images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         assert images.shape[1:] == (3, WINDOW, WINDOW)
         middle, corner = torch.tensor([44.0, 44, 52, 52]), torch.tensor([2.0, 2, 10, 10])
         boxes = torch.stack([middle, corner]).expand(len(images), 2, 4)
         return {"nms_free": (boxes, torch.ones(len(images), 2, 1))}
 
-    monkeypatch.setattr(controls, "branches", branches)
-    boxes, scores = in_windows(None, torch.zeros(3, 160, 160), "nms_free")  # type: ignore[arg-type]
+    boxes, scores = in_windows(SimpleNamespace(decode=decode), torch.zeros(3, 160, 160), "nms_free")  # type: ignore[arg-type]
     kept = boxes[scores[:, 0] > 0]
     centres = ((kept[:, :2] + kept[:, 2:]) / 2).tolist()
     places = [STEP / 2 + STEP * k for k in range(5)]
@@ -49,18 +47,20 @@ def test_a_control_is_found_where_it_is_aimed_and_nowhere_else(
     assert judge({"crowd": aimed, "plain": other}, ("crowd",)) == {"found": found, "specific": specific}
 
 
-def test_without_a_stride_its_scores_are_zero_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_stride_its_scores_are_zero_and_the_others_stay() -> None:
     """64 × 64 pixels: 64 places of stride 8, then 16 of stride 16, then 4 of stride 32."""
-    monkeypatch.setattr(controls, "branches", lambda *_: {"nms": (torch.zeros(1, 84, 4), torch.ones(1, 84, 2))})
-    model = SimpleNamespace(head=SimpleNamespace(stride=torch.tensor([8.0, 16.0, 32.0])))
+    model = SimpleNamespace(
+        head=SimpleNamespace(stride=torch.tensor([8.0, 16.0, 32.0])),
+        decode=lambda _: {"nms": (torch.zeros(1, 84, 4), torch.ones(1, 84, 2))},
+    )
     for stride, places in ((8, range(64)), (16, range(64, 80)), (32, range(80, 84))):
         _, scores = without(stride)(model, torch.zeros(3, 64, 64), "nms")  # type: ignore[arg-type]
         assert [place for place, row in enumerate(scores) if not row.any()] == list(places)
         assert scores.sum() == 2 * (84 - len(places))
 
 
-def test_boxes_are_rounded_to_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boxes_are_rounded_to_the_grid() -> None:
     box = torch.tensor([[[0.9, 1.1, 6.2, 7.9]]])
-    monkeypatch.setattr(controls, "branches", lambda *_: {"nms_free": (box, torch.ones(1, 1, 1))})
-    boxes, _ = on_a_grid(None, torch.zeros(3, 32, 32), "nms_free")  # type: ignore[arg-type]
+    model = SimpleNamespace(decode=lambda _: {"nms_free": (box, torch.ones(1, 1, 1))})
+    boxes, _ = on_a_grid(model, torch.zeros(3, 32, 32), "nms_free")  # type: ignore[arg-type]
     assert boxes.tolist() == [[0.0, 2.0, 6.0, 8.0]]

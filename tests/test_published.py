@@ -30,7 +30,7 @@ from mnv4bench.latency import arms, quantised
 from mnv4bench.latency.measure.loading import load_all
 from mnv4bench.models.published import networks
 from mnv4bench.models.published.stored import build, class_map
-from mnv4bench.models.yolo import branches, network, released
+from mnv4bench.models.yolo import network, released
 from mnv4bench.report import ledger_checkpoints
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.detections import read_detections
@@ -152,7 +152,7 @@ def test_the_network_says_what_it_said_when_it_was_saved(at_hand: Path, saved: P
     model = build(ModelSpec(weights="yolov10s"))
     with torch.inference_mode():
         assert torch.equal(model(image)[0], original(image)[0])
-        decoded = branches(model, image)
+        decoded = model.decode(image)
     assert model.names[3] == "motorcycle"
     assert decoded["nms"][1].shape == decoded["nms_free"][1].shape == (1, 84, len(COCO))
 
@@ -179,7 +179,7 @@ def test_tensors_alone_become_the_network_of_their_name(at_hand: Path) -> None:
     model = build(ModelSpec(weights="yolov10n"))
     with torch.inference_mode():
         assert torch.equal(model(image)[0], original(image)[0])
-        assert set(branches(model, image)) == {"nms", "nms_free"}
+        assert set(model.decode(image)) == {"nms", "nms_free"}
     assert model.names[3] == "motorcycle"
     save_file({name: value for name, value in tensors.items() if not name.endswith("0.conv.weight")}, path)
     with pytest.raises(Mnv4benchError, match=r"yolov10n\.safetensors: model\.0\.conv\.weight: has no such tensor"):

@@ -14,6 +14,7 @@ from mnv4bench.data.prepared import load
 from mnv4bench.evaluate.detections import evaluate, validation
 from mnv4bench.io.errors import Diverged, FileError
 from mnv4bench.io.files import read_json, write_json
+from mnv4bench.latency.named import named
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
 from mnv4bench.report.text import protocol
@@ -237,6 +238,16 @@ def test_a_damaged_manifest_of_a_trunk_is_refused(spoil: Any, data: Path, shippe
     spoil(shipped / "trunk" / FILE)
     with pytest.raises(FileError, match=r"trunk/manifest\.json: .*; check it out again"):
         take(empty(tmp_path / "runs" / "trunk"), SPEC, load(data), shipped)
+
+
+def test_a_shipped_trunk_can_be_deployed_and_a_damaged_one_is_to_be_checked_out(trained: Path, shipped: Path) -> None:
+    folder = shipped / trained.name
+    network = named(str(folder)).candidate.source.load()
+    assert isinstance(network, Detector)
+    assert weights.digest(network.part_state()) == read_status(trained).weights_digest
+    flip(folder / WEIGHTS)
+    with pytest.raises(FileError, match=r"weights\.safetensors: its SHA-256 .*; check it out again$"):
+        named(str(folder))
 
 
 def test_what_was_not_rounded_is_not_shipped(data: Path, trained: Path, tmp_path: Path) -> None:

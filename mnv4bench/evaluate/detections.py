@@ -19,7 +19,7 @@ from mnv4bench.evaluate.settings import TRAINED, Settings, read_rows, settings_o
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import weights
 from mnv4bench.models.detector import build
-from mnv4bench.models.yolo import Detector, branches
+from mnv4bench.models.yolo import Detector
 from mnv4bench.results import manifest, matches
 from mnv4bench.results.curve import VALIDATION
 from mnv4bench.results.detections import Detections, write_detections
@@ -138,7 +138,7 @@ def detect(
         boxed = [into_square(folder / image["file_name"], imgsz, model.fit) for image in chunk]
         batch = torch.from_numpy(np.stack([letterboxed.pixels for letterboxed in boxed])).to(device)
         with torch.inference_mode():
-            decoded = branches(model, batch)
+            decoded = model.decode(batch)
         for read, (boxes, scores) in decoded.items():
             rows = results.setdefault(read, [])
             for image, letterboxed, box, score in zip(

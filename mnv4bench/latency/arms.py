@@ -10,8 +10,7 @@ Stages, in milliseconds per image:
   in detections anyway.
 
 Published networks are timed at the confidence and overlap that they are scored with, and the forward pass of those that
-differ in nothing else is timed once. Decoding and letterboxing are not
-timed.
+differ in nothing else is timed once. Decoding and letterboxing are not timed.
 """
 
 from __future__ import annotations

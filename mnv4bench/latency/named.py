@@ -12,6 +12,7 @@ from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoi
 from mnv4bench.models import weights
 from mnv4bench.models.published import networks
 from mnv4bench.models.yolo import load_checkpoint
+from mnv4bench.results import manifest
 from mnv4bench.results.dataset import RECORD, Dataset, beside
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status, read_spec
@@ -74,6 +75,7 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
     # Of whatever name the folder has now.
     status = read_record(folder / "status.json", Status) if (folder / "status.json").exists() else None
     recorded = status.weights_digest if status else None
+    manifest.check(path)
     count = len(status.classes) if status and spec.model.weights else weights.classes(path, recorded)
     source = Run(spec.model, count, read, path, recorded=recorded)
     data = beside(folder, status.data_digest) if status else None

@@ -19,7 +19,7 @@ from mnv4bench.models import detector
 from mnv4bench.models.mobilenetv4.network import MobileNetV4
 from mnv4bench.models.mobilenetv4.pretrained import load_pretrained
 from mnv4bench.models.sharing import groups
-from mnv4bench.models.weights import ONE_TO_ONE, read_half
+from mnv4bench.models.weights import ONE_TO_ONE, read
 from mnv4bench.models.yolo import Detector, load_checkpoint
 from mnv4bench.models.yolov10 import YOLOv10Backbone
 from mnv4bench.results.run import read_status
@@ -107,7 +107,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             return network.part_state()
         return _numbered(network.state_dict())
     if path.name == RUN_WEIGHTS and (path.parent / "status.json").exists():
-        return read_half(path, read_status(path.parent).weights_digest, "name another run")
+        return read(path, read_status(path.parent).weights_digest, "name another run")
     try:
         return _numbered(load_file(path))
     except (OSError, SafetensorError) as error:

@@ -70,21 +70,9 @@ def round_to_half(model: Detector) -> None:
 
 
 def save_half(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors that `round_to_half` rounded, in half their size; `read_half` returns them to the bit."""
+    """Write tensors that `round_to_half` rounded, in half their size; `read` returns them to the bit."""
     halves = {name: value.half() if value.dtype == torch.float32 else value for name, value in state.items()}
     write_bytes(path, save_bytes(halves))
-
-
-def read_half(path: Path, recorded: str | None, remedy: str = RESTORE) -> dict[str, Tensor]:
-    """Read what `save_half` wrote, or `save`.
-
-    Raises:
-        FileError: as for `read`.
-    """
-    state = {
-        name: value.float() if value.dtype == torch.float16 else value for name, value in _file(path, remedy).items()
-    }
-    return _checked(state, path, recorded, remedy)
 
 
 def load(model: Detector, path: Path, recorded: str | None = None) -> None:
@@ -125,19 +113,25 @@ def classes(path: Path, recorded: str | None = None) -> int:
     return sizes[0]
 
 
-def read(path: Path, recorded: str | None = None) -> dict[str, Tensor]:
-    """Read what `save` wrote.
+def read(path: Path, recorded: str | None = None, remedy: str = REMEDY) -> dict[str, Tensor]:
+    """Read what `save` or `save_half` wrote, in float32.
 
     Args:
         recorded: the digest in the run's status; None where there is none.
+        remedy: what to do about a damaged file.
 
     Raises:
         FileError: the file is missing or damaged, or holds other tensors.
     """
-    return _checked(_file(path), path, recorded)
+    state = {
+        name: value.float() if value.dtype == torch.float16 else value for name, value in _file(path, remedy).items()
+    }
+    if recorded is not None and (now := digest(state)) != recorded:
+        raise FileError(f"{path}: digest is {now}, not {recorded} as status.json says; {remedy}")
+    return state
 
 
-def _file(path: Path, remedy: str = REMEDY) -> dict[str, Tensor]:
+def _file(path: Path, remedy: str) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = load_file(path)
     except FileNotFoundError as error:
@@ -145,12 +139,6 @@ def _file(path: Path, remedy: str = REMEDY) -> dict[str, Tensor]:
         raise FileError(f"{path}: missing; {KEPT_ELSEWHERE if committed else remedy}") from error
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path}: not readable as weights ({error}); {remedy}") from error
-    return state
-
-
-def _checked(state: dict[str, Tensor], path: Path, recorded: str | None, remedy: str = REMEDY) -> dict[str, Tensor]:
-    if recorded is not None and (now := digest(state)) != recorded:
-        raise FileError(f"{path}: digest is {now}, not {recorded} as status.json says; {remedy}")
     return state
 
 

@@ -47,7 +47,7 @@ def take(folder: Path, spec: RunSpec, dataset: Dataset, shipped: Path = TRUNKS) 
             flush=True,
         )
         return None
-    state = weights.read_half(source / WEIGHTS, status.weights_digest)
+    state = weights.read(source / WEIGHTS, status.weights_digest, weights.RESTORE)
     weights.write(state, folder / WEIGHTS)
     with replacing(folder / "curve.csv") as temporary:
         shutil.copyfile(source / "curve.csv", temporary)
@@ -70,7 +70,7 @@ def ship(run: str, runs: Path, shipped: Path = TRUNKS) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     (target / manifest.FILE).unlink(missing_ok=True)  # of files that are now written anew
     weights.save_half(state, target / WEIGHTS)
-    weights.read_half(target / WEIGHTS, status.weights_digest)
+    weights.read(target / WEIGHTS, status.weights_digest, weights.RESTORE)
     for name in KEPT:
         with replacing(target / name) as temporary:
             shutil.copyfile(source / name, temporary)

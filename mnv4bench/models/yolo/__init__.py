@@ -21,7 +21,7 @@ from ultralytics.utils.torch_utils import ModelEMA, fuse_conv_and_bn, initialize
 from mnv4bench.models.yolo.checkpoints import load_checkpoint
 from mnv4bench.models.yolo.dataset import CocoDataset, hyperparameters
 from mnv4bench.models.yolo.definitions import network, own_head_form, released
-from mnv4bench.models.yolo.detector import Composed, Detector, branches
+from mnv4bench.models.yolo.detector import Composed, Detector
 from mnv4bench.models.yolo.head import Head, check_read
 from mnv4bench.models.yolo.interface import as_yolo
 from mnv4bench.models.yolo.losses import Criterion, DetectionLoss, Term, Total
@@ -52,7 +52,6 @@ __all__ = [
     "Term",
     "Total",
     "as_yolo",
-    "branches",
     "check_read",
     "fuse_conv_and_bn",
     "hyperparameters",

@@ -231,8 +231,3 @@ class Composed(Detector):
 
     def _read_by(self, value: Read) -> None:
         self.head.read = value
-
-
-def branches(model: Detector, images: Tensor) -> dict[Read, tuple[Tensor, Tensor]]:
-    """Return what `Detector.decode` does."""
-    return model.decode(images)

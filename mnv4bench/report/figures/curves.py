@@ -23,7 +23,7 @@ def curves(results: Results) -> Figure:
     for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _curve_panel(axis, results, arms)
         axis.set_xlabel("epoch")
-        axis.set_ylabel("AP (points), first validation images")
+        axis.set_ylabel("AP (points), first images")
     return drawn
 
 
