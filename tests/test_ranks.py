@@ -7,9 +7,8 @@ the rounding of sums that are taken in another order.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import chain
@@ -25,17 +24,17 @@ from pydantic import ValidationError
 from torch import Tensor, distributed
 
 from mnv4bench.data.prepared import load
-from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.io.errors import SpecError
 from mnv4bench.models import detector
 from mnv4bench.models.synchronised import synchronise
 from mnv4bench.models.yolo import hyperparameters
+from mnv4bench.results.run import Status, read_status
 from mnv4bench.spec.run import RunSpec, TrainSpec, derive_seed
 from mnv4bench.train import launch, ranks
 from mnv4bench.train.batches import Batches, training_mixture
 from mnv4bench.train.distillation import Distillation, make_projectors
 from mnv4bench.train.loop import Trainer
 from mnv4bench.train.ranks import Ranks
-from mnv4bench.train.run import train
 
 pytestmark = pytest.mark.usefixtures("process_settings")
 
@@ -209,10 +208,17 @@ def test_ranks_are_started_on_every_node_of_the_job() -> None:
         launch.command(8, 3, 3)
 
 
-def started(program: str) -> list[psutil.Process]:
-    """Return the processes below this one that run a module."""
+def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a program of its own: what the worker's other tests left in its process is not in it."""
+    return subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", program, *map(str, arguments)], stderr=subprocess.PIPE, text=True
+    )
+
+
+def started(program: str, by: int) -> list[psutil.Process]:
+    """Return the processes below the process `by` that run a module."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process(by).children(recursive=True):
         try:
             if program in process.cmdline() and "torch.distributed.run" not in process.cmdline():
                 found.append(process)
@@ -228,37 +234,58 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+TRAIN = """
+import sys
+from pathlib import Path
+from mnv4bench.spec.run import RunSpec
+from mnv4bench.train.run import train
+train("run", RunSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
 @pytest.mark.parametrize("batch_norm", ["synchronised", "local"])
 def test_a_training_of_two_ranks_of_which_one_is_killed_ends_with_the_same_bytes(
     batch_norm: str, data: Path, tmp_path: Path
 ) -> None:
     spec = tiny_run(4, model=SMALL, train={**EACH, "devices": 2, "batch_norm": batch_norm})
-    whole = train("run", spec, data, tmp_path / "whole")
+
+    def training(runs: Path) -> subprocess.Popen[str]:
+        return start(TRAIN, spec.model_dump_json(), data, runs)
+
+    def check_done(runs: Path) -> Status:
+        process = training(runs)
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+        return read_status(runs / "run")
+
+    whole = check_done(tmp_path / "whole")
     assert (whole.state, whole.epochs, whole.steps) == ("done", 4, 8)
+
     folder = tmp_path / "killed" / "run"
-
-    def kill() -> None:
-        if within(300, (folder / "checkpoint.pt").exists):
-            started(launch.RANK)[-1].kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with pytest.raises(Mnv4benchError, match="run: a rank failed"):
-        train("run", spec, data, folder.parent)
-    killer.join()
+    killed = training(folder.parent)
+    assert within(300, lambda: (folder / "checkpoint.pt").exists() or killed.poll() is not None)
+    started(launch.RANK, killed.pid)[-1].kill()
+    assert "Mnv4benchError: run: a rank failed" in killed.communicate()[1]
+    assert killed.returncode == 1
     assert (folder / "checkpoint.pt").exists()
     assert not (folder / "status.json").exists()
-    assert train("run", spec, data, folder.parent).weights_digest == whole.weights_digest
+
+    assert check_done(folder.parent).weights_digest == whole.weights_digest
     for name in ("weights.safetensors", "curve.csv", "pairing.json"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / "run" / name).read_bytes()
 
 
-def test_no_rank_outlives_a_killed_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "RANK", "http.server")  # something that goes on for ever
-    parent = FORK.Process(target=launch.torchrun, args=(2, 1, ["--bind=127.0.0.1", "0"]))
-    parent.start()
-    assert within(120, lambda: len(started("http.server")) == 2)
-    left = started("http.server")
-    assert parent.pid is not None
-    os.kill(parent.pid, signal.SIGKILL)
+FOR_EVER = """
+from mnv4bench.train import launch
+launch.RANK = "http.server"
+launch.torchrun(2, 1, ["--bind=127.0.0.1", "0"])
+"""
+
+
+def test_no_rank_outlives_a_killed_training() -> None:
+    parent = start(FOR_EVER)
+    assert within(120, lambda: len(started("http.server", parent.pid)) == 2)
+    left = started("http.server", parent.pid)
+    parent.kill()
     assert within(60, lambda: not any(process.is_running() for process in left))
+    parent.communicate()

@@ -26,7 +26,7 @@ def _row(results: Results, arm: ArmResult) -> Sequence[Cell | str]:
     strong = accuracy.strong(arm.difference)
     return (
         spec.title,
-        f"{fmt.spoken(arm.arm.name)} − {fmt.spoken(spec.baseline)}",
+        f"{arm.arm.title} − {spec.title_of(spec.baseline)}",
         Cell(accuracy.interval(arm.difference, accuracy.decimals_of(results)), strong),
         Cell(accuracy.verdict(arm.difference), strong),
         time(results, arm),

@@ -59,15 +59,15 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
     costs = (arm.cost, baseline.cost) if arm.cost and baseline.cost else None
     size = sample_size(d, results.comparison) if d else None
     return {
-        "arm": fmt.spoken(arm.arm.name),
-        "baseline": fmt.spoken(baseline.arm.name),
+        "arm": arm.arm.title,
+        "baseline": baseline.arm.title,
         "label": arm.arm.label,
         "d": d,
         "decimals": decimals,
         "level": results.comparison.level,
         "interval": accuracy.interval(d, decimals),
         "reason": text.reason(d, results.comparison, decimals) if d else "",
-        "ended": [(fmt.spoken(side.arm.name), _states(side)) for side in (arm, baseline)],
+        "ended": [(side.arm.title, _states(side)) for side in (arm, baseline)],
         "params": costs and costs[0].params / costs[1].params,
         "flops": costs and costs[0].flops / costs[1].flops,
         "same_network": bool(times) and all(row.verdict == "identical" for row in times.values()),

@@ -67,11 +67,6 @@ def state(name: str) -> str:
     return STATES[name]
 
 
-def spoken(name: str) -> str:
-    """Return the name of an arm as a person would say it: "cib large kernel"."""
-    return name.replace("_", " ")
-
-
 def oneline(text: str) -> str:
     """Return a reason from a record as part of a sentence: on one line, without its full stop."""
     return re.sub(r"[ \t\r\n]+", " ", text).strip().rstrip(".")

@@ -237,8 +237,8 @@ def distinct(arms: Iterable[ArmResult]) -> list[list[ArmResult]]:
 
 
 def group_label(group: Sequence[ArmResult]) -> str:
-    """Return "psa: none"; for arms that are one, the first's name and how many more there are."""
-    names = [f"{arm.arm.ablation}: {arm.arm.name}" for arm in group]
+    """Return "psa: no attention"; for arms that are one, the first's name and how many more there are."""
+    names = [f"{arm.arm.ablation}: {arm.arm.title}" for arm in group]
     return names[0] if len(names) == 1 else f"{names[0]} (+{len(names) - 1} same)"
 
 

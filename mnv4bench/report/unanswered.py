@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from mnv4bench.report import formatting as fmt
 from mnv4bench.report.findings import values_of
 from mnv4bench.report.rendering import render, sentences
 from mnv4bench.report.results import ArmResult, Results, grouped
@@ -53,7 +52,7 @@ def named(results: Results, arm: ArmResult) -> str:
     """Return "SCDown vs strided convolution"; of an ablation with several comparisons "Distillation (outputs)"."""
     title = results.plan.ablations[arm.arm.ablation].title
     several = len(results.ablations[arm.arm.ablation]) > 2
-    return f"{title} ({fmt.spoken(arm.arm.name)})" if several else title
+    return f"{title} ({arm.arm.title})" if several else title
 
 
 def _compared(results: Results) -> Iterator[ArmResult]:

@@ -52,6 +52,8 @@ class AblationSpec(Spec):
     """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read,
     `start` what an arm that does not start from a trunk starts from. Of classifiers the fields of
     mnv4bench.spec.classifier.ClassifierArm."""
+    titles: dict[str, str] = {}
+    """Arm name → what tables and figures call it; without one, its name with blanks for underscores."""
     core: tuple[str, ...] = ()
     """The arms that presets with `arms: core` run, the baseline among them; all where none is named."""
     primary: str = "AP"
@@ -69,8 +71,11 @@ class AblationSpec(Spec):
         if self.core and self.baseline not in self.core:
             raise ValueError(f"core: the baseline {self.baseline!r} must be among them")
         figures = self.published.figures if self.published else {}
-        for place, names in (("core", self.core), ("published.figures", figures)):
+        for place, names in (("core", self.core), ("titles", self.titles), ("published.figures", figures)):
             for arm in names:
                 if arm not in self.arms:
                     raise ValueError(f"{place}: {arm!r} is not an arm; {nearest(arm, list(self.arms))}")
         return self
+
+    def title_of(self, arm: str) -> str:
+        return self.titles.get(arm, arm.replace("_", " "))

@@ -37,6 +37,8 @@ class Arm:
 
     ablation: str
     name: str
+    title: str
+    """What people read."""
     read: Read
     model: ModelSpec
     runs: dict[int, str]
@@ -103,7 +105,7 @@ def resolve(
             }
             names = {seed: run_name(seeded, slug(seeded)) for seed, seeded in by_seed.items()}
             runs |= {names[seed]: seeded for seed, seeded in by_seed.items()}
-            arms.append(Arm(ablation, name, read, run.model, names, published))
+            arms.append(Arm(ablation, name, spec.title_of(name), read, run.model, names, published))
     return tuple(arms), runs
 
 

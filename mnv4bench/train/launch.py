@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 
@@ -32,7 +32,7 @@ def torchrun(devices: int, cores: int, arguments: Sequence[str]) -> None:
     """
     process = subprocess.Popen(
         [*command(devices, cores, int(os.environ.get(NODES, "1"))), "-m", RANK, *arguments],
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=_ending_with_parent() if sys.platform == "linux" else None,
     )
     try:
         code = process.wait()
@@ -68,5 +68,7 @@ def _free_port() -> int:
     return port
 
 
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _ending_with_parent() -> Callable[[], None]:
+    """Return what a child calls to be ended with this process; the library is looked up here, before the fork."""
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

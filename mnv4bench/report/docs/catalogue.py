@@ -55,6 +55,7 @@ def _arms(spec: AblationSpec) -> Table:
     rows = [
         (
             arm + (" (baseline)" if arm == spec.baseline else ""),
+            spec.title_of(arm),
             fmt.settings(overrides) or "the preset's detector",
             _printed(spec, arm),
             changes_in_words(changes(spec, arm)) or fmt.NONE,
@@ -62,8 +63,8 @@ def _arms(spec: AblationSpec) -> Table:
         for arm, overrides in spec.arms.items()
     ]
     if spec.published is None:
-        return table(("arm", "sets"), "ll", [row[:2] for row in rows])
-    return table(("arm", "sets", "printed", "change"), "llll", rows)
+        return table(("arm", "title", "sets"), "lll", [row[:3] for row in rows])
+    return table(("arm", "title", "sets", "printed", "change"), "lllll", rows)
 
 
 def _printed(spec: AblationSpec, arm: str) -> str:

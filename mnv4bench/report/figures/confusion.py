@@ -63,8 +63,8 @@ def shares(counted: Counted, names: tuple[str, ...], images: int) -> np.ndarray:
 
 def confusion(results: Results, ablation: str, arms: Mapping[str, Counted]) -> Figure:
     """Return a matrix for each arm, the baseline first."""
-    baseline = results.plan.ablations[ablation].baseline
-    order = sorted((arm.arm.name for arm in results.ablations[ablation]), key=lambda name: name != baseline)
+    spec = results.plan.ablations[ablation]
+    order = sorted((arm.arm.name for arm in results.ablations[ablation]), key=lambda name: name != spec.baseline)
     shown = [name for name in order if name in arms]
     if not shown:
         return nothing(ablation)
@@ -74,8 +74,8 @@ def confusion(results: Results, ablation: str, arms: Mapping[str, Counted]) -> F
     for place, name in enumerate(shown):
         axis = made.add_subplot(rows, 2, place + 1)
         _matrix(axis, shares(arms[name], names, results.data.record.val.count), names)
-        mark = " (baseline)" if name == baseline else ""
-        axis.set_title(f"{name}{mark}, confidence {number(arms[name].confidence, 2)}", loc="left")
+        mark = " (baseline)" if name == spec.baseline else ""
+        axis.set_title(f"{spec.title_of(name)}{mark}, confidence {number(arms[name].confidence, 2)}", loc="left")
         axis.set_xlabel("detected as")
         axis.set_ylabel("object")
     return made

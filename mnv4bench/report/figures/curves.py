@@ -65,5 +65,5 @@ def _points(values: Iterable[float]) -> list[float]:
 def _named(results: Results, arm: ArmResult) -> str:
     """Name an arm's curve, with its AP where there is room, or how its runs ended."""
     if crowded(results) and arm.done:
-        return arm.arm.name
-    return f"{arm.arm.name}: {'AP ' * bool(arm.done)}{accuracy.mean(arm, 1)}"
+        return arm.arm.title
+    return f"{arm.arm.title}: {'AP ' * bool(arm.done)}{accuracy.mean(arm, 1)}"

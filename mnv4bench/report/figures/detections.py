@@ -160,7 +160,7 @@ def _axes(made: Figure, left: float, bottom: float, width: float, height: float)
 
 def _title(group: list[ArmResult]) -> str:
     more = f" (+{len(group) - 1} same)" if len(group) > 1 else ""
-    return f"{group[0].arm.ablation}:\n{group[0].arm.name}{more}"
+    return f"{group[0].arm.ablation}:\n{group[0].arm.title}{more}"
 
 
 def _truth(data: DataFacts) -> dict[int, list[Box]]:

@@ -54,13 +54,13 @@ def panels(results: Results) -> list[Panel]:
         spec = results.plan.ablations[name]
         lines = tuple(_line(spec, arm.difference) for arm in arms if arm.difference is not None)
         if lines:
-            drawn.append(Panel(f"{spec.title} (to {fmt.spoken(spec.baseline)})", lines))
+            drawn.append(Panel(f"{spec.title} (to {spec.title_of(spec.baseline)})", lines))
     return drawn
 
 
 def _line(spec: AblationSpec, d: Difference) -> Line:
     printed = changes(spec, d.arm)
-    return Line(fmt.spoken(d.arm), d, {name: printed[name].value for name in PUBLISHED if name in printed})
+    return Line(spec.title_of(d.arm), d, {name: printed[name].value for name in PUBLISHED if name in printed})
 
 
 def columns(drawn: Sequence[Panel]) -> list[list[Panel]]:

@@ -71,8 +71,8 @@ def _curves(path: Path, place: str, value: str) -> dict[str, dict[str, dict[str,
 
 def precision(results: Results, ablation: str, arms: Mapping[str, Drawn]) -> Figure:
     """Return a row of two panels for each arm beside the baseline; the mean over the classes is black and thick."""
-    names = [arm.arm.name for arm in results.ablations[ablation]]
-    baseline = results.plan.ablations[ablation].baseline
+    spec = results.plan.ablations[ablation]
+    names, baseline = [arm.arm.name for arm in results.ablations[ablation]], spec.baseline
     pairs = [name for name in names if name != baseline and name in arms]
     if not pairs and baseline in arms:
         pairs = [baseline]
@@ -83,8 +83,9 @@ def precision(results: Results, ablation: str, arms: Mapping[str, Drawn]) -> Fig
     for row, name in enumerate(pairs):
         shown = [arms[name], *([arms[baseline]] if name != baseline and baseline in arms else [])]
         left, right = (made.add_subplot(len(pairs), 2, 2 * row + side) for side in (1, 2))
-        _panel(left, [(arm.precision, f"{arm.name}: AP50 {points(arm.ap50, 1)}") for arm in shown], colours)
-        labels = [f"{arm.name}: F1 {number(arm.best[1], 3)} at {number(arm.best[0], 2)}" for arm in shown]
+        titled = [(spec.title_of(arm.name), arm) for arm in shown]
+        _panel(left, [(arm.precision, f"{title}: AP50 {points(arm.ap50, 1)}") for title, arm in titled], colours)
+        labels = [f"{title}: F1 {number(arm.best[1], 3)} at {number(arm.best[0], 2)}" for title, arm in titled]
         _panel(right, [(arm.f1, label) for arm, label in zip(shown, labels, strict=True)], colours)
         for arm in shown:
             right.plot(*arm.best, "o", color=BASELINE, markersize=3.5, markerfacecolor="white", zorder=5)

@@ -40,7 +40,7 @@ def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
             axis.bar(x, fmean(values), width * 0.9, color=colour, alpha=0.55, linewidth=0)
             axis.vlines(x, min(values), max(values), color=colour, linewidth=0.8)
             axis.plot([x] * len(values), values, ".", color=colour, markersize=2.5)
-        axis.bar(0, 0, 0, color=colour_of[arm.arm.name], alpha=0.55, label=arm.arm.name)
+        axis.bar(0, 0, 0, color=colour_of[arm.arm.name], alpha=0.55, label=arm.arm.title)
     axis.set_xticks(range(len(parts)), [SIZES.get(part, part) for part in parts])
     axis.set_xlim(-0.6, len(parts) - 0.4)
     columns = min(3, len(arms))

@@ -80,7 +80,7 @@ def _comparison(results: Results, arm: ArmResult, limit: float) -> Comparison:
     d = arm.difference
     rows = {name: arm.row(name) for name in results.timed}
     return Comparison(
-        arm=arm.arm.name,
+        arm=arm.arm.title,
         points=accuracy.interval(d, accuracy.decimals_of(results)),
         verdict=accuracy.verdict(d),
         word=(d and d.verdict) or "none",

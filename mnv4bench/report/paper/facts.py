@@ -75,7 +75,7 @@ def _ablation(results: Results, b: Section) -> dict[str, Any]:
         "question": spec.question,
         "arms": [
             {
-                "name": arm.arm.name,
+                "name": arm.arm.title,
                 "baseline": arm.is_baseline,
                 "changes": fmt.settings(spec.common | spec.arms[arm.arm.name]),
             }
@@ -129,7 +129,7 @@ def _seeds(results: Results) -> list[dict[str, Any]]:
 
 def _whose(results: Results, arm: ArmResult) -> dict[str, Any]:
     """Return the names of a row."""
-    return {"ablation": results.plan.ablations[arm.arm.ablation].title, "arm": fmt.spoken(arm.arm.name)}
+    return {"ablation": results.plan.ablations[arm.arm.ablation].title, "arm": arm.arm.title}
 
 
 def _slices(results: Results) -> dict[str, Any]:

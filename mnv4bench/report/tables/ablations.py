@@ -99,7 +99,8 @@ def comparisons(
     """
 
     def comparison(arm: ArmResult) -> str:
-        return f"{arm.arm.name} − {results.plan.ablations[arm.arm.ablation].baseline}"
+        spec = results.plan.ablations[arm.arm.ablation]
+        return f"{arm.arm.title} − {spec.title_of(spec.baseline)}"
 
     columns = [
         first,

@@ -44,7 +44,7 @@ def columns(results: Results) -> Columns:
 
 
 def label(arm: ArmResult) -> str:
-    return arm.arm.name + (" (baseline)" if arm.is_baseline else "")
+    return arm.arm.title + (" (baseline)" if arm.is_baseline else "")
 
 
 def identity() -> Columns:

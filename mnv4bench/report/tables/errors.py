@@ -119,7 +119,7 @@ def changes(results: Results) -> Table:
         return results.plan.ablations[arm.arm.ablation].title
 
     def name(arm: ArmResult) -> str:
-        return fmt.spoken(label(arm) if arm.is_baseline else f"{arm.arm.name} (Δ)")
+        return label(arm) if arm.is_baseline else f"{arm.arm.title} (Δ)"
 
     return _wide(results, title, name, text)
 
