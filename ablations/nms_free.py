@@ -10,14 +10,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from mnv4bench.evaluate.detections import VALIDATED
 from mnv4bench.io.files import write_text
 from mnv4bench.ledger.cited import figures
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import page_of
 from mnv4bench.report.tables.columns import Column, numbers, printed, raw, words
 from mnv4bench.report.tables.csv import to_csv
-from mnv4bench.results.curve import VALIDATION, read_curve
+from mnv4bench.results.curve import VALIDATED, VALIDATION, read_curve
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.run import read_status
 from mnv4bench.spec.extensions import Extension

@@ -21,7 +21,7 @@ from mnv4bench.models import weights
 from mnv4bench.models.detector import build
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results import manifest, matches
-from mnv4bench.results.curve import VALIDATION
+from mnv4bench.results.curve import VALIDATED, VALIDATION
 from mnv4bench.results.detections import Detections, write_detections
 from mnv4bench.results.metrics import Metrics, Reading
 from mnv4bench.results.run import Status, check_data, read_status
@@ -29,8 +29,6 @@ from mnv4bench.spec.model import Read
 from mnv4bench.spec.run import RunSpec
 
 BATCH = 16
-VALIDATED = 200
-"""Images behind the AP of each epoch."""
 
 Detect = Callable[[Detector, Sequence[dict[str, Any]], Path, int, Sequence[int], Settings], Mapping[Read, Detections]]
 """What `detect` takes and gives."""

@@ -15,6 +15,8 @@ LOSSES = ("box_loss", "cls_loss", "dfl_loss")
 """The detector's own; YOLO26 has no distance distribution, and logs the L1 distance of the sides as `dfl_loss`."""
 VALIDATION = {"nms_free": "val_AP_nms_free", "nms": "val_AP_nms"}
 """Reading → column of the averaged weights' AP on the first validation images; empty where a head cannot be read so."""
+VALIDATED = 200
+"""How many images that is."""
 COLUMNS = ("epoch", "step", "lr", *LOSSES, "distill_loss", *VALIDATION.values())
 """Epochs and steps counted from 1, the learning rate of the epoch's last step, mean losses per image, AP (0–1)."""
 

@@ -14,7 +14,7 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.panels import colours, crowded, grid, legend_size
 from mnv4bench.report.figures.style import BASELINE
 from mnv4bench.report.results import ArmResult, Results, curve_of
-from mnv4bench.results.curve import VALIDATION
+from mnv4bench.results.curve import VALIDATED, VALIDATION
 
 
 def curves(results: Results) -> Figure:
@@ -23,7 +23,7 @@ def curves(results: Results) -> Figure:
     for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _curve_panel(axis, results, arms)
         axis.set_xlabel("epoch")
-        axis.set_ylabel("AP (points), first images")
+        axis.set_ylabel(f"AP (points), first {VALIDATED} images")
     return drawn
 
 
