@@ -94,5 +94,6 @@ def test_the_ends_of_every_front_are_the_fastest_and_the_most_accurate(results: 
     assert [row[0].text for row in rows] == [*results.timed, *results.timed_int8]
     for row in rows:
         found = choices.choices(results, row[0].text)
-        assert row[1].text == found[0].arms[0].arm.label
+        fastest = found[0].arms[0].arm
+        assert row[1].text == f"{fastest.ablation}: {fastest.title}"
         assert row[6].text == f"{100 * max(choice.mean for choice in found):.1f}"

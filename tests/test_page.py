@@ -114,7 +114,7 @@ def test_every_comparison_has_its_card_with_question_points_verdict_and_times(re
         if arm.is_baseline:
             continue
         card = made[arm.arm.ablation]
-        (found,) = [c for c in card.comparisons if c.arm == arm.arm.name]
+        (found,) = [c for c in card.comparisons if c.arm == arm.arm.title]
         assert card.question == results.plan.ablations[card.name].question
         assert found.points == accuracy.interval(arm.difference, accuracy.decimals_of(results))
         assert found.verdict == accuracy.verdict(arm.difference)

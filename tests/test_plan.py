@@ -272,6 +272,17 @@ def test_core_arms_are_those_that_most_presets_run(tmp_path: Path) -> None:
             load_again(tmp_path, block=text.replace("[c2f, b]", core))
 
 
+def test_an_arm_is_called_by_its_title_or_its_name(tmp_path: Path) -> None:
+    text = arms("c2f: {model.block: c2f}\nno_bias: {}") + "titles: {c2f: C2f}\n"
+    assert [arm.title for arm in load(tmp_path, block=text).arms] == ["C2f", "no bias"]
+    for titles, told in (
+        ("{c3f: C3f}", "titles: 'c3f' is not an arm"),
+        ("{c2f: no bias}", "two arms are called 'no bias'"),
+    ):
+        with pytest.raises(SpecError, match=told):
+            load_again(tmp_path, block=text.replace("{c2f: C2f}", titles))
+
+
 def test_published_figures_are_of_arms(tmp_path: Path) -> None:
     text = BLOCK + "published: {place: Table 1, figures: {c2g: {AP: a/b/c}}}\n"
     with pytest.raises(SpecError, match=r"published\.figures: 'c2g' is not an arm; did you mean 'c2f'\?"):

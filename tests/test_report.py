@@ -499,8 +499,8 @@ def test_pareto_places_an_arm_at_its_median_with_a_bar_of_the_paired_ratios_inte
     base, arm = rows["nms_free/one_to_many"], rows["nms_free/dual_nms"]
     places = {p.label: p.ms for p in points(collect(plan, results)) if p.runtime == "torch"}
     expected = [ratio / arm.ratio * arm.p50_ms for ratio in (arm.ratio_low, arm.ratio, arm.ratio_high)]  # type: ignore[operator]
-    assert places["nms_free: dual_nms"] == pytest.approx(expected)
-    assert places["nms_free: one_to_many"] == (base.p50_ms,) * 3
+    assert places["nms_free: dual nms"] == pytest.approx(expected)
+    assert places["nms_free: one to many"] == (base.p50_ms,) * 3
 
 
 def test_a_busy_machine_marks_times_wherever_they_stand(healthy: tuple[Plan, Path]) -> None:

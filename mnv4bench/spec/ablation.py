@@ -75,6 +75,9 @@ class AblationSpec(Spec):
             for arm in names:
                 if arm not in self.arms:
                     raise ValueError(f"{place}: {arm!r} is not an arm; {nearest(arm, list(self.arms))}")
+        called = [self.title_of(arm) for arm in self.arms]
+        if repeated := [title for title in called if called.count(title) > 1]:
+            raise ValueError(f"titles: two arms are called {repeated[0]!r}; give one of them another title")
         return self
 
     def title_of(self, arm: str) -> str:
