@@ -1,6 +1,6 @@
 """Time to the table: the five ablations by this workflow, against the same arms trained one by one by ultralytics.
 
-    python benchmarks/time_to_table.py [--epochs 3] [--images 128] [--seeds 2]
+    python -m benchmarks.time_to_table [--epochs 3] [--images 128] [--seeds 2]
 
 Ours is `snakemake --cores all` in a folder of its own, on the quick preset with another schedule: from nothing to
 tables, figures, paper and report. Theirs is one Python process that trains every arm of every ablation, seed after
@@ -46,8 +46,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from train_throughput import yolo_labels
 
+from benchmarks.train_throughput import yolo_labels
 from mnv4bench.data.prepared import key
 from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.spec.plan import Plan, load
