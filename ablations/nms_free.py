@@ -14,7 +14,7 @@ from mnv4bench.io.files import write_text
 from mnv4bench.ledger.cited import figures
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import page_of
-from mnv4bench.report.tables.columns import Column, numbers, printed, raw, words
+from mnv4bench.report.tables.columns import Column, points, printed, raw, words
 from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.curve import VALIDATED, VALIDATION, read_curve
 from mnv4bench.results.metrics import read_metrics
@@ -44,27 +44,27 @@ No network with a dual head was trained to its end.
 
 
 class Gap(NamedTuple):
-    """AP (0–1) of both readings of the same networks."""
+    """AP (0–1) of both readings of the same networks; None of a class without objects."""
 
     network: str
     part: str
     """epoch, all, slice or class."""
     name: str
-    nms_free: float
-    nms: float
+    nms_free: float | None
+    nms: float | None
 
     @property
-    def gap(self) -> float:
-        return self.nms_free - self.nms
+    def gap(self) -> float | None:
+        return None if self.nms_free is None or self.nms is None else self.nms_free - self.nms
 
 
 COLUMNS: list[Column[Gap]] = [
     words("network", "network", lambda row: row.network),
     words("part", "part", lambda row: row.part),
     words("name", "", lambda row: row.name or fmt.NONE),
-    numbers("AP_nms_free", "NMS-free", lambda row: row.nms_free, 3),
-    numbers("AP_nms", "with NMS", lambda row: row.nms, 3),
-    numbers("gap", "gap", lambda row: row.gap, 3, sign=True),
+    points("AP_nms_free", "NMS-free (points)", lambda row: row.nms_free, 1),
+    points("AP_nms", "with NMS (points)", lambda row: row.nms, 1),
+    points("gap", "gap (points)", lambda row: row.gap, 2, sign=True),
 ]
 
 
@@ -115,8 +115,9 @@ def gaps(network: str, folders: Sequence[Path]) -> Iterator[Gap]:
             yield Gap(network, {"slices": "slice", "classes": "class"}[part], name, *values)
 
 
-def _mean(values: Iterator[float | None]) -> float:
-    return fmean(value or 0.0 for value in values)
+def _mean(values: Iterator[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 EXTENSION = Extension(steps={"readings": write_readings})

@@ -38,6 +38,7 @@ from mnv4bench.latency.measure.candidates import Candidate, Catalogued
 from mnv4bench.latency.measure.protocol import Schedule
 from mnv4bench.latency.measure.session import in_new_process
 from mnv4bench.latency.measure.task import Task
+from mnv4bench.latency.runtimes.registry import RUNTIMES as REGISTRY
 from mnv4bench.machine.environment import environment
 from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.results.latency import LatencyRow
@@ -119,7 +120,6 @@ def _one_after_the_other(images: tuple[tuple[int, Path], ...]) -> dict[str, list
 
     from mnv4bench.cost.arms import deployed
     from mnv4bench.data.letterbox import letterbox
-    from mnv4bench.latency.runtimes.registry import RUNTIMES as REGISTRY
     from mnv4bench.latency.runtimes.runtime import Deployment
     from mnv4bench.models import build
 
@@ -148,6 +148,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=default.blocks)
     parser.add_argument("--block-ms", type=float, default=default.block_ms)
     options = parser.parse_args()
+    for name in RUNTIMES:
+        REGISTRY[name]()  # one that is not installed says so before anything is timed
     schedule = Schedule(options.rounds, options.blocks, options.block_ms)
     sessions = {"idle": options.sessions, "busy": options.busy_sessions}
     load = busy_cores()

@@ -22,7 +22,6 @@ a question and writes results/benchmarks/time_to_answer.json.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import multiprocessing
 import os
@@ -39,9 +38,9 @@ from benchmarks.time_to_table import settings_of, train, validate
 from benchmarks.train_throughput import yolo_labels
 from mnv4bench.data.prepared import key
 from mnv4bench.data.prepared import load as load_data
-from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_json
 from mnv4bench.machine.environment import environment
+from mnv4bench.results.benchmark import cpu_seconds
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import read_status
@@ -135,23 +134,11 @@ def questions(results: Path, plan: Plan, wanted: float, theirs: tuple[float, flo
         runs = [
             arm.runs[seed] for arm in plan.arms_of(d.ablation) if arm.name in (d.arm, d.baseline) for seed in d.seeds
         ]
-        each = sum(cpu_seconds(results, run) for run in dict.fromkeys(runs)) / len(d.seeds)
+        each = sum(cpu_seconds(results / "benchmarks" / "train" / f"{run}.tsv") for run in dict.fromkeys(runs)) / len(
+            d.seeds
+        )
         found.append(question(d, comparison, wanted, (each, trunks), theirs))
     return found
-
-
-def cpu_seconds(results: Path, run: str) -> float:
-    """Return the CPU time of training and scoring a run, from Snakemake's own record.
-
-    Raises:
-        Mnv4benchError: it is not there.
-    """
-    path = results / "benchmarks" / "train" / f"{run}.tsv"
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return float(next(csv.DictReader(stream, delimiter="\t"))["cpu_time"])
-    except (OSError, StopIteration, KeyError, ValueError) as error:
-        raise Mnv4benchError(f"{path}: no CPU time of this run; train it again through the workflow") from error
 
 
 def without(plan: Plan, data: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ job, whatever the reason. Prints the shares and writes results/benchmarks/workfl
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import statistics
 import subprocess
@@ -21,7 +20,10 @@ from datetime import datetime
 from pathlib import Path
 
 from mnv4bench.io.files import read_json, write_json
+from mnv4bench.results.benchmark import wall_seconds as job_seconds
 
+ALONE = ("latency.tsv", "claims.tsv", "compare.tsv", "sizes.tsv", "nas_times.tsv")
+"""Of the rules that hold all cores."""
 STAMP = re.compile(r"^\[(\w{3} \w{3} +\d+ [\d:]+ \d{4})\]$")
 
 
@@ -39,15 +41,9 @@ def start_up() -> float:
     seconds = []
     for _ in range(5):
         begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import mnv4bench.evaluate, mnv4bench.train"], check=True)
+        subprocess.run([sys.executable, "-c", "import mnv4bench.evaluate.detections, mnv4bench.train.run"], check=True)
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds)
-
-
-def job_seconds(path: Path) -> float:
-    """Return the wall seconds in a rule's benchmark file."""
-    with path.open() as stream:
-        return float(next(csv.DictReader(stream, delimiter="\t"))["s"])
 
 
 def main() -> None:
@@ -65,7 +61,7 @@ def main() -> None:
         path.parent.name: read_json(path)["train"]["threads"] for path in options.results.glob("runs/*/spec.json")
     }
     every = {path: job_seconds(path) for path in options.results.glob("benchmarks/**/*.tsv")}
-    alone = {"latency.tsv": options.cores, "claims.tsv": options.cores}  # hold all cores, because they measure
+    alone = dict.fromkeys(ALONE, options.cores)
     busy = sum(seconds * threads.get(path.stem, alone.get(path.name, 1)) for path, seconds in every.items())
     start = start_up() * len(every)
     available = wall * options.cores

@@ -71,13 +71,13 @@ def create_ablation(options: argparse.Namespace) -> None:
 
 def create_preset(options: argparse.Namespace) -> None:
     from mnv4bench.machine.load import BUSY, busy_cores
-    from mnv4bench.train.proposal import new_preset
+    from mnv4bench.train.proposal import new_preset, rough
 
     busy = options.rate is None and busy_cores() > BUSY * usable_cores()
     path, plan, hours = new_preset(options.name, options.data, options.rate)
     side, seeds, cores = plan.preset.data.imgsz, len(plan.preset.seeds), usable_cores()
     print(f"{path} is written: {side} pixels, {len(plan.runs)} runs with {seeds} seeds,")
-    print(f"about {hours:.2g} hours of training on {cores} cores. Read its comments, then:")
+    print(f"about {rough(hours)} hours of training on {cores} cores. Read its comments, then:")
     print(f"snakemake --cores all --config preset={options.name}")
     if busy:
         print("The machine was busy while its rate was measured; delete the file and try again, or give --rate.")

@@ -32,6 +32,8 @@ class Expected:
     """What is to do."""
 
     runs: int
+    trains: bool
+    """Whether a run that is left is trained; published weights are scored alone."""
     seconds: float | None
     """Of the wall clock; None where nothing tells the rate or the number of images."""
     scoring: bool
@@ -68,6 +70,7 @@ def expected(plan: Plan, results: Path, cores: int) -> Expected:
     besides = [run.besides for run in finished if run.besides is not None]
     return Expected(
         runs=len(left),
+        trains=any(spec.train.epochs for spec in left),
         seconds=_seconds(left, finished, _train_images(plan, results), median(besides or [0.0]), cores),
         scoring=bool(besides),
         megabytes=median([run.megabytes for run in finished] or [GUESSED_MB]) * len(left),
@@ -90,7 +93,7 @@ def _seconds(
     core_seconds = longest = 0.0
     for spec in left:
         rate = _rate(spec, finished, cores)
-        if rate is None or images is None:
+        if rate is None or images is None or not spec.train.epochs:  # scoring alone has no rate
             return None
         seconds = spec.train.images_of(images) * spec.train.epochs / rate + besides
         core_seconds += seconds * _threads(spec, cores)
@@ -165,11 +168,13 @@ def lines(left: Expected, cores: int) -> list[str]:
     if not left.runs:
         return ["to do      nothing: all runs are finished"]
     what = "training and scoring" if left.scoring else "training"
-    if left.seconds is None:
+    basis = f"measured on {_count(left.measured_on, 'finished run')} here" if left.measured_on else _guess(left)
+    if not left.trains:
+        time, basis = "unknown", "nothing is trained, and scoring alone has no rate"
+    elif left.seconds is None:
         time = "unknown until a run has finished or the data is prepared"
     else:
         time = f"at least {_clock(left.seconds)} of {what} on {_count(cores, 'core')}"
-    basis = f"measured on {_count(left.measured_on, 'finished run')} here" if left.measured_on else _guess(left)
     later = f"{_clock(left.later_seconds)} the last time" if left.later_seconds is not None else "not run yet"
     return [
         f"to do      {_count(left.runs, 'run')}",

@@ -99,6 +99,8 @@ def test_many_effects_stand_in_two_columns_of_about_the_same_height(results: Res
     assert [*left, *right] == drawn
     assert [panel.title for panel in left] == ["5", "4", "2", "4", "3"]  # with titles 18 + 5 against 16 + 5
     assert effects.columns(drawn[:3]) == [drawn[:3]]
+    many = [Panel("one ablation", (line,) * 20)]
+    assert effects.columns(many) == [many]
 
 
 def test_a_bar_is_the_sum_of_its_parts_and_equal_costs_share_one(results: Results) -> None:
@@ -281,7 +283,7 @@ def test_the_curves_of_an_arm_and_its_baseline_share_panels_and_an_ablation_with
     results: Results,
 ) -> None:
     level = [k / 100 for k in range(101)]
-    values = {name: (level, [1 - at for at in level]) for name in ("all", *results.data.record.classes)}
+    values = {name: (level, [1 - at for at in level]) for name in ("(all)", *results.data.record.classes)}
     arms = {name: precision.Drawn(name, values, values) for name in ("none", "psa")}
     with look():
         made = precision.precision(results, "psa", arms)

@@ -7,13 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import ROOT, drawn_run, spread
+from helpers import ROOT, drawn_run, spread, tiny_dataset
 
 from mnv4bench import cli
+from mnv4bench.data.prepared import load
 from mnv4bench.io.errors import DataError, FileError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_text
-from mnv4bench.latency import direct
+from mnv4bench.latency import campaign, direct
 from mnv4bench.latency.forward import most_common_baseline, recomputed, time_forward
+from mnv4bench.latency.labelled import Labelled
 from mnv4bench.models import detector, weights
 from mnv4bench.report.timed_models import describe
 from mnv4bench.report.untrained import least_ap
@@ -174,6 +176,20 @@ def test_labels_that_are_not_there_are_asked_for(images: Path, tmp_path: Path) -
         direct.time_models([run], None, tmp_path / "out", TINY, allow_busy=True)
 
 
+def test_no_image_is_read_but_those_that_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def unchanged(path: Path, record: object, folder: Path) -> Path:
+        read.append(path)
+        return path
+
+    monkeypatch.setattr(campaign, "unchanged", unchanged)
+    folder = tiny_dataset(tmp_path)
+    labels = Labelled(folder, load(folder))
+    assert [path.parent.name for path in (*labels.images(1), *labels.calibration(2))] == ["val", "train", "train"]
+    assert len(read) == 3
+
+
 def test_wrong_settings_are_named_by_their_option(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["latency", "yolov10n", "--images", str(images), "--rounds", "0", "--threads", "x"])
@@ -187,7 +203,9 @@ def test_wrong_settings_are_named_by_their_option(images: Path, capsys: pytest.C
 def test_forward_passes_are_each_set_against_their_own_baseline(images: Path, tmp_path: Path) -> None:
     baselines = {"yolov8n": None, "yolov10n": "yolov8n", "yolov10s+cls": None, "yolov10s+downs": "yolov10s+cls"}
     files = tuple(enumerate(sorted(images.glob("*.png"))))
-    record = time_forward(baselines, files, 64, TINY, tmp_path / "claims.json")
+    spec = TINY.model_copy(update={"images": 9})  # more than there are
+    record = time_forward(baselines, files, 64, spec, tmp_path / "claims.json")
+    assert record.images == 2
     assert {row.arm: row.baseline for row in record.rows} == baselines
     assert {row.stage for row in record.rows} == {"forward"}
     assert {row.arm for row in record.rows if row.ratio} == {"yolov10n", "yolov10s+downs"}

@@ -16,7 +16,7 @@ from mnv4bench.io.files import read_json, write_json
 from mnv4bench.spec import plan
 from mnv4bench.spec.preset import GateSpec
 from mnv4bench.train import rate
-from mnv4bench.train.proposal import image_side, new_preset
+from mnv4bench.train.proposal import image_side, new_preset, rough
 
 ROADS = Survey(train=2000, val=200, objects=9000, classes=("car", "dog"), small=0.04, side=1920)
 
@@ -93,6 +93,11 @@ def test_a_survey_counts_what_is_labelled(images: Path) -> None:
 
 
 @pytest.mark.usefixtures("process_settings")
+@pytest.mark.parametrize(("value", "text"), [(149.6, "150"), (3.44, "3.4"), (0.0341, "0.034")])
+def test_rough_numbers_have_no_exponent(value: float, text: str) -> None:
+    assert rough(value) == text
+
+
 def test_the_rate_is_measured_on_the_steps_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate, "LEAST_SECONDS", 0)
     monkeypatch.setattr(rate, "LEAST_STEPS", 2)

@@ -42,5 +42,12 @@ def test_trunk_and_dual_arm_have_a_row_for_all_each_slice_and_each_class(rows: l
         }  # fmt: skip
 
 
+def test_a_class_without_objects_has_no_gap() -> None:
+    """And one that has none in some seed is averaged over the others."""
+    assert nms_free._mean(iter([None, None])) is None
+    assert nms_free._mean(iter([0.4, None, 0.6])) == pytest.approx(0.5)
+    assert nms_free.Gap("n", "class", "c", None, 0.5).gap is None
+
+
 def test_one_network_read_twice_stands_once(rows: list[dict[str, str]]) -> None:
     assert list(dict.fromkeys(row["network"] for row in rows)) == ["trunk default", "dual_nms_free"]

@@ -201,6 +201,14 @@ def test_number_rounds_once_and_has_no_negative_zero(value: float, decimals: int
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [(9.994, "9.99"), (9.996, "10.0"), (99.96, "100"), (1234.5, "1234"), (0.09996, "0.100"), (0.0, "0")],
+)
+def test_significant_digits_are_counted_after_rounding(value: float, text: str) -> None:
+    assert fmt.significant(value, 3) == text
+
+
+@pytest.mark.parametrize(
     ("value", "decimals", "sign", "text"),
     [
         (0.12345, 1, False, "12.3"),

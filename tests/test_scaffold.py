@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,17 @@ def test_what_cannot_be_guessed_is_not(project: Path, tmp_path: Path) -> None:
     write_json(results / "data" / "bccd-allxall" / "dataset.json", dataset)
     slower = (224 / 160) ** 2 / GUESSED_RATE
     assert expected(found, results, cores=2).seconds == pytest.approx(slower * (20 * 1460 / 2 + 9 * 2 * 2044))
+
+
+def test_scoring_alone_has_no_rate(project: Path, tmp_path: Path) -> None:
+    found = plan.load("short", "scdown")
+    runs = {
+        name: spec.model_copy(update={"train": spec.train.model_copy(update={"epochs": 0})})
+        for name, spec in found.runs.items()
+    }
+    left = expected(replace(found, runs=runs), tmp_path / "results", cores=2)
+    assert (left.trains, left.seconds) == (False, None)
+    assert any("unknown (nothing is trained" in line for line in lines(left, 2))
 
 
 def test_finished_runs_give_the_rate_and_the_disk(project: Path, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.time_to_answer import Side, cpu_seconds, question, seeds_until
+from benchmarks.time_to_answer import Side, question, seeds_until
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
+from mnv4bench.results.benchmark import cpu_seconds
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.statistics.small_samples import minimum_detectable
 
@@ -49,7 +50,9 @@ def test_a_question_costs_its_arms_and_the_trunks_and_theirs_two_trainings_a_see
 
 
 def test_cpu_time_is_snakemakes(tmp_path: Path) -> None:
-    write_text(tmp_path / "benchmarks" / "train" / "a.tsv", "s\th:m:s\tcpu_time\n2.5\t0:00:02\t1.75\n")
-    assert cpu_seconds(tmp_path, "a") == 1.75
-    with pytest.raises(Mnv4benchError, match=r"b\.tsv: no CPU time of this run"):
-        cpu_seconds(tmp_path, "b")
+    path = tmp_path / "a.tsv"
+    write_text(path, "s\th:m:s\tcpu_time\n2.5\t0:00:02\t1.75\n")
+    assert cpu_seconds(path) == 1.75
+    write_text(path, "s\th:m:s\n2.5\t0:00:02\n")
+    with pytest.raises(Mnv4benchError, match=r"a\.tsv: not one of Snakemake's benchmark files"):
+        cpu_seconds(path)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, cast, get_args
 
 import fake_results as fake
 import pytest
 
 from mnv4bench.io.files import read_json
 from mnv4bench.report import text
+from mnv4bench.report.tables import latency
 from mnv4bench.report.timed_models import describe
 from mnv4bench.results.latency import (
     Absence,
@@ -60,6 +62,22 @@ def test_a_reason_has_its_numbers(record: Latency, reason: Reason, facts: list[s
     assert [fact for fact in facts if fact not in said] == []
     assert "\n" not in said
     assert not said.endswith(".")
+
+
+def test_a_reason_stands_in_the_csv_as_it_does_on_the_page(record: Latency) -> None:
+    (column,) = (
+        column for column in latency.columns(cast(Any, SimpleNamespace(latency=record))) if column.name == "reason"
+    )
+    row = judged(record, verdict="unstable", reason=Reason(code="arm_spread", value=0.31))
+    assert column.value(row) == text.time_reason(row)
+    assert column.value(judged(record, reason=None)) is None
+
+
+def test_a_model_whose_baseline_was_not_timed_is_no_baseline(record: Latency) -> None:
+    alone = judged(record, ratio=None, ratio_low=None, ratio_high=None, verdict=None)
+    told = describe(record.model_copy(update={"rows": (alone,)}))
+    assert alone.arm in told
+    assert "(baseline)" not in told
 
 
 def test_every_code_of_a_reason_has_words_of_its_own(record: Latency) -> None:

@@ -6,7 +6,6 @@ must be those of a workflow that nobody disturbed.
 
 from __future__ import annotations
 
-import csv
 import random
 import re
 import shutil
@@ -19,6 +18,7 @@ from statistics import fmean
 from benchmarks.faults.outcome import Kind, Outcome
 from benchmarks.faults.processes import kill
 from benchmarks.faults.project import BASELINE, LIMIT, Project
+from mnv4bench.results.benchmark import wall_seconds
 
 MADE = {
     "data": "data/*/dataset.json",
@@ -70,7 +70,7 @@ def durations(finished: Project) -> dict[str, float]:
     for phase in MADE:
         paths = [*finished.out.glob(f"benchmarks/{phase}.tsv"), *finished.out.glob(f"benchmarks/{phase}/*.tsv")]
         if paths:
-            found[phase] = fmean(float(next(csv.DictReader(path.open(), delimiter="\t"))["s"]) for path in paths)
+            found[phase] = fmean(map(wall_seconds, paths))
     return found | {"evaluate": found["train"] / 5}
 
 

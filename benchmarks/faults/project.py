@@ -60,8 +60,8 @@ COMPUTED = (
     "tables/classes.csv",
     *(f"figures/{name}.png" for name in ("effects", "cost", "curves", "slices", "detections")),
 )
-TIMED = ("ms", "fps", "seconds", "latency", "speed", "images_per_second")
-"""Words in the names of columns that hold times, which no two runs share."""
+TIMED = ("_ms", "seconds", "_ratio_to_baseline", "_verdict")
+"""Parts of the names of columns that hold times, which no two runs share."""
 
 
 @dataclass(frozen=True)

@@ -233,4 +233,4 @@ def _material(
         return Material(files[:COMPARED], files)
     found = labelled(model, data, out)
     split = found.split(side, found.settings(classes), fit)
-    return Material(found.images[:COMPARED], found.calibration[:CALIBRATION], split, found.dataset.val.count)
+    return Material(found.images(COMPARED), found.calibration(CALIBRATION), split, found.dataset.val.count)

@@ -23,7 +23,15 @@ from pathlib import Path
 from mnv4bench.evaluate.settings import PUBLISHED_DETECTIONS, TRAINED
 from mnv4bench.io.errors import DataError
 from mnv4bench.latency.analyse.analysis import Judged
-from mnv4bench.latency.campaign import Campaign, analysed, check_runtimes, first_images, measure, schedule
+from mnv4bench.latency.campaign import (
+    Campaign,
+    analysed,
+    calibration_images,
+    check_runtimes,
+    first_images,
+    measure,
+    schedule,
+)
 from mnv4bench.latency.measure.accuracy import Split
 from mnv4bench.latency.measure.agreement import Rows, scored
 from mnv4bench.latency.measure.candidates import Candidate, Run
@@ -97,7 +105,6 @@ def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task
     dataset = read_record(data / "dataset.json", Dataset)
     annotations, folder = (dataset.path(data, part) for part in (dataset.val.annotations, dataset.val.images))
     images = first_images(dataset, data, "val", spec.images)
-    half = "train" if dataset.train.count else "val"  # ranges of activations need images, no labels
     if not images:
         raise DataError(f"{annotations}: no image to time; the validation split needs one")
     return Task(
@@ -107,7 +114,7 @@ def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task
         images=images,
         imgsz=imgsz,
         schedule=schedule(spec),
-        calibration=tuple(path for _, path in first_images(dataset, data, half, spec.calibration)),
+        calibration=calibration_images(dataset, data, spec.calibration),
         score=Split(annotations, folder, dataset.category_ids, imgsz),
     )
 

@@ -102,12 +102,23 @@ def first_images(dataset: Dataset, folder: Path, half: str, count: int) -> tuple
     )
 
 
+def calibration_images(dataset: Dataset, folder: Path, count: int) -> tuple[Path, ...]:
+    """Return the images that 8-bit forms take the ranges of activations from: those need no labels, so training images
+    where there are any.
+
+    Raises:
+        DataError: as `first_images`.
+    """
+    half = "train" if dataset.train.count else "val"
+    return tuple(path for _, path in first_images(dataset, folder, half, count))
+
+
 def summarise(campaign: Campaign, blocks: Sequence[Block], sessions: Sequence[Session]) -> Latency:
     """Return the record that follows from timed blocks and from what the sessions saw of the machine."""
     spec, environment = campaign.spec, sessions[0].environment
     record = Latency(
         reference=campaign.task.reference,
-        images=spec.images,
+        images=len(campaign.task.images),
         rounds=spec.rounds,
         blocks=spec.blocks,
         block_ms=spec.block_ms,

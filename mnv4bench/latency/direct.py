@@ -103,8 +103,8 @@ def _float_ap(campaign: Campaign, labels: Labelled) -> dict[str, float | None]:
 def _campaign(
     models: Sequence[Named], images: Path | None, labels: Labelled | None, spec: LatencySpec, imgsz: int | None
 ) -> Campaign:
-    files = images_in(images, spec.images) if images else labels.images[: spec.images] if labels else ()
-    calibration = labels.calibration if labels else files
+    files = images_in(images, spec.images) if images else labels.images(spec.images) if labels else ()
+    calibration = labels.calibration(spec.calibration) if labels else files[: spec.calibration]
     side = _side(models, imgsz)
     first: dict[tuple[str, Read], str] = {}
     arms = tuple(
@@ -123,7 +123,7 @@ def _campaign(
         images=tuple(enumerate(files)),
         imgsz=side,
         schedule=schedule(spec),
-        calibration=calibration[: spec.calibration],
+        calibration=calibration,
         score=labels.split(side) if labels else None,
     )
     return Campaign("direct", task, arms, spec)

@@ -10,7 +10,7 @@ from mnv4bench.data.letterbox import Fit
 from mnv4bench.data.prepare import prepare
 from mnv4bench.evaluate.settings import TRAINED, Settings
 from mnv4bench.io.errors import SpecError
-from mnv4bench.latency.campaign import first_images
+from mnv4bench.latency.campaign import calibration_images, first_images
 from mnv4bench.latency.measure.accuracy import Split
 from mnv4bench.latency.named import Named
 from mnv4bench.models.published.stored import class_map
@@ -26,16 +26,12 @@ class Labelled:
     folder: Path
     dataset: Dataset
 
-    @property
-    def images(self) -> tuple[Path, ...]:
-        """Validation images, by id."""
-        return tuple(path for _, path in first_images(self.dataset, self.folder, "val", self.dataset.val.count))
+    def images(self, count: int) -> tuple[Path, ...]:
+        """Return the first validation images, by id."""
+        return tuple(path for _, path in first_images(self.dataset, self.folder, "val", count))
 
-    @property
-    def calibration(self) -> tuple[Path, ...]:
-        """Training images, whose labels do not matter, by id; of a set without any its validation images."""
-        half = self.dataset.train
-        return tuple(path for _, path in first_images(self.dataset, self.folder, "train", half.count)) or self.images
+    def calibration(self, count: int) -> tuple[Path, ...]:
+        return calibration_images(self.dataset, self.folder, count)
 
     def split(self, imgsz: int, settings: Settings = TRAINED, fit: Fit = "letterbox") -> Split:
         annotations = self.dataset.path(self.folder, self.dataset.val.annotations)

@@ -12,7 +12,7 @@ from mnv4bench.data.letterbox import into_square
 from mnv4bench.evaluate import detections
 from mnv4bench.evaluate.settings import Settings
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.latency.campaign import first_images
+from mnv4bench.latency.campaign import calibration_images
 from mnv4bench.latency.measure.accuracy import detect
 from mnv4bench.latency.runtimes.registry import RUNTIMES
 from mnv4bench.latency.runtimes.runtime import Deployment
@@ -41,10 +41,8 @@ def evaluate(run: str, spec: RunSpec, data: Path, runs: Path) -> Metrics:
 
 
 def calibration(spec: RunSpec, data: Path) -> tuple[Path, ...]:
-    """Return the images that an 8-bit form takes its ranges from; ranges need no labels."""
-    dataset = read_record(data / "dataset.json", Dataset)
-    half = "train" if dataset.train.count else "val"
-    return tuple(path for _, path in first_images(dataset, data, half, spec.deploy.calibration))
+    """Return the images that an 8-bit form takes its ranges from."""
+    return calibration_images(read_record(data / "dataset.json", Dataset), data, spec.deploy.calibration)
 
 
 @dataclass(frozen=True)

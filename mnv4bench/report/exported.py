@@ -26,7 +26,7 @@ def describe(record: Exported, out: Path) -> str:
         ),
     ]
     for file in record.files:
-        kept = fmt.NONE if file.detections_kept is None else fmt.percent(file.detections_kept)
+        kept = fmt.NONE if file.detections_kept is None else fmt.share(file.detections_kept, 3)
         size, ms = fmt.significant(file.bytes / 1e6, 3), fmt.significant(file.ms, 3)
         lines.append((file.format, size, fmt.points(file.AP, 1), kept, ms, str(out / file.file)))
     return "\n".join([*aligned(lines), "", *sentences("text/exported.j2", record=record)])

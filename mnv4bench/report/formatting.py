@@ -53,7 +53,8 @@ def significant(value: float | None, digits: int = 3) -> str:
         return NONE
     if value == 0:
         return "0"
-    return number(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+    rounded = float(f"{value:.{digits - 1}e}")  # 9.996 has a digit more before its point than it seems
+    return number(value, max(0, digits - 1 - math.floor(math.log10(abs(rounded)))))
 
 
 def join(words: Iterable[str]) -> str:

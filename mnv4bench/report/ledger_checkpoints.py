@@ -37,6 +37,9 @@ def checkpoints(plan: Plan, results: Path) -> Mapping[str, CheckpointResult]:
         name = arm.model.weights
         if name is None or not _as_deployed(plan, arm):
             continue
+        (run,) = arm.runs.values()
+        if not (results / "runs" / run / "metrics.json").exists():
+            continue  # not scored yet
         (result,) = seed_results(arm, results)
         if result.reading is None:
             continue

@@ -11,8 +11,8 @@ from mnv4bench.evaluate.operating import LEVELS, Curves, curves, mean
 from mnv4bench.report.results import ArmResult, Results, distinct
 from mnv4bench.results import matches
 
-ALL = "all"
-"""Stands for the mean over the classes that have objects."""
+ALL = "(all)"
+"""Stands for the mean over the classes that have objects; no class's name, as those of files may be any word."""
 
 
 @dataclass(frozen=True, eq=False)

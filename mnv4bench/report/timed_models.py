@@ -46,7 +46,7 @@ def _float_ap(record: Latency, row: LatencyRow) -> float | None:
 
 def _line(row: LatencyRow) -> tuple[str, ...]:
     runtime = row.runtime + (f" ({row.threads} threads)" if row.threads > 1 else "")
-    ratio = "1 (baseline)" if row.ratio is None else timing.ratio(row)
+    ratio = "1 (baseline)" if row.baseline is None else timing.ratio(row)
     return runtime, row.arm, row.stage, timing.milliseconds(row), ratio, row.verdict or ""
 
 

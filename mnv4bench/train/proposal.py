@@ -57,7 +57,7 @@ def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, 
         "smallest": floor(found.small * side),
         "imgsz": side,
         "path": quoted(data),
-        "rate": f"{rate:.2g}",
+        "rate": rough(rate),
         "threads": min(2, usable_cores()),
         "cores": f"{usable_cores()} {'core' if usable_cores() == 1 else 'cores'}",
     }
@@ -65,6 +65,11 @@ def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, 
         if hours <= HOURS or len(plan.preset.seeds) == SEEDS[-1]:
             return path, plan, hours
     raise AssertionError("the last number of seeds is always taken")
+
+
+def rough(value: float) -> str:
+    """Return two digits of a number: "150", "3.4", "0.034"."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def image_side(found: Survey) -> int:
@@ -110,7 +115,7 @@ def _with_seeds(path: Path, chosen: Mapping[str, Any], rate: float, images: int)
             write_text(path, preset_text({**chosen, "seeds": listed, "hours": "?"}))
             plan = load(path.stem)
             hours = training_hours(plan, rate, images)
-            write_text(path, preset_text({**chosen, "seeds": listed, "hours": f"{hours:.2g}"}))
+            write_text(path, preset_text({**chosen, "seeds": listed, "hours": rough(hours)}))
         except SpecError:
             path.unlink(missing_ok=True)
             raise

@@ -65,10 +65,10 @@ def _line(spec: AblationSpec, d: Difference) -> Line:
 
 def columns(drawn: Sequence[Panel]) -> list[list[Panel]]:
     """Return the panels in one column, or in two of about the same height where there are many lines."""
-    if sum(len(panel.lines) for panel in drawn) <= FEW:
+    if sum(len(panel.lines) for panel in drawn) <= FEW or len(drawn) == 1:
         return [list(drawn)]
     heights = [_height(panel) for panel in drawn]
-    cut = min(range(1, len(drawn)), key=lambda n: max(sum(heights[:n]), sum(heights[n:])), default=len(drawn))
+    cut = min(range(1, len(drawn)), key=lambda n: max(sum(heights[:n]), sum(heights[n:])))
     return [list(drawn[:cut]), list(drawn[cut:])]
 
 

@@ -26,6 +26,8 @@ def columns(results: Results) -> list[Column[LatencyRow]]:
 
 def _field(name: str) -> Column[LatencyRow]:
     def value(row: LatencyRow) -> Any:
+        if name == "reason":
+            return text.time_reason(row) if row.reason else None
         content = getattr(row, name)
         return " ".join(map(repr, content)) if isinstance(content, tuple) else content
 
