@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mnv4bench.eta import expected, lines
+from mnv4bench.eta import count, expected, lines, shipped
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.reference.plans import chosen, plan_of
@@ -41,13 +41,14 @@ def show_plan(options: argparse.Namespace) -> None:
 
 
 def _show_runs(plan: Plan, results: Path) -> None:
-    runs = results / "runs"
+    runs, trunks = results / "runs", shipped(plan)
     for name in plan.runs:
         users = _users(plan, name)
-        state = "finished" if (runs / name / "metrics.json").exists() else "to do"
+        state = "finished" if (runs / name / "metrics.json").exists() else "shipped" if name in trunks else "to do"
         print(f"{name:44} {state:9} {', '.join(users)}")
     finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
-    print(f"{len(plan.runs)} runs for {len(plan.arms)} arms of {len(plan.ablations)} ablations; {finished} finished")
+    asked = f"{count(len(plan.arms), 'arm')} of {count(len(plan.ablations), 'ablation')}"
+    print(f"{count(len(plan.runs), 'run')} for {asked}; {finished} finished")
     print(*lines(expected(plan, results, usable_cores()), usable_cores()), sep="\n")
 
 
@@ -59,13 +60,14 @@ def _show_classifiers(found: Classifiers, results: Path) -> None:
         finished += is_done
         print(f"{name:44} {'finished' if is_done else 'to do':9} {', '.join(users)}")
     arms = sum(map(len, found.arms.values()))
-    print(f"{len(found.runs)} classifiers for {arms} arms of {len(found.ablations)} ablations; {finished} finished")
+    asked = f"{count(arms, 'arm')} of {count(len(found.ablations), 'ablation')}"
+    print(f"{count(len(found.runs), 'classifier')} for {asked}; {finished} finished")
     print("time       told by each classifier's log while it runs, and in no sum above")
 
 
 def create_ablation(options: argparse.Namespace) -> None:
     path = new_ablation(options.name)
-    print(f"{path} is written. Change its question and its arms, then: mnv4bench check, mnv4bench docs, and")
+    print(f"{path} is written. Change its question and its arms, then: mnv4bench check, and")
     print(f"snakemake --cores all --config only={options.name}")
 
 

@@ -60,7 +60,7 @@ class Finished:
 def expected(plan: Plan, results: Path, cores: int) -> Expected:
     """Return what finishing a preset takes at least: the core-seconds of the runs that are left over all cores, and no
     less than the longest of them takes."""
-    taken = [trunk.name for trunk in plan.trunks if plan.takes_trunks and (TRUNKS / trunk.name).exists()]
+    taken = shipped(plan)
     left = [
         spec
         for name, spec in plan.runs.items()
@@ -77,6 +77,11 @@ def expected(plan: Plan, results: Path, cores: int) -> Expected:
         measured_on=len(finished),
         later_seconds=_later(results / "benchmarks"),
     )
+
+
+def shipped(plan: Plan) -> list[str]:
+    """Return the trunks that are copied, not trained."""
+    return [trunk.name for trunk in plan.trunks if plan.takes_trunks and (TRUNKS / trunk.name).exists()]
 
 
 def seconds_of(plan: Plan, results: Path, run: str, cores: int) -> float | None:
@@ -168,28 +173,26 @@ def lines(left: Expected, cores: int) -> list[str]:
     if not left.runs:
         return ["to do      nothing: all runs are finished"]
     what = "training and scoring" if left.scoring else "training"
-    basis = f"measured on {_count(left.measured_on, 'finished run')} here" if left.measured_on else _guess(left)
+    basis = f"measured on {count(left.measured_on, 'finished run')} here" if left.measured_on else GUESS
     if not left.trains:
         time, basis = "unknown", "nothing is trained, and scoring alone has no rate"
     elif left.seconds is None:
-        time = "unknown until a run has finished or the data is prepared"
+        time, basis = "unknown", "until a run has finished or the data is prepared"
     else:
-        time = f"at least {_clock(left.seconds)} of {what} on {_count(cores, 'core')}"
+        time = f"at least {_clock(left.seconds)} of {what} on {count(cores, 'core')}"
     later = f"{_clock(left.later_seconds)} the last time" if left.later_seconds is not None else "not run yet"
     return [
-        f"to do      {_count(left.runs, 'run')}",
+        f"to do      {count(left.runs, 'run')}",
         f"time       {time} ({basis})",
         f"afterwards {later} (latency, tables, figures, paper)",
         f"disk       {left.megabytes:.0f} MB",
     ]
 
 
-def _guess(left: Expected) -> str:
-    rate = f" from {GUESSED_RATE:g} images/s and thread at {GUESSED_SIDE} pixels" if left.seconds is not None else ""
-    return f"a guess{rate}, as no run has finished here"
+GUESS = f"a guess from {GUESSED_RATE:g} images/s and thread at {GUESSED_SIDE} pixels, as no run has finished here"
 
 
-def _count(n: int, noun: str) -> str:
+def count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 

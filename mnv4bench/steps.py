@@ -240,7 +240,7 @@ def complete(context: Context) -> None:
         return write_text(context.results / "complete.txt", f"{len(context.plan.runs)} runs done\n")
     from mnv4bench.report.closing import closing
 
-    write_text(context.results / "complete.txt", closing(context.plan, context.results))
+    write_text(context.results / "complete.txt", closing(context.plan, context.results, context.reference))
 
 
 def _check_files(context: Context) -> None:

@@ -413,7 +413,7 @@ MISTAKES = {
     "baseline that is no arm": (
         PRESET,
         BLOCK.replace("baseline: c2f", "baseline: c2"),
-        [r"block\.yaml:\d+: .*baseline 'c2' is not an arm; did you mean 'c2f'\? allowed: c2f, c2fcib"],
+        [r"block\.yaml:\d+: .*baseline: 'c2' is not an arm; did you mean 'c2f'\? allowed: c2f, c2fcib"],
     ),
     "baseline missing": (PRESET, BLOCK.replace("baseline: c2f\n", ""), [r"block\.yaml:1: baseline: is required"]),
     "unknown field of an arm": (

@@ -115,7 +115,7 @@ VALUES = [
     ("[block]", "[../block]", "tiny.yaml:7: ablations.0: ablation '../block': a name is"),
     ("[block]", "[[block]]", "tiny.yaml:7: ablations.0: Input should be a valid string"),
     ("smallest_effect: 0.005", "smallest_effect: .inf", "block.yaml:8: smallest_effect: Input should be"),
-    ("smallest_effect: 0.005", "smallest_effect: 5", "block.yaml:8: smallest_effect: Input should be less than"),
+    ("smallest_effect: 0.005", "smallest_effect: 5", "block.yaml:8: smallest_effect: 5 is 500 points of AP"),
     ("train.batch: 8", "train.batch: .nan", "block.yaml:3: common.train.batch: Input should be"),
     ("train.batch: 8", "mixture.shares.mild: 2", "block.yaml:3: common.mixture.shares.mild: unknown field"),
     ("train.batch: 8", "mixture.sets: [[mild]]", "block.yaml:3: common.mixture.sets.0: Input should be"),

@@ -46,6 +46,7 @@ def time(results: Results, arm: ArmResult) -> str:
         judged=any(row.verdict not in UNJUDGED for row in rows.values()),
         faster=_judged(rows, "faster"),
         slower=_judged(rows, "slower"),
+        unresolved=_judged(rows, "unresolved"),
     )
 
 

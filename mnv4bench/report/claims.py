@@ -46,6 +46,7 @@ def published(spec: AblationSpec, arms: Sequence[str], here: Mapping[str, Sequen
     single = {arm: figure for arm in arms if (figure := alone(spec, arm, arms))}
     lines = rendered(
         "text/claims.j2",
+        title=spec.title_of,
         place=spec.published.place,
         baseline=spec.baseline,
         compared={arm: changes_in_words(change) for arm, change in compared.items()},

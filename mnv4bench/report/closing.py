@@ -12,13 +12,17 @@ from mnv4bench.report.terminal import aligned
 from mnv4bench.spec.plan import Plan
 
 
-def closing(plan: Plan, folder: Path) -> str:
-    """Return the lines of complete.txt."""
-    return told(collect(plan, folder), folder)
+def closing(plan: Plan, folder: Path, rebuilt: str | None = None) -> str:
+    """Return the lines of complete.txt.
+
+    Args:
+        rebuilt: the reference whose numbers these are, where they were computed anew from its records.
+    """
+    return told(collect(plan, folder), folder, rebuilt)
 
 
-def told(results: Results, folder: Path) -> str:
+def told(results: Results, folder: Path, rebuilt: str | None = None) -> str:
     """Return the lines of complete.txt of what was collected, which lies in `folder`."""
     content = answers(results)
     lines = aligned([content.header, *([cell.text for cell in row] for row in content.rows)])
-    return page("closing.txt.j2", scope=scope(results), answers=lines, folder=folder)
+    return page("closing.txt.j2", scope=scope(results), answers=lines, folder=folder, rebuilt=rebuilt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 from mnv4bench.report import accuracy, text, timing
@@ -9,6 +10,7 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import render, sentences
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.results.latency import LatencyRow
+from mnv4bench.spec.run import RunSpec
 from mnv4bench.statistics.payoff import Payoff, payoff
 from mnv4bench.statistics.sample_size import sample_size
 
@@ -26,6 +28,26 @@ def scope(results: Results) -> str:
         differences=len(results.comparison.differences),
         data=results.data.record,
         published=results.plan.published,
+        seen=seen(results),
+    )
+
+
+def seen(results: Results) -> str:
+    """Return the clause on how many images the networks have seen; empty where their weights were given."""
+    plan, count = results.plan, results.data.record.train.count
+    if plan.published:
+        return ""
+
+    def images(specs: Iterable[RunSpec]) -> list[int]:
+        counts = sorted({spec.train.epochs * spec.train.images_of(count) for spec in specs})
+        return list(dict.fromkeys([*counts[:1], *counts[-1:]]))
+
+    arms = [plan.run(run) for arm in plan.arms for run in arm.runs.values()]
+    return render(
+        "text/seen.j2",
+        arms=images(spec for spec in arms if spec.start),
+        scratch=images(spec for spec in arms if not spec.start),
+        trunks=images(trunk.spec for trunk in plan.trunks),
     )
 
 

@@ -13,6 +13,9 @@ from mnv4bench.spec.problems import nearest
 
 ABLATIONS = Path("ablations")
 
+LARGEST_EFFECT = 0.1
+"""Ten points of AP: who writes more has taken points for AP."""
+
 WORDS = ("trunk", "scratch", "published", "classifiers")
 """Of `start`; anything else names a file or folder."""
 
@@ -48,7 +51,7 @@ class AblationSpec(Spec):
     common: dict[str, Any] = {}
     """Overrides of every arm, which an arm's own win over."""
     baseline: str
-    arms: dict[str, dict[str, Any]] = Field(min_length=2)
+    arms: dict[str, dict[str, Any]]
     """Arm name → overrides by dotted field, such as {model.downsample: conv}; `read` says how detections are read,
     `start` what an arm that does not start from a trunk starts from. Of classifiers the fields of
     mnv4bench.spec.classifier.ClassifierArm."""
@@ -57,13 +60,20 @@ class AblationSpec(Spec):
     core: tuple[str, ...] = ()
     """The arms that presets with `arms: core` run, the baseline among them; all where none is named."""
     primary: str = "AP"
-    smallest_effect: float = Field(gt=0, le=1)
+    smallest_effect: float = Field(gt=0)
     """The smallest difference of the primary metric (0–1) that matters in practice."""
 
     @model_validator(mode="after")
     def _consistent(self) -> AblationSpec:
+        if len(self.arms) < 2:
+            raise ValueError("arms: name two at least, the baseline and another; each is indented below `arms:`")
         if self.baseline not in self.arms:
-            raise ValueError(f"baseline {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
+            raise ValueError(f"baseline: {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
+        if self.smallest_effect > LARGEST_EFFECT:
+            raise ValueError(
+                f"smallest_effect: {self.smallest_effect:g} is {100 * self.smallest_effect:g} points of AP; AP is on 0–1 "
+                "here, so half a point is 0.005"
+            )
         if self.primary != "AP":
             raise ValueError("primary: allowed: AP")
         if self.start in WORDS[1:] and self.fresh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,8 +17,28 @@ LONGEST = 80
 
 def problems(record: type[BaseModel], error: ValidationError) -> Iterator[tuple[Place, str]]:
     """Yield the place of every problem in an input of `record`, and its description."""
-    for problem in error.errors(include_url=False, include_context=False):
-        yield problem["loc"], _description(record, problem["type"], problem["loc"], problem["msg"], problem["input"])
+    found = error.errors(include_url=False, include_context=False)
+    misspelt = {(*p["loc"][:-1], _guess(record, p["loc"])) for p in found if p["type"] == "extra_forbidden"}
+    for p in sorted(found, key=lambda problem: problem["type"] != "extra_forbidden"):
+        if p["type"] == "missing" and p["loc"] in misspelt:
+            continue  # what is unknown was meant to be it
+        text = _description(record, p["type"], p["loc"], p["msg"], p["input"])
+        yield _named(record, p["loc"], text) if p["type"] == "value_error" else (p["loc"], text)
+
+
+def _guess(record: type[BaseModel], place: Place) -> str | None:
+    """Return the key of the record that an unknown one may have meant."""
+    owner = _owner(record, place[:-1])
+    close = difflib.get_close_matches(str(place[-1]), list(owner.model_fields), n=1) if owner else []
+    return close[0] if close else None
+
+
+def _named(record: type[BaseModel], place: Place, text: str) -> tuple[Place, str]:
+    """Take the field that a check of a whole record begins its message with into the place, so that its line is told."""
+    field, colon, rest = text.partition(": ")
+    owner = _owner(record, place)
+    keys = field.split(".")
+    return ((*place, *keys), rest) if colon and owner and keys[0] in owner.model_fields else (place, text)
 
 
 def _description(record: type[BaseModel], kind: str, place: Place, message: str, value: object) -> str:
@@ -27,6 +48,9 @@ def _description(record: type[BaseModel], kind: str, place: Place, message: str,
     if kind == "missing":
         return "is required"
     text = message.removeprefix("Value error, ")
+    if kind == "literal_error":
+        close = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", text), n=1)
+        text = f"did you mean {close[0]!r}? {text}" if close else text
     return text if isinstance(value, dict) else f"{text} (got {shortened(value)})"
 
 

@@ -152,16 +152,16 @@ def _rows(condition: Condition, arms: Sequence[Judged], estimates: Mapping[Pair,
 
 
 def _times(condition: Condition, arm: Judged) -> LatencyRow:
-    timed = condition.timed[arm.measured]
+    blocks = condition.blocks(arm.measured)
     return LatencyRow(
         runtime=condition.runtime,
         threads=condition.threads,
         arm=arm.label,
         stage=condition.stage,
-        blocks=len(timed.blocks),
-        p50_ms=float(np.median(timed.blocks)),
-        min_ms=min(timed.blocks),
-        p90_ms=percentile(timed.blocks),
+        blocks=len(blocks),
+        p50_ms=float(np.median(blocks)),
+        min_ms=min(blocks),
+        p90_ms=percentile(blocks),
         spread=condition.spread(arm.measured),
         baseline=arm.baseline,
     )

@@ -86,6 +86,13 @@ class Condition:
         sessions = [logs[session] for session in self.used if session in logs]
         return estimate(sessions) if sessions else None
 
+    def blocks(self, label: str) -> list[float]:
+        """Return a network's times in the sessions that ratios are over, so that times and ratios tell of the same
+        machine; all where it was not timed in those."""
+        blocks = self.timed[label].blocks
+        used = [session for session in self.used if session in blocks] or list(blocks)
+        return [ms for session in used for ms in blocks[session]]
+
     def spread(self, label: str) -> float:
         """Return the spread of a network's times over the sessions that ratios are over."""
         return self.timed[label].spread(self.used)

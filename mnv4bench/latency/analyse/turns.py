@@ -20,7 +20,8 @@ Key = tuple[int, str, str, Stage]
 class Timed:
     """All times of one arm in one runtime and stage, in milliseconds per image."""
 
-    blocks: list[float] = field(default_factory=list)
+    blocks: dict[int, list[float]] = field(default_factory=dict)
+    """Session → all blocks."""
     turns: dict[int, dict[int, float]] = field(default_factory=dict)
     """Session → round → the turn's fastest block, since disturbance only adds (Chen and Revels, arXiv 1608.04295)."""
 
@@ -40,7 +41,7 @@ def gather(blocks: Iterable[Block]) -> dict[Key, Timed]:
         key = (block.threads, block.runtime, block.arm, block.stage)
         timed = times.setdefault(key, Timed())
         ms = block.ms
-        timed.blocks.append(ms)
+        timed.blocks.setdefault(block.session, []).append(ms)
         rounds = timed.turns.setdefault(block.session, {})
         rounds[block.round] = min(ms, rounds.get(block.round, math.inf))
     return times

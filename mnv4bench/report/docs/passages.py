@@ -13,7 +13,7 @@ from mnv4bench.report.answers import answers, time
 from mnv4bench.report.choices import baselines, ends
 from mnv4bench.report.closing import told
 from mnv4bench.report.docs.measured import reference
-from mnv4bench.report.findings import outcomes, scope
+from mnv4bench.report.findings import outcomes, scope, seen
 from mnv4bench.report.ledger import summary_table
 from mnv4bench.report.ledger_in_short import in_short
 from mnv4bench.report.rendering import render
@@ -59,6 +59,7 @@ def answered(path: Path) -> Values:
     return {
         "answers": answers(results),
         "ap": baselines(results),
+        "seen": seen(results),
         "data": results.data.record,
         "imgsz": results.cost.imgsz,
         "seeds": len(results.plan.preset.seeds),

@@ -66,7 +66,9 @@ def cards(results: Results) -> list[Card]:
     for name, arms in results.ablations.items():
         spec = results.plan.ablations[name]
         compared = tuple(_comparison(results, arm, limit) for arm in arms if not arm.is_baseline)
-        made.append(Card(name, spec.title, spec.question, spec.baseline, compared, claims.sentences(spec, arms)))
+        made.append(
+            Card(name, spec.title, spec.question, spec.title_of(spec.baseline), compared, claims.sentences(spec, arms))
+        )
     return made
 
 
