@@ -114,6 +114,14 @@ onsuccess:
         print((Path(OUT) / "complete.txt").read_text(encoding="utf-8"))
 
 
+onerror:
+    print(
+        "Stopped. What is finished is kept: the same command goes on, a training from its last finished epoch.\n"
+        f"Why a step failed stands in its log: {OUT}/logs, {OUT}/runs/RUN/train.log",
+        file=sys.stderr,
+    )
+
+
 wildcard_constraints:
     run="[^/]+",
 

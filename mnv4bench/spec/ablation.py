@@ -71,8 +71,8 @@ class AblationSpec(Spec):
             raise ValueError(f"baseline: {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
         if self.smallest_effect > LARGEST_EFFECT:
             raise ValueError(
-                f"smallest_effect: {self.smallest_effect:g} is {100 * self.smallest_effect:g} points of AP; AP is on 0–1 "
-                "here, so half a point is 0.005"
+                f"smallest_effect: {self.smallest_effect:g} is {100 * self.smallest_effect:g} points of AP; "
+                "AP is on 0–1 here, so half a point is 0.005"
             )
         if self.primary != "AP":
             raise ValueError("primary: allowed: AP")

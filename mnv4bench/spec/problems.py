@@ -34,7 +34,7 @@ def _guess(record: type[BaseModel], place: Place) -> str | None:
 
 
 def _named(record: type[BaseModel], place: Place, text: str) -> tuple[Place, str]:
-    """Take the field that a check of a whole record begins its message with into the place, so that its line is told."""
+    """Take the field with which a check of a whole record begins into the place, so that its line is told."""
     field, colon, rest = text.partition(": ")
     owner = _owner(record, place)
     keys = field.split(".")

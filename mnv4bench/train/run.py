@@ -187,6 +187,8 @@ def _fit(
         trainer, batches = prepare(run, spec, data, runs)
         if not _resume(trainer, identity, folder):
             trainer, batches = prepare(run, spec, data, runs)
+        if me.first:
+            _print_start(run, trainer, len(batches))
         fit(trainer, batches, len(batches), after_epoch)
         average = _averaged(trainer)
         if spec.train.half_weights:
@@ -308,6 +310,11 @@ def _resume(trainer: Trainer, identity: checkpoint.Identity, folder: Path) -> bo
             checkpoint.put_aside(folder, f"it is of another version ({error})")
         return False
     return True
+
+
+def _print_start(run: str, trainer: Trainer, steps: int) -> None:
+    spec = trainer.spec
+    print(f"{run}  epoch {trainer.epoch}/{spec.epochs}  {steps} steps in each", file=sys.stderr, flush=True)
 
 
 def _print_progress(run: str, trainer: Trainer, row: Mapping[str, float]) -> None:
