@@ -50,7 +50,9 @@ TITLES = {
 PICTURE = FIGURES[-1]  # shows images of the data set, which a reference does not hold
 DRAWN = FIGURES[:-1] if REFERENCE else FIGURES
 # The picture without its images, for a reference of data whose images stay here.
-BOXES = [f"{OUT}/figures/boxes.png"] if SPEC.data.name in STAYING and not REFERENCE else []
+BOXES = (
+    [f"{OUT}/figures/boxes.png"] if SPEC.data.name in STAYING and not REFERENCE else []
+)
 # What is taken for what needs detections, which a reference does not hold either; it may hold the counts.
 CONFUSION = f"{OUT}/tables/confusion.csv"
 COUNTED = (
