@@ -305,6 +305,14 @@ def test_top1_is_judged_as_ap_is() -> None:
     assert same.verdict in ("equivalent", "inconclusive", "tiny")
 
 
+def test_damaged_times_are_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nas, "records_of", lambda plan, results: {})
+    (tmp_path / "latency").mkdir()
+    (tmp_path / "latency/nas.json").write_text("{}")
+    with pytest.raises(FileError, match=r"latency/nas\.json: not a Times .*milliseconds.*; delete it and start again"):
+        nas.write_networks(load("smoke", "nas", root=ROOT), tmp_path, tmp_path)
+
+
 def test_kendalls_tau_is_that_of_rewards_and_accuracies() -> None:
     alone = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}
     same, turned = dict(alone), {seed: -value for seed, value in alone.items()}
