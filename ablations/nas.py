@@ -241,7 +241,7 @@ def row_of(arm: str, record: ClassifierRecord, times: dict[str, float]) -> dict[
 
 
 def _networks_table(rows: Sequence[dict[str, Any]]) -> Table:
-    header = ("arm", "seed", "top-1", "MACs (M)", "ms", "filters", "blocks", "expansion", "ExtraDW", "reward")
+    header = ("arm", "seed", "top-1 (points)", "MACs (M)", "ms", "filters", "blocks", "expansion", "ExtraDW", "reward")
     lines = []
     for row in rows:
         gained = fmt.NONE
@@ -251,7 +251,7 @@ def _networks_table(rows: Sequence[dict[str, Any]]) -> Table:
             (
                 row["arm"],
                 str(row["seed"]),
-                fmt.number(row["top1"], 3),
+                fmt.points(row["top1"], 1),
                 fmt.number(row["macs"] / 1e6, 2),
                 fmt.significant(row["onnxruntime_ms"]),
                 row["filters"].replace(" ", ", "),

@@ -215,6 +215,8 @@ def test_what_was_searched_is_told_and_drawn(finished: Context) -> None:
     assert all(float(row["onnxruntime_ms"]) > 0 for row in found)
     text = (finished.results / "tables/nas.md").read_text()
     assert "has 96 and 128 filters, 12 blocks" in text
+    assert "| top-1 (points) |" in text
+    assert f"| {100 * float(own['top1']):.1f} |" in text
     ranking = json.loads((finished.results / "ranking.json").read_text())
     assert set(ranking["rewards"]) == {"0"}
     assert set(ranking["rewards"]["0"]) == set(ranking["alone"])
