@@ -15,7 +15,6 @@ from mnv4bench.io.names import checked_name
 from mnv4bench.reference.contents import (
     BLOCKS,
     BOXES,
-    COUNTS,
     DETECTIONS,
     OF_A_RUN,
     PACKED,
@@ -30,6 +29,7 @@ from mnv4bench.results.dataset import RECORD as DATASET
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import FOLDER, RECORD, Reference, read_reference
+from mnv4bench.results.selection import COUNTS
 from mnv4bench.spec.plan import Plan
 
 

@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv4bench.io.errors import DataError
-from mnv4bench.results.matches import AREAS, MatchRecords
+from mnv4bench.results.matches import AREAS, RECALLS, MatchRecords
 
-RECALLS = np.linspace(0.0, 1.0, 101)
-"""Recall levels at which COCO reads the interpolated precision."""
 _BLOCK = 1 << 22
 """Replicates × detections of a class at a time. Chunk size: amortises the GIL at tens of MB per thread."""
 

@@ -9,9 +9,10 @@ from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import page, sentences
 from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.report.tables import arms
-from mnv4bench.report.tables.arms import STAGE_TITLES, STAGES
+from mnv4bench.report.tables.arms import STAGE_TITLES
 from mnv4bench.report.tables.cells import Table, stacked
 from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, points, printed, words
+from mnv4bench.results.blocks import STAGES
 from mnv4bench.results.latency import LatencyRow, LatencySession, QuantisedAP, Stage
 
 
