@@ -19,7 +19,7 @@ from mnv4bench.report.choices import Choice, choices, leaders
 from mnv4bench.report.figures import labels
 from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure
 from mnv4bench.report.rendering import render
-from mnv4bench.report.results import Results, distinct
+from mnv4bench.report.results import Results, distinct, grouped
 from mnv4bench.spec.latency import INT8
 
 Place = tuple[float, float]
@@ -193,9 +193,7 @@ def _corners(drawn: Sequence[Point]) -> list[Place]:
 
 def readings(drawn: Sequence[Point]) -> list[tuple[Point, Point]]:
     """Return the pairs of points that are the same runs in one runtime, read in two ways."""
-    found: dict[tuple[Any, ...], list[Point]] = {}
-    for p in drawn:
-        found.setdefault((p.runtime, *p.runs), []).append(p)
+    found = grouped(drawn, lambda p: (p.runtime, *p.runs))
     return [(group[0], group[1]) for group in found.values() if len(group) == 2]
 
 
@@ -203,10 +201,7 @@ def named_points(drawn: Sequence[Point], edge: Sequence[Point]) -> dict[str, lis
     """Return network → the points at which it may be named: on the front, or the fastest first; the most telling
     networks first."""
     ranked = [*edge, *sorted(drawn, key=lambda p: (p.shape == "o", p.ms[1]))]
-    found: dict[str, list[Place]] = {}
-    for p in ranked:
-        found.setdefault(p.label, []).append((p.ms[1], p.ap[1]))
-    return found
+    return {label: _places(same) for label, same in grouped(ranked, lambda p: p.label).items()}
 
 
 def _limits(axis: Axes, drawn: Sequence[Point], others: Sequence[float]) -> None:
