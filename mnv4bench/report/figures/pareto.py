@@ -17,7 +17,7 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text
 from mnv4bench.report.choices import Choice, choices, leaders
 from mnv4bench.report.figures import labels
-from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure
+from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure, saying
 from mnv4bench.report.rendering import render
 from mnv4bench.report.results import Results, distinct, grouped
 from mnv4bench.spec.latency import INT8
@@ -101,13 +101,8 @@ def one_network(results: Results) -> bool:
 
 def _one_network(results: Results) -> Figure:
     """Say that there is nothing to weigh where training alone differs."""
-    made = figure(WIDTH, 0.7)
     times = {runtime: found[0].row.p50_ms for runtime in results.timed if (found := choices(results, runtime))}
-    axis = made.add_subplot()
-    axis.set_axis_off()
-    said = fmt.wrapped(render("text/one_network.j2", times=times), 90)
-    axis.text(0.5, 0.5, said, ha="center", va="center", transform=axis.transAxes)
-    return made
+    return saying(render("text/one_network.j2", times=times))
 
 
 def points(results: Results) -> list[Point]:
