@@ -88,9 +88,9 @@ def _matrix(axis: Axes, values: np.ndarray, names: tuple[str, ...]) -> None:
     axis.imshow(known[-1:], cmap="Oranges", vmin=0, vmax=100, extent=bottom)
     axis.set_xlim(-0.5, len(names) - 0.5)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    for place in (len(names) - 1.5,):
-        axis.axhline(place, color=FAINT, linewidth=0.6)
-        axis.axvline(place, color=FAINT, linewidth=0.6)
+    edge = len(names) - 1.5
+    axis.axhline(edge, color=FAINT, linewidth=0.6)
+    axis.axvline(edge, color=FAINT, linewidth=0.6)
     axis.set_xticks([])
     axis.set_yticks([])
     if len(names) <= NAMED + 1:
