@@ -18,12 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from safetensors.torch import load_file
 from scipy.stats import binomtest, kendalltau
-from torch import Tensor, nn
 
 from mnv4bench.data.crops import SIDE, from_scenes
 from mnv4bench.data.slices import SHAPES
-from mnv4bench.io.files import read_json, write_json, write_text
-from mnv4bench.latency.measure.protocol import Schedule
+from mnv4bench.io.files import write_json, write_text
+from mnv4bench.latency.campaign import schedule
 from mnv4bench.models.mobilenetv4.blocks import UIBRow
 from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.models.mobilenetv4.variants import CONV_SMALL, Variant, parse
@@ -41,7 +40,7 @@ from mnv4bench.search.cost import Costs, random_architecture
 from mnv4bench.search.space import Architecture
 from mnv4bench.search.stage import SHARED
 from mnv4bench.search.supernet import Supernet
-from mnv4bench.search.times import milliseconds
+from mnv4bench.search.times import Whole, milliseconds
 from mnv4bench.search.training import accuracy
 from mnv4bench.spec.classifier import ClassifierArm, ClassifierRun
 from mnv4bench.spec.extensions import Extension
@@ -108,23 +107,15 @@ def within(supernet: Supernet, architecture: Architecture) -> Any:
 
 def write_times(plan: Plan, results: Path, data: Path) -> None:
     """Write latency/nas.json."""
-    spec = plan.preset.latency
     found = {r.run.name: r for records in records_of(plan, results).values() for r in records.values()}
-    networks = [Whole(record) for record in found.values()]
-    schedule = Schedule(rounds=spec.rounds, blocks=spec.blocks, block_ms=spec.block_ms)
-    times = dict(zip(found, milliseconds(networks, SIDE, schedule), strict=True))
+    networks = [Whole(classifier(record)) for record in found.values()]
+    times = dict(zip(found, milliseconds(networks, SIDE, schedule(plan.preset.latency)), strict=True))
     write_json(results / "latency" / "nas.json", Times(milliseconds=times))
 
 
-class Whole(nn.Module):
-    """A network with fresh weights as runtimes expect it: its output is a tuple."""
-
-    def __init__(self, record: ClassifierRecord) -> None:
-        super().__init__()
-        self.network = Classifier(Variant(parse("\n".join(record.rows)), SIDE), len(SHAPES))
-
-    def forward(self, image: Tensor) -> tuple[Tensor]:
-        return (self.network(image),)
+def classifier(record: ClassifierRecord) -> Classifier:
+    """Return the network with fresh weights."""
+    return Classifier(Variant(parse("\n".join(record.rows)), SIDE), len(SHAPES))
 
 
 PAGE = """\
@@ -198,7 +189,7 @@ def stages(uibs: Sequence[UIBRow]) -> list[list[UIBRow]]:
 def write_networks(plan: Plan, results: Path, data: Path) -> None:
     """Write tables/nas.{csv,md} and figures/nas.{png,pdf}."""
     records = records_of(plan, results)
-    times = Times.model_validate(read_json(results / "latency" / "nas.json")).milliseconds
+    times = read_record(results / "latency" / "nas.json", Times).milliseconds
     ranking = read_record(results / "ranking.json", Ranking)
     settings = plan.preset.classifiers
     costs = costs_of(len(SHAPES))
@@ -250,7 +241,7 @@ def row_of(arm: str, record: ClassifierRecord, times: dict[str, float]) -> dict[
 
 
 def _networks_table(rows: Sequence[dict[str, Any]]) -> Table:
-    header = ("arm", "seed", "top-1", "MACs (M)", "ms", "filters", "blocks", "expansion", "ExtraDW", "reward")
+    header = ("arm", "seed", "top-1 (points)", "MACs (M)", "ms", "filters", "blocks", "expansion", "ExtraDW", "reward")
     lines = []
     for row in rows:
         gained = fmt.NONE
@@ -260,7 +251,7 @@ def _networks_table(rows: Sequence[dict[str, Any]]) -> Table:
             (
                 row["arm"],
                 str(row["seed"]),
-                fmt.number(row["top1"], 3),
+                fmt.points(row["top1"], 1),
                 fmt.number(row["macs"] / 1e6, 2),
                 fmt.significant(row["onnxruntime_ms"]),
                 row["filters"].replace(" ", ", "),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnv4bench.data.prepared import load
 from mnv4bench.io.files import write_text
 from mnv4bench.latency.campaign import first_images
 from mnv4bench.latency.forward import time_forward
@@ -18,7 +19,6 @@ from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import page_of
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
-from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.record import read_record
 from mnv4bench.spec.extensions import Extension
@@ -51,7 +51,7 @@ def write_sizes(plan: Plan, results: Path, data: Path) -> None:
     Raises:
         Mnv4benchError: an image cannot be read, or a session was killed.
     """
-    dataset = read_record(data / "dataset.json", Dataset)
+    dataset = load(data)
     images = first_images(dataset, data, "val", plan.preset.latency.images)
     classes, imgsz = len(dataset.classes), plan.preset.data.imgsz
     baselines = {name: None if name == BASELINE else BASELINE for name in (*TRAINED, *UNTRAINED)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from mnv4bench.cost.ranks import stage_ranks
 from mnv4bench.io.files import write_text
@@ -99,7 +99,7 @@ def _means(by_seed: Collection[Mapping[Stage, float]]) -> dict[Stage, float]:
 
 def rank_rows(
     by_seed: Mapping[int, Mapping[Stage, float]], declared: Sequence[Stage], start: Mapping[Stage, float]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Return the table's rows in order of mean rank; none where there is no seed.
 
     Stages of equal rank stand as the arms take them, since Algorithm 1 leaves their order open.
@@ -129,7 +129,7 @@ def declared_order(plan: Plan) -> list[Stage]:
 
 
 def agreement(
-    rows: Sequence[Mapping[str, object]], declared: Sequence[str]
+    rows: Sequence[Mapping[str, Any]], declared: Sequence[str]
 ) -> Literal["unknown", "equal", "followed", "other"]:
     """Return whether the arms go in the order of the measured ranks, as far as they go."""
     measured = [str(row["stage"]) for row in rows]
@@ -162,11 +162,11 @@ def stopping_point(arms: Sequence[tuple[str, bool | None]]) -> Stop:
     return Stop(reached, is_last=True)
 
 
-def _table(rows: Sequence[Mapping[str, object]], ranks: Sequence[str]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], ranks: Sequence[str]) -> Table:
     lines = [
         (
             str(row["stage"]),
-            *(fmt.number(float(str(row[name])), 3) for name in ("rank", *ranks)),
+            *(fmt.number(row[name], 3) for name in ("rank", *ranks)),
             str(row["place"]),
             str(row["declared_place"] or fmt.NONE),
         )

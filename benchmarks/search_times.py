@@ -11,27 +11,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
 
 from mnv4bench.latency.measure.protocol import Schedule
 from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.search import space as spaces
 from mnv4bench.search.cost import Costs
-from mnv4bench.search.times import Behind, Times, milliseconds, relative_error
+from mnv4bench.search.times import Behind, Times, Whole, milliseconds, relative_error
 
 SIDE, CLASSES = 64, 4
 WHOLE = Schedule(rounds=16, blocks=1, block_ms=50)
-
-
-class Whole(nn.Module):
-    """A classifier as runtimes expect it: its output is a tuple."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor]:
-        return (self.network(image),)
 
 
 def main(networks: int = 20, out: Path = Path("results/search/times.json")) -> None:

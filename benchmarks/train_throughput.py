@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
 import subprocess
@@ -152,9 +151,10 @@ def main() -> None:
         return theirs(options.data, options.epochs, options.report, options.side == "as_it_comes")
 
     from mnv4bench.data.prepare import prepare
+    from mnv4bench.machine.cores import usable_cores
     from mnv4bench.spec.run import DataSpec
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else multiprocessing.cpu_count()
+    cores = usable_cores()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         prepare(DataSpec(name="scenes", imgsz=IMGSZ, train=options.images, val=32), data)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mnv4bench.eta import count, expected, lines, shipped
+from mnv4bench.eta import expected, lines, shipped
 from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.reference.plans import chosen, plan_of
+from mnv4bench.results.dataset import RECORD
 from mnv4bench.results.reference import FOLDER, REBUILT, TRUNKS
 from mnv4bench.results.selection import home
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
@@ -236,7 +238,7 @@ def check_ledger(options: argparse.Namespace) -> None:
     plan, results = _load(options)
     if options.time:
         context = Context(plan, results)
-        if not (context.data / "dataset.json").exists():
+        if not (context.data / RECORD).exists():
             STEPS["data"](context)
         STEPS["claims"](context)
     summary = write_ledger(plan, results)

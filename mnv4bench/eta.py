@@ -8,10 +8,11 @@ from pathlib import Path
 from statistics import median
 
 from mnv4bench.data import scenes
-from mnv4bench.data.prepared import RECORD, key
+from mnv4bench.data.prepared import key, load
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.words import count
 from mnv4bench.results.benchmark import wall_seconds
-from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.dataset import RECORD
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import TRUNKS
 from mnv4bench.results.run import Status
@@ -150,10 +151,10 @@ def _rate(spec: RunSpec, finished: Sequence[Finished], cores: int) -> float | No
 
 def _train_images(plan: Plan, results: Path) -> int | None:
     """Return the number of training images; None for photographs that nobody has counted yet."""
-    record = results / "data" / key(plan.preset.data) / RECORD
-    if record.exists():
+    folder = results / "data" / key(plan.preset.data)
+    if (folder / RECORD).exists():
         try:
-            return read_record(record, Dataset).train.count
+            return load(folder).train.count
         except Mnv4benchError:  # damaged: whoever reads it for more than a guess says so
             return None
     return plan.preset.data.train or (scenes.TRAIN if plan.preset.data.name == "scenes" else None)
@@ -190,10 +191,6 @@ def lines(left: Expected, cores: int) -> list[str]:
 
 
 GUESS = f"a guess from {GUESSED_RATE:g} images/s and thread at {GUESSED_SIDE} pixels, as no run has finished here"
-
-
-def count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _clock(seconds: float) -> str:

@@ -12,9 +12,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_text
 from mnv4bench.machine import gpus
 from mnv4bench.results import sums
-from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.metrics import read_metrics
-from mnv4bench.results.record import read_record
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.plan import Plan
 from mnv4bench.spec.problems import nearest
@@ -143,9 +141,9 @@ def classifiers(context: Context) -> None:
 
 def cost(context: Context) -> None:
     from mnv4bench.cost.arms import write_cost
+    from mnv4bench.data.prepared import load
 
-    dataset = read_record(context.data / "dataset.json", Dataset)
-    write_cost(context.plan, len(dataset.classes), context.results / "cost.json")
+    write_cost(context.plan, len(load(context.data).classes), context.results / "cost.json")
 
 
 def latency(context: Context) -> None:
@@ -193,12 +191,12 @@ def ledger(context: Context) -> None:
 
 
 def claims(context: Context) -> None:
+    from mnv4bench.data.prepared import load
     from mnv4bench.latency.campaign import first_images
     from mnv4bench.ledger.times import measure
     from mnv4bench.report.ledger import CLAIMED_TIMES
 
-    dataset = read_record(context.data / "dataset.json", Dataset)
-    measure(first_images(dataset, context.data, "val", 8), context.results / CLAIMED_TIMES)
+    measure(first_images(load(context.data), context.data, "val", 8), context.results / CLAIMED_TIMES)
 
 
 def restore(context: Context) -> None:

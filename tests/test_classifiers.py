@@ -215,6 +215,8 @@ def test_what_was_searched_is_told_and_drawn(finished: Context) -> None:
     assert all(float(row["onnxruntime_ms"]) > 0 for row in found)
     text = (finished.results / "tables/nas.md").read_text()
     assert "has 96 and 128 filters, 12 blocks" in text
+    assert "| top-1 (points) |" in text
+    assert f"| {100 * float(own['top1']):.1f} |" in text
     ranking = json.loads((finished.results / "ranking.json").read_text())
     assert set(ranking["rewards"]) == {"0"}
     assert set(ranking["rewards"]["0"]) == set(ranking["alone"])
@@ -303,6 +305,14 @@ def test_top1_is_judged_as_ap_is() -> None:
     expected = np.mean([hits[f"two_stage-{s}"].mean() - hits[f"one_stage-{s}"].mean() for s in seeds])
     assert better.mean == pytest.approx(expected)
     assert same.verdict in ("equivalent", "inconclusive", "tiny")
+
+
+def test_damaged_times_are_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nas, "records_of", lambda plan, results: {})
+    (tmp_path / "latency").mkdir()
+    (tmp_path / "latency/nas.json").write_text("{}")
+    with pytest.raises(FileError, match=r"latency/nas\.json: not a Times .*milliseconds.*; delete it and start again"):
+        nas.write_networks(load("smoke", "nas", root=ROOT), tmp_path, tmp_path)
 
 
 def test_kendalls_tau_is_that_of_rewards_and_accuracies() -> None:

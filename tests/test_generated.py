@@ -7,15 +7,15 @@ from pathlib import Path
 
 import fake_results as fake
 import pytest
+from tokens import difference, tokens
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_json
 from mnv4bench.report.docs import generated
 from mnv4bench.report.docs import passages as passage_module
 from mnv4bench.report.docs.catalogue import catalogue
-from mnv4bench.report.docs.generated import CATALOGUE, DOCUMENTS, PASSAGE, passages, refreshed
+from mnv4bench.report.docs.generated import CATALOGUE, DOCUMENTS, PASSAGE, refreshed
 from mnv4bench.report.docs.passages import PASSAGES
-from mnv4bench.report.docs.tokens import difference, tokens
 from mnv4bench.report.rendering import render
 from mnv4bench.report.tables.markdown import escape
 from mnv4bench.results.dataset import Dataset, Split
@@ -29,11 +29,17 @@ ARMS = [arm for spec in SPECS.values() for arm in spec.arms]
 NAMES = frozenset([*SPECS, *ARMS, *names(ROOT / FOLDER), "torch", "onnxruntime", "openvino"])
 
 
+def passages(text: str) -> dict[str, tuple[str, str]]:
+    """Return name → (what stands in the document, what the committed files give now)."""
+    found = PASSAGE.finditer(text)
+    return {match["name"]: (match["text"], PASSAGES[match["name"]].render(ROOT / FOLDER)) for match in found}
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_says_what_the_result_files_hold(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert PASSAGE.search(text)
-    for passage, (committed, current) in passages(text, ROOT / FOLDER, name).items():
+    for passage, (committed, current) in passages(text).items():
         absent = not (ROOT / FOLDER / PASSAGES[passage].file).exists()
         assert tokens(current, NAMES).total() > 3 or absent or current == "There is no other reference yet."
         assert difference(committed, current, NAMES) == [], f"{passage}: run `mnv4bench docs`"
@@ -88,7 +94,7 @@ def test_every_template_of_a_passage_may_be_reworded(monkeypatch: pytest.MonkeyP
     committed = (ROOT / "docs/method.md").read_text(encoding="utf-8")
     render = passage_module.render
     monkeypatch.setattr(passage_module, "render", lambda *a, **b: f"Said in other words.\n\n{render(*a, **b)}")
-    both = passages(committed, ROOT / FOLDER, "docs/method.md")
+    both = passages(committed)
     assert both
     for stands, current in both.values():
         assert current not in stands
@@ -97,7 +103,7 @@ def test_every_template_of_a_passage_may_be_reworded(monkeypatch: pytest.MonkeyP
 
 def test_a_number_changed_by_hand_in_a_document_is_noticed() -> None:
     text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
-    committed, current = passages(text, ROOT / FOLDER, "docs/method.md")["coverage"]
+    committed, current = passages(text)["coverage"]
     number = next(token for token in tokens(committed, ()) if token.startswith("0."))
     assert difference(committed.replace(number, "0.123", 1), current, NAMES) == [f"+{number}", "-0.123"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from mnv4bench.evaluate import match_records
 from mnv4bench.evaluate.coco import evaluate, score
 from mnv4bench.io.errors import DataError
 from mnv4bench.results.matches import AREAS, MatchRecords
-from mnv4bench.statistics.bootstrap import average_precision, bootstrap_ap, bootstrap_weights, paired_bootstrap
+from mnv4bench.statistics.bootstrap import average_precision, bootstrap_ap, bootstrap_weights
 
 
 def records_of(content: Json, found: list[Json]) -> MatchRecords:
@@ -115,28 +114,7 @@ def test_bootstrap_weights_are_seeded_draws_of_all_images() -> None:
     assert not np.array_equal(weights, bootstrap_weights(30, 500, seed=10))
 
 
-def test_paired_bootstrap_averages_seeds_over_the_same_resamples() -> None:
-    content, found = random_split(6)
-    arms = [[records_of(content, found[start::2]) for start in seeds] for seeds in ((0, 1), (1, 0))]
-    arms[1][1] = records_of(content, found)
-    got = paired_bootstrap(arms[0], arms[1], replicates=20, seed=4)
-    for replicate, weights in enumerate(bootstrap_weights(12, 20, seed=4)):
-        deltas = [average_precision(a, weights) - average_precision(b, weights) for a, b in zip(*arms, strict=True)]
-        assert got[replicate] == pytest.approx(sum(deltas) / 2, abs=1e-15)
-    assert got.std() > 0
-
-
-def test_paired_bootstrap_of_an_arm_against_itself_is_zero() -> None:
-    records = records_of(*random_split(7))
-    assert not paired_bootstrap([records] * 2, [records] * 2, replicates=30, seed=0).any()
-
-
-def test_records_that_cannot_be_paired_are_refused() -> None:
-    content, found = random_split(8)
-    records = records_of(content, found)
-    with pytest.raises(DataError, match="1 against 2 records"):
-        paired_bootstrap([records], [records] * 2, 10, 0)
-    with pytest.raises(DataError, match="same split"):
-        paired_bootstrap([records], [replace(records, image_ids=records.image_ids + 1)], 10, 0)
+def test_weights_of_other_images_are_refused() -> None:
+    records = records_of(*random_split(8))
     with pytest.raises(DataError, match="12 images"):
         bootstrap_ap(records, np.ones((3, 11), int))

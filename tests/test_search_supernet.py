@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from mnv4bench.models.mobilenetv4.blocks import EmptyRow, UIBRow
-from mnv4bench.models.mobilenetv4.network import Classifier
+from mnv4bench.models.mobilenetv4.blocks import EmptyRow, UIBRow, make_divisible
+from mnv4bench.models.mobilenetv4.network import HEAD_CHANNELS, Classifier
 from mnv4bench.models.mobilenetv4.variants import CONV_SMALL, VARIANTS, as_line, parse
+from mnv4bench.models.yolo import Conv
 from mnv4bench.search import space as spaces
-from mnv4bench.search.space import Space
-from mnv4bench.search.supernet import Supernet, extracted
+from mnv4bench.search.space import Architecture, Block, Space
+from mnv4bench.search.supernet import MaskedConv, MaskedUIB, Supernet
 
 TINY = spaces.tiny()
 COARSE = spaces.coarse(TINY)
@@ -22,6 +24,49 @@ SPACES = {"coarse": COARSE, "fine": spaces.fine(TINY, FIRST), "joint": spaces.jo
 def random_picks(space: Space, seed: int) -> list[int]:
     generator = np.random.default_rng(seed)
     return [int(generator.integers(len(choice.options))) for choice in space.choices]
+
+
+@torch.no_grad()
+def extracted(supernet: Supernet, space: Space, architecture: Architecture) -> Classifier:
+    """Return one architecture as a network of its own, with the supernet's weights."""
+    network = Classifier(spaces.variant(space.skeleton, architecture), supernet.linear.out_features)
+    first = len(space.skeleton.head)
+    trunk = list(network.trunk.blocks)
+    for layer, source in zip(trunk[:first], supernet.head, strict=True):
+        layer.load_state_dict(source.state_dict(), strict=False)
+    channels = space.skeleton.head[-1].channels
+    rows = iter(trunk[first:])
+    for blocks, stage in zip(supernet.stages, architecture, strict=True):
+        for masked, setting in zip(blocks, stage.blocks, strict=True):
+            block = next(rows)
+            if setting.present:
+                copy_block(masked, block, setting, channels)
+                channels = stage.channels
+    for masked, layer in zip(supernet.tail, rows, strict=True):
+        copy_layer(masked, layer, channels)
+    copy_layer(supernet.features, network.head, HEAD_CHANNELS)
+    network.linear.load_state_dict(supernet.linear.state_dict())
+    return network
+
+
+def copy_block(masked: MaskedUIB, block: nn.Module, setting: Block, channels: int) -> None:
+    start, middle = setting.kernels
+    expanded = make_divisible(channels * setting.expansion)
+    layers = [(masked.expand, "pw_expand", channels), (masked.project, "pw_project", expanded)]
+    if start:
+        layers.append((masked.start[f"{start}x{start}/{masked.start_stride(middle)}"], "dw_start", channels))
+    if middle:
+        layers.append((masked.middle[f"{middle}x{middle}/{masked.stride}"], "dw_middle", expanded))
+    for source, name, inputs in layers:
+        copy_layer(source, getattr(block, name), inputs)
+
+
+def copy_layer(masked: MaskedConv, layer: Conv, inputs: int) -> None:
+    """Write the weights that a layer of `inputs` channels and of the layer's outputs uses into it."""
+    outputs = layer.conv.weight.shape[0]
+    layer.conv.weight.copy_(masked.weight[:outputs] if masked.depthwise else masked.weight[:outputs, :inputs])
+    layer.bn.weight.copy_(masked.bn.weight[:outputs])
+    layer.bn.bias.copy_(masked.bn.bias[:outputs])
 
 
 def test_a_table_is_written_as_it_is_read() -> None:

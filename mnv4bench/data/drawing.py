@@ -55,9 +55,6 @@ class Draws:
         raw = self._bits.random_raw((count + 7) // 8).astype("<u8").view(np.uint8)[:count]
         return ((raw.astype(np.int32) * (2 * amplitude + 1)) >> 8).reshape(shape) - amplitude
 
-    def colour(self) -> Colour:
-        return (self.below(256), self.below(256), self.below(256))
-
 
 def clouds(draws: Draws, side: int, cell: int, amplitude: int) -> Ints:
     """Return smooth noise of shape (side, side, 3): random values on a grid of `cell` pixels, joined linearly."""

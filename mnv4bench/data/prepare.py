@@ -10,11 +10,11 @@ from typing import Any
 
 from mnv4bench.data import check, coco
 from mnv4bench.data.parts import Document, Part, Source
-from mnv4bench.data.prepared import RECORD, STATES, FileStates, annotations_path, digest, file_states
+from mnv4bench.data.prepared import STATES, FileStates, annotations_path, digest, file_states
 from mnv4bench.data.problems import refuse
 from mnv4bench.data.sources import source
 from mnv4bench.io.files import write_json, write_text
-from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.results.dataset import RECORD, Dataset, Split
 from mnv4bench.spec.run import DataSpec
 
 

@@ -15,11 +15,10 @@ from mnv4bench.data.parts import SPLITS
 from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError, FileError
 from mnv4bench.io.files import read_json, sha256
-from mnv4bench.results.dataset import Dataset
+from mnv4bench.results.dataset import RECORD, Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.spec.run import DataSpec
 
-RECORD = "dataset.json"
 STATES = "files.json"
 """Size and time of modification of every image when it was checked, so that `verify` need not read them all again."""
 READ_WHOLE = 1 << 28

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask
 
+from mnv4bench.results.matches import RECALLS
 from mnv4bench.results.metrics import Errors, ErrorType
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ BACKGROUND = 0.1
 """Overlap up to which a box has nothing to do with an object."""
 DEPLOYED = 0.25
 """Score above which duplicates are counted for each object: what a user would be shown."""
-RECALLS = np.linspace(0.0, 1.0, 101)
-"""Recall levels at which COCO reads the interpolated precision."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

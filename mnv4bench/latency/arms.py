@@ -20,6 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mnv4bench.data.prepared import load
 from mnv4bench.evaluate.settings import PUBLISHED_DETECTIONS, TRAINED
 from mnv4bench.io.errors import DataError
 from mnv4bench.latency.analyse.analysis import Judged
@@ -102,13 +103,13 @@ def campaign(plan: Plan, runs: Path, data: Path) -> Campaign:
 
 def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task:
     spec, imgsz = plan.preset.latency, plan.preset.data.imgsz
-    dataset = read_record(data / "dataset.json", Dataset)
+    dataset = load(data)
     annotations, folder = (dataset.path(data, part) for part in (dataset.val.annotations, dataset.val.images))
     images = first_images(dataset, data, "val", spec.images)
     if not images:
         raise DataError(f"{annotations}: no image to time; the validation split needs one")
     return Task(
-        candidates=_candidates(plan, shared, runs, data, [image for image, _ in images]),
+        candidates=_candidates(plan, shared, runs, data, dataset, [image for image, _ in images]),
         reference=choose_reference(plan, shared),
         runtimes=tuple(dict.fromkeys([*spec.runtimes, *GPU_RUNTIMES])),
         images=images,
@@ -120,27 +121,24 @@ def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task
 
 
 def _candidates(
-    plan: Plan, shared: Mapping[str, str], runs: Path, data: Path, images: Collection[int]
+    plan: Plan, shared: Mapping[str, str], runs: Path, data: Path, dataset: Dataset, images: Collection[int]
 ) -> tuple[Candidate, ...]:
     """Return every network that is measured. Each run's detections are read once, for all readings of them."""
-    category_ids = read_record(data / "dataset.json", Dataset).category_ids
     arms = [arm for arm in plan.arms if shared.get(arm.label) == arm.label]
     reads = defaultdict(set)
     for arm in arms:
         reads[_timed_run(plan, arm)].add(arm.read)
     detections = {
-        run: scored(runs / run / "detections.json", wanted, category_ids, images) for run, wanted in reads.items()
+        run: scored(runs / run / "detections.json", wanted, dataset.category_ids, images)
+        for run, wanted in reads.items()
     }
     forward = forward_of(plan, arms)
-    return tuple(
-        replace(
-            _candidate(
-                arm, plan.spec(arm), runs / _timed_run(plan, arm), data, detections[_timed_run(plan, arm)][arm.read]
-            ),
-            forward=arm.label in forward,
-        )
-        for arm in arms
-    )
+    found = []
+    for arm in arms:
+        run = _timed_run(plan, arm)
+        candidate = _candidate(arm, plan.spec(arm), runs / run, data, len(dataset.classes), detections[run][arm.read])
+        found.append(replace(candidate, forward=arm.label in forward))
+    return tuple(found)
 
 
 def forward_of(plan: Plan, arms: Sequence[Arm]) -> set[str]:
@@ -154,10 +152,11 @@ def forward_of(plan: Plan, arms: Sequence[Arm]) -> set[str]:
     return set(first.values())
 
 
-def _candidate(arm: Arm, spec: RunSpec, run: Path, data: Path, detections: Mapping[int, Rows]) -> Candidate:
-    dataset = read_record(data / "dataset.json", Dataset)
+def _candidate(
+    arm: Arm, spec: RunSpec, run: Path, data: Path, classes: int, detections: Mapping[int, Rows]
+) -> Candidate:
     recorded = read_status(run).weights_digest
-    source = Run(arm.model, len(dataset.classes), arm.read, run / "weights.safetensors", recorded=recorded)
+    source = Run(arm.model, classes, arm.read, run / "weights.safetensors", recorded=recorded)
     if not arm.published:
         return Candidate(arm.label, arm.read, source, detections)
     metrics = read_metrics(run)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from mnv4bench.data.prepared import load
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import sha256
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoint, Run
@@ -13,7 +14,7 @@ from mnv4bench.models import weights
 from mnv4bench.models.published import networks
 from mnv4bench.models.yolo import load_checkpoint
 from mnv4bench.results import manifest
-from mnv4bench.results.dataset import RECORD, Dataset, beside
+from mnv4bench.results.dataset import beside
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status, read_spec
 from mnv4bench.spec.model import Read, default_read, readings
@@ -81,7 +82,7 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
     data = beside(folder, status.data_digest) if status else None
     classes = status.classes if status else ()
     if data and not classes:
-        classes = read_record(data / RECORD, Dataset).classes
+        classes = load(data).classes
     network = f"{spec.model.model_dump_json()} {sha256(path)}"
     return Named(Candidate(label, read, source), network, spec.data.imgsz, classes, data)
 

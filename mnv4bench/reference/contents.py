@@ -11,11 +11,10 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.results.selection import COUNTS
 
 OF_A_RUN = ("spec.json", "status.json", "metrics.json")
 LATENCY = "latency/latency.json"
-COUNTS = "counts.json"
-"""A record that spares a rebuild minutes; what it holds of networks whose code has changed since is counted anew."""
 BLOCKS = "latency/blocks.csv"
 PACKED = f"{BLOCKS}.xz"
 DETECTIONS = "figures/detections.png"
@@ -26,8 +25,9 @@ PAPER = "paper/mnv4bench.pdf"
 """Shows the detections, too."""
 MEASURED = (LATENCY, DETECTIONS)
 IF_THERE = (COUNTS, "latency/*", "tables/*")
-"""Records of some presets only. Of the tables, those that a rule of one ablation made, by weights or the clock, and the
-one that is counted from detections."""
+"""Records of some presets only. Counts spare a rebuild minutes; those of networks whose code has changed since are made
+anew. Of the tables, those that a rule of one ablation made, by weights or the clock, and the one that is counted from
+detections."""
 COMPUTED = (
     "compare.json",
     "cost.json",

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mnv4bench.data.prepared import RECORD as DATASET
 from mnv4bench.data.prepared import key
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import replacing, sha256, write_json
@@ -16,7 +15,6 @@ from mnv4bench.io.names import checked_name
 from mnv4bench.reference.contents import (
     BLOCKS,
     BOXES,
-    COUNTS,
     DETECTIONS,
     OF_A_RUN,
     PACKED,
@@ -27,9 +25,11 @@ from mnv4bench.reference.contents import (
     timed_files,
 )
 from mnv4bench.results import manifest, matches, sums
+from mnv4bench.results.dataset import RECORD as DATASET
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import FOLDER, RECORD, Reference, read_reference
+from mnv4bench.results.selection import COUNTS
 from mnv4bench.spec.plan import Plan
 
 

@@ -40,12 +40,6 @@ class Change:
     def __str__(self) -> str:
         return f"{self.file}, {self.place}: {self.published} published, {self.recomputed} recomputed"
 
-    @property
-    def relative(self) -> float | None:
-        """Return the relative change of a number, None of anything else."""
-        a, b = _number(self.published), _number(self.recomputed)
-        return None if a is None or b is None else abs(a - b) / max(abs(a), abs(b))
-
 
 def changes(published: Path, recomputed: Path, file: str) -> list[Change]:
     """Return what of a CSV or JSON file is other than published.

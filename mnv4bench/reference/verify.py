@@ -27,7 +27,7 @@ from mnv4bench.reference.result_set import (
     same_processor,
     trains_alike,
 )
-from mnv4bench.results.latency import LatencyRow
+from mnv4bench.results.latency import UNJUDGED, LatencyRow
 from mnv4bench.results.reference import FOLDER, names
 from mnv4bench.statistics import small_samples as stats
 
@@ -198,7 +198,7 @@ def _time(cell: Cell, ours: LatencyRow, theirs: LatencyRow, here: ResultSet, ref
     if ours.verdict == theirs.verdict == "identical":
         return cell.model_copy(update={"verdict": "agree", "reason": "identical_network"})
     for row in (ours, theirs):
-        if row.verdict in ("suppressed", "unstable"):
+        if row.verdict in UNJUDGED:
             return cell.model_copy(update={"reason": row.verdict})
     a, b = _log_ratio(ours), _log_ratio(theirs)
     if a is None or b is None:

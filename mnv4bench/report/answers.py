@@ -9,10 +9,8 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import render
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Cell, Table, table
-from mnv4bench.results.latency import LatencyRow
-
-UNJUDGED = ("unstable", "suppressed")
-"""What stands in the place of a verdict on time where the noise allows none."""
+from mnv4bench.report.timing import judged_times
+from mnv4bench.results.latency import UNJUDGED, LatencyRow
 
 
 def answers(results: Results) -> Table:
@@ -35,7 +33,7 @@ def _row(results: Results, arm: ArmResult) -> Sequence[Cell | str]:
 
 def time(results: Results, arm: ArmResult) -> str:
     """Return the end-to-end time over the baseline's, from the lowest to the highest ratio of the runtimes."""
-    rows = {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
+    rows = judged_times(results, arm)
     ratios = [row.ratio for row in rows.values() if row.ratio is not None and row.verdict != "identical"]
     ends = [fmt.number(value, 2) for value in (min(ratios), max(ratios))] if ratios else []
     return render(

@@ -9,7 +9,7 @@ from mnv4bench.report import accuracy, text, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import render, sentences
 from mnv4bench.report.results import ArmResult, Results
-from mnv4bench.results.latency import LatencyRow
+from mnv4bench.results.latency import UNJUDGED, LatencyRow
 from mnv4bench.spec.run import RunSpec
 from mnv4bench.statistics.payoff import Payoff, payoff
 from mnv4bench.statistics.sample_size import sample_size
@@ -77,7 +77,7 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
     """Return everything that the templates say of one arm."""
     baseline = next(other for other in results.ablations[arm.arm.ablation] if other.is_baseline)
     decimals = accuracy.decimals_of(results)
-    d, times = arm.difference, _judged_times(results, arm)
+    d, times = arm.difference, timing.judged_times(results, arm)
     costs = (arm.cost, baseline.cost) if arm.cost and baseline.cost else None
     size = sample_size(d, results.comparison) if d else None
     return {
@@ -103,17 +103,12 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
     }
 
 
-def _judged_times(results: Results, arm: ArmResult) -> dict[str, LatencyRow]:
-    """Return runtime → end-to-end time, for the runtimes that timed the arm as it was scored and gave a verdict."""
-    return {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
-
-
 def _states(arm: ArmResult) -> list[str]:
     return list(dict.fromkeys(fmt.state(seed.state) for seed in arm.seeds))
 
 
 def _time(runtime: str, row: LatencyRow) -> dict[str, str]:
-    unjudged = row.verdict in ("unstable", "suppressed")
+    unjudged = row.verdict in UNJUDGED
     return {
         "runtime": runtime,
         "ratio": "" if row.verdict == "identical" else timing.ratio(row),

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mnv4bench.io.words import count as count  # for whoever prints through this module
+
 NONE = "–"
 """Printed where there is no value."""
 STATES = {
@@ -71,10 +73,6 @@ def state(name: str) -> str:
 def oneline(text: str) -> str:
     """Return a reason from a record as part of a sentence: on one line, without its full stop."""
     return re.sub(r"[ \t\r\n]+", " ", text).strip().rstrip(".")
-
-
-def count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def settings(overrides: Mapping[str, Any]) -> str:

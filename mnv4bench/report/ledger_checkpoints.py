@@ -9,7 +9,7 @@ from mnv4bench.data.prepared import key
 from mnv4bench.ledger.verdict import CheckpointResult, PartResult
 from mnv4bench.report.formatting import in_points
 from mnv4bench.report.rendering import render
-from mnv4bench.results.dataset import Dataset, Split
+from mnv4bench.results.dataset import RECORD, Dataset, Split
 from mnv4bench.results.latency import Latency
 from mnv4bench.results.metrics import Scores
 from mnv4bench.results.record import read_record
@@ -28,7 +28,7 @@ SIDE = 640
 
 def checkpoints(plan: Plan, results: Path) -> Mapping[str, CheckpointResult]:
     """Return checkpoint → what was measured of it as its authors deploy it; empty where the images are not COCO's."""
-    record = results / "data" / key(plan.preset.data) / "dataset.json"
+    record = results / "data" / key(plan.preset.data) / RECORD
     if plan.preset.data.name != "coco" or not record.exists():
         return {}
     images = read_record(record, Dataset).val

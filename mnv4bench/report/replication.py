@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.data.prepared import RECORD as DATASET
 from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import sentences
@@ -15,6 +14,7 @@ from mnv4bench.report.results import Results
 from mnv4bench.report.tables.cells import Cell, Table, printable, table
 from mnv4bench.results import reference
 from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.dataset import RECORD as DATASET
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.record import read_record
 from mnv4bench.statistics.replication import disagreement, shared_verdict

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
+from mnv4bench.data.prepared import load
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
 from mnv4bench.results.comparison import Comparison, Difference
@@ -161,7 +162,7 @@ def collect(plan: Plan, results: Path, dataset: Path | None = None) -> Results:
         latency=latency,
         statuses={run: read_status(results / "runs" / run) for run in plan.runs},
         metrics=metrics,
-        data=_data(Path(dataset)),
+        data=DataFacts(Path(dataset), load(dataset)),
         untrained=_untrained(plan, results),
     )
 
@@ -215,10 +216,6 @@ def data_folder(results: Path, digests: Iterable[str | None] = ()) -> Path:
             f"found {names}; delete the others, or the runs' metrics.json, and start again"
         )
     return paths[0].parent
-
-
-def _data(folder: Path) -> DataFacts:
-    return DataFacts(folder, read_record(folder / "dataset.json", Dataset))
 
 
 def curve_of(results: Results, run: str) -> dict[str, list[float]]:

@@ -14,7 +14,7 @@ from mnv4bench.results.record import read_record
 from mnv4bench.results.run import read_spec, read_status
 from mnv4bench.spec.naming import slug
 
-COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+COLUMNS = tuple(Scores.model_fields)
 
 
 def describe(folder: Path) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report.results import Results
+from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.results.latency import LatencyRow, LatencySession
 
 UNDECIDED = ("same", "unresolved")
@@ -51,6 +51,11 @@ def verdict(row: LatencyRow | None) -> str:
     if row.verdict in UNDECIDED and row.resolution is not None:
         return f"{row.verdict} (MDE {fmt.share(row.resolution)})"
     return row.verdict
+
+
+def judged_times(results: Results, arm: ArmResult) -> dict[str, LatencyRow]:
+    """Return runtime → end-to-end time, for the runtimes that timed the arm as it was scored and gave a verdict."""
+    return {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
 
 
 def contaminated(session: LatencySession) -> str:

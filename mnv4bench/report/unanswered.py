@@ -8,9 +8,10 @@ from typing import get_args
 from mnv4bench.report.findings import values_of
 from mnv4bench.report.rendering import render, sentences
 from mnv4bench.report.results import ArmResult, Results, grouped
+from mnv4bench.results.latency import UNJUDGED
 from mnv4bench.statistics.payoff import Payoff
 
-UNDECIDED = ("unresolved", "unstable", "suppressed")
+OPEN = (*UNJUDGED, "unresolved")
 """Verdicts on time after which nobody knows whether there is a difference."""
 
 
@@ -24,7 +25,7 @@ def settled(results: Results) -> dict[str, list[str]]:
     }
 
 
-def conclusion(results: Results) -> list[str]:
+def concluded(results: Results) -> list[str]:
     """Return how the comparisons came out in all, a sentence each."""
     arms = list(_compared(results))
     by_kind = grouped(arms, lambda arm: values_of(results, arm)["payoff"])
@@ -61,4 +62,4 @@ def _compared(results: Results) -> Iterator[ArmResult]:
 
 def _undecided(arm: ArmResult, runtime: str) -> bool:
     row = arm.row(runtime)
-    return row is not None and row.verdict in UNDECIDED
+    return row is not None and row.verdict in OPEN

@@ -13,6 +13,8 @@ from mnv4bench.spec.model import Read
 
 Stage = Literal["forward", "post", "end_to_end", "in_graph"]
 LatencyVerdict = Literal["faster", "slower", "unresolved", "same", "identical", "unstable", "suppressed"]
+UNJUDGED: frozenset[LatencyVerdict] = frozenset(("unstable", "suppressed"))
+"""What stands in the place of a verdict where the noise allows none."""
 
 
 class Disturbance(Record):

@@ -25,6 +25,8 @@ AREAS = ("all", "small", "medium", "large")
 """Object areas: any, below 32², 32² to 96², above 96² pixels of the annotated image."""
 IOU_THRESHOLDS = 10
 """0.50, 0.55, ..., 0.95."""
+RECALLS = np.linspace(0.0, 1.0, 101)
+"""Recall levels at which COCO reads the interpolated precision."""
 
 
 @dataclass(frozen=True, eq=False)

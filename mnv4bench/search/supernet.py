@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnv4bench.models.mobilenetv4.blocks import ConvRow, Row, Style, make_divisible
-from mnv4bench.models.mobilenetv4.network import EPS, HEAD_CHANNELS, Classifier
-from mnv4bench.models.yolo import Conv
-from mnv4bench.search.space import Architecture, Block, Kernels, Space, variant
+from mnv4bench.models.mobilenetv4.network import EPS, HEAD_CHANNELS
+from mnv4bench.search.space import Architecture, Block, Kernels, Space
 
 STYLE = Style()
 Place = tuple[int, int]
@@ -48,13 +47,6 @@ class MaskedConv(nn.Module):
         gain, shift = self.bn.weight[:outputs], self.bn.bias[:outputs]
         x = functional.batch_norm(x, None, None, gain, shift, training=True, eps=EPS)
         return functional.relu(x) if self.act else x
-
-    def copy_to(self, layer: Conv, inputs: int) -> None:
-        """Write the weights that a layer of `inputs` channels and of the layer's outputs uses into it."""
-        outputs = layer.conv.weight.shape[0]
-        layer.conv.weight.copy_(self.weight[:outputs] if self.depthwise else self.weight[:outputs, :inputs])
-        layer.bn.weight.copy_(self.bn.weight[:outputs])
-        layer.bn.bias.copy_(self.bn.bias[:outputs])
 
 
 class MaskedUIB(nn.Module):
@@ -144,41 +136,6 @@ class Supernet(nn.Module):
         x = self.features(x.mean((2, 3), keepdim=True), HEAD_CHANNELS)
         logits: Tensor = self.linear(x.flatten(1))
         return logits
-
-
-@torch.no_grad()
-def extracted(supernet: Supernet, space: Space, architecture: Architecture) -> Classifier:
-    """Return one architecture as a network of its own, with the supernet's weights."""
-    network = Classifier(variant(space.skeleton, architecture), supernet.linear.out_features)
-    first = len(space.skeleton.head)
-    trunk = list(network.trunk.blocks)
-    for layer, source in zip(trunk[:first], supernet.head, strict=True):
-        layer.load_state_dict(source.state_dict(), strict=False)
-    channels = space.skeleton.head[-1].channels
-    rows = iter(trunk[first:])
-    for blocks, stage in zip(supernet.stages, architecture, strict=True):
-        for masked, setting in zip(blocks, stage.blocks, strict=True):  # type: ignore[call-overload]
-            block = next(rows)
-            if setting.present:
-                _copy_block(masked, block, setting, channels)
-                channels = stage.channels
-    for masked, layer in zip(supernet.tail, rows, strict=True):
-        masked.copy_to(layer, channels)  # type: ignore[operator]
-    supernet.features.copy_to(network.head, HEAD_CHANNELS)
-    network.linear.load_state_dict(supernet.linear.state_dict())
-    return network
-
-
-def _copy_block(masked: MaskedUIB, block: nn.Module, setting: Block, channels: int) -> None:
-    start, middle = setting.kernels
-    expanded = make_divisible(channels * setting.expansion)
-    layers = [(masked.expand, "pw_expand", channels), (masked.project, "pw_project", expanded)]
-    if start:
-        layers.append((masked.start[_key(start, masked.start_stride(middle))], "dw_start", channels))  # type: ignore[arg-type]
-    if middle:
-        layers.append((masked.middle[_key(middle, masked.stride)], "dw_middle", expanded))  # type: ignore[arg-type]
-    for source, name, inputs in layers:
-        source.copy_to(getattr(block, name), inputs)
 
 
 def _mean(layers: nn.ModuleDict, sizes: Sequence[int], stride: int, x: Tensor, channels: int) -> Tensor:

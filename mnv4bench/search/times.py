@@ -41,6 +41,17 @@ class Behind(nn.Module):
         return (y.mean((2, 3)) if y.dim() == 4 else y,)
 
 
+class Whole(nn.Module):
+    """A classifier as runtimes expect it: its output is a tuple."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (self.network(image),)
+
+
 class Times:
     """Prices by piece; what the file does not hold is measured, and written there at once."""
 

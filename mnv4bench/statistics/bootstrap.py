@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnv4bench.io.errors import DataError
-from mnv4bench.results.matches import AREAS, MatchRecords
+from mnv4bench.results.matches import AREAS, RECALLS, MatchRecords
 
-RECALLS = np.linspace(0.0, 1.0, 101)
-"""Recall levels at which COCO reads the interpolated precision."""
 _BLOCK = 1 << 22
 """Replicates × detections of a class at a time. Chunk size: amortises the GIL at tens of MB per thread."""
 
@@ -164,34 +162,6 @@ def _levels_reached(objects: Integers) -> tuple[Integers, Integers]:
 def _levels(objects: int) -> NDArray[np.int8]:
     """Return (objects + 1,) recall levels that 0, 1, 2, … right detections reach."""
     return np.searchsorted(RECALLS, np.arange(objects + 1) / max(objects, 1), side="right").astype(np.int8)
-
-
-def paired_bootstrap(
-    records_a: Sequence[MatchRecords], records_b: Sequence[MatchRecords], replicates: int, seed: int
-) -> Floats:
-    """Return (replicates,) seed-averaged differences of AP, a − b, each on one resample of the images.
-
-    The same images are drawn for every arm and seed of a replicate, so what images do to both arms cancels
-    (Everingham et al., The PASCAL Visual Object Classes Challenge: A Retrospective, IJCV 111, 2015).
-
-    Args:
-        records_a: One arm's records, one per training seed.
-        records_b: The other arm's, in the same order of seeds.
-        replicates: Number of resamples.
-        seed: Of the resampling, not of training.
-
-    Raises:
-        DataError: unequal numbers of seeds, or records of different images or objects.
-    """
-    if len(records_a) != len(records_b) or not records_a:
-        raise DataError(f"seeds: {len(records_a)} against {len(records_b)} records; give both arms the same seeds")
-    first = records_a[0]
-    if not all(same_split(first, other) for other in [*records_a, *records_b]):
-        raise DataError("match records: different images, classes or objects; evaluate all runs on the same split")
-    weights = bootstrap_weights(len(first.image_ids), replicates, seed)
-    pairs = zip(records_a, records_b, strict=True)
-    differences = np.array([bootstrap_ap(a, weights) - bootstrap_ap(b, weights) for a, b in pairs])
-    return np.asarray(differences.mean(axis=0))
 
 
 def same_split(a: MatchRecords, b: MatchRecords) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from mnv4bench.results.comparison import Difference
-from mnv4bench.results.latency import LatencyVerdict
+from mnv4bench.results.latency import UNJUDGED, LatencyVerdict
 from mnv4bench.statistics.verdict import surely_tiny
 
 Payoff = Literal["pays", "trades", "not shown", "lead", "open"]
@@ -32,7 +32,7 @@ def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict]) ->
     if difference.verdict == "untestable" and len(difference.seeds) > 1:
         return "lead"
     as_good = difference.verdict == "equivalent" or surely_tiny(difference)
-    if not (as_good or difference.verdict in ("better", "worse")) or {"unstable", "suppressed"} & set(speeds):
+    if not (as_good or difference.verdict in ("better", "worse")) or UNJUDGED & set(speeds):
         return "open"
     faster, slower = "faster" in speeds, "slower" in speeds
     if faster and slower:

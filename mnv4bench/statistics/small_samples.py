@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import ndtr, stdtrit
 
 from mnv4bench.io.errors import DataError
 
@@ -84,11 +84,6 @@ def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
         return float(min(df for _, df in parts))
     # Shares first: the squares of tiny variances would underflow.
     return float(1 / sum((variance / total) ** 2 / df for variance, df in parts))
-
-
-def student_t_cdf(t: float, df: float) -> float:
-    """Return P(T <= t) for Student's t with `df` (a positive real number) degrees of freedom."""
-    return float(stdtr(df, t))
 
 
 def student_t_quantile(probability: float, df: float) -> float:

@@ -13,6 +13,7 @@ import yaml
 from mnv4bench.data.survey import Survey, survey
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_text
+from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.spec.plan import Plan, load
 from mnv4bench.spec.scaffold import preset_path, preset_text
@@ -59,7 +60,7 @@ def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, 
         "path": quoted(data),
         "rate": rough(rate),
         "threads": min(2, usable_cores()),
-        "cores": f"{usable_cores()} {'core' if usable_cores() == 1 else 'cores'}",
+        "cores": count(usable_cores(), "core"),
     }
     for plan, hours in _with_seeds(path, chosen, rate, found.train):
         if hours <= HOURS or len(plan.preset.seeds) == SEEDS[-1]:

@@ -132,7 +132,7 @@ def _train(
         reason = f"killed {killed} times in epoch {reached.epoch + 1}, as the kernel does when memory runs out"
         return write_outcome(folder, dataset.digest, "out_of_memory", reason, reached)
     if spec.train.devices == 1:
-        outcome = _fit(run, spec, dataset, data, runs, identity, validate)
+        outcome = _fit(run, spec, data, runs, identity, validate)
         return write_outcome(folder, dataset.digest, **outcome)
     try:
         torchrun(spec.train.devices, spec.train.threads + spec.train.workers, [run, str(data), str(runs)])
@@ -151,7 +151,7 @@ def train_as_rank(run: str, spec: RunSpec, data: Path, runs: Path, validate: Val
     dataset = load(data)
     identity = _identity(spec, dataset, trained_sources(spec, dataset.digest, runs))
     with ending_in_order():
-        outcome = _fit(run, spec, dataset, data, runs, identity, validate)
+        outcome = _fit(run, spec, data, runs, identity, validate)
         ended_alone = outcome["state"] == "out_of_memory"
         if ranks.current().first or ended_alone:
             write_outcome(runs / run, dataset.digest, **outcome)
@@ -164,15 +164,7 @@ def _identity(spec: RunSpec, dataset: Dataset, sources: Mapping[str, Status]) ->
     return identity | {role: str(source.weights_digest) for role, source in sources.items()}
 
 
-def _fit(
-    run: str,
-    spec: RunSpec,
-    dataset: Dataset,
-    data: Path,
-    runs: Path,
-    identity: checkpoint.Identity,
-    validate: Validate,
-) -> Outcome:
+def _fit(run: str, spec: RunSpec, data: Path, runs: Path, identity: checkpoint.Identity, validate: Validate) -> Outcome:
     folder, me = runs / run, ranks.current()
 
     def after_epoch(trainer: Trainer, row: dict[str, float]) -> None:

@@ -17,7 +17,6 @@ from mnv4bench.io.errors import DataError
 
 KIND = "COCO"
 Json = dict[str, Any]
-IDS = {"images": ("id", "width", "height"), "categories": ("id",), "annotations": ("id", "image_id", "category_id")}
 LISTS = ('"images"', '"annotations"', '"categories"')
 
 

@@ -1,7 +1,6 @@
 """What `mnv4bench docs` writes: docs/ablations.md, and passages of README and docs/ from committed result files.
 
-A passage stands between `<!-- generated: NAME -->` and `<!-- end -->`. It is stale when its numbers, names or verdicts
-are not those of the records (docs/tokens.py); wording is free.
+A passage stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -56,16 +55,6 @@ def refreshed(text: str, reference: Path, where: str) -> str:
     """
     current = _renderer(reference, where)
     return PASSAGE.sub(lambda match: f"{match['head']}{current(match['name'])}\n{match['foot']}", text)
-
-
-def passages(text: str, reference: Path, where: str) -> dict[str, tuple[str, str]]:
-    """Return name → (what stands in the document, what the files under `reference` give now).
-
-    Raises:
-        Mnv4benchError: as for `refreshed`.
-    """
-    current = _renderer(reference, where)
-    return {match["name"]: (match["text"], current(match["name"])) for match in PASSAGE.finditer(text)}
 
 
 def _renderer(reference: Path, where: str) -> Callable[[str], str]:

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnv4bench.report.figures.precision import nothing
-from mnv4bench.report.figures.style import FAINT, WIDTH, figure
+from mnv4bench.report.figures.style import FAINT, WIDTH, figure, saying
 from mnv4bench.report.formatting import number
+from mnv4bench.report.rendering import render
 from mnv4bench.report.results import Results
 from mnv4bench.report.tables.confusion import BACKGROUND
 from mnv4bench.report.tables.csv import read_csv
@@ -67,7 +67,7 @@ def confusion(results: Results, ablation: str, arms: Mapping[str, Counted]) -> F
     order = sorted((arm.arm.name for arm in results.ablations[ablation]), key=lambda name: name != spec.baseline)
     shown = [name for name in order if name in arms]
     if not shown:
-        return nothing(ablation)
+        return saying(render("text/not_scored.j2", ablation=ablation))
     rows = ceil(len(shown) / 2)
     made = figure(WIDTH, HEIGHT * rows)
     names = (*results.data.record.classes, BACKGROUND)
@@ -88,9 +88,9 @@ def _matrix(axis: Axes, values: np.ndarray, names: tuple[str, ...]) -> None:
     axis.imshow(known[-1:], cmap="Oranges", vmin=0, vmax=100, extent=bottom)
     axis.set_xlim(-0.5, len(names) - 0.5)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    for place in (len(names) - 1.5,):
-        axis.axhline(place, color=FAINT, linewidth=0.6)
-        axis.axvline(place, color=FAINT, linewidth=0.6)
+    edge = len(names) - 1.5
+    axis.axhline(edge, color=FAINT, linewidth=0.6)
+    axis.axvline(edge, color=FAINT, linewidth=0.6)
     axis.set_xticks([])
     axis.set_yticks([])
     if len(names) <= NAMED + 1:

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure
-from mnv4bench.report.results import ArmResult, Results, group_label
+from mnv4bench.report.results import ArmResult, Results, group_label, grouped
 from mnv4bench.results.cost import CostRow
 
 NECK, DOWN = "///////", "-------"
@@ -64,11 +64,9 @@ def cost(results: Results) -> Figure:
 
 def networks(arms: Sequence[ArmResult]) -> list[list[ArmResult]]:
     """Group the counted arms by the cost of what they deploy, in order of first appearance."""
-    groups: dict[str, list[ArmResult]] = {}
-    for arm in arms:
-        if arm.cost is not None:
-            groups.setdefault(arm.cost.model_dump_json(exclude={"train_params"}), []).append(arm)
-    return list(groups.values())
+    counted = [(arm.cost, arm) for arm in arms if arm.cost is not None]
+    groups = grouped(counted, lambda pair: pair[0].model_dump_json(exclude={"train_params"}))
+    return [[arm for _, arm in pairs] for pairs in groups.values()]
 
 
 def _bars(axis: Axes, rows: Sequence[CostRow], field: str, scale: float) -> None:

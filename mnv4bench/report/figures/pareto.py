@@ -17,9 +17,9 @@ from mnv4bench.report import formatting as fmt
 from mnv4bench.report import text
 from mnv4bench.report.choices import Choice, choices, leaders
 from mnv4bench.report.figures import labels
-from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure
+from mnv4bench.report.figures.style import COLOURS, FAINT, WIDTH, figure, saying
 from mnv4bench.report.rendering import render
-from mnv4bench.report.results import Results, distinct
+from mnv4bench.report.results import Results, distinct, grouped
 from mnv4bench.spec.latency import INT8
 
 Place = tuple[float, float]
@@ -101,13 +101,8 @@ def one_network(results: Results) -> bool:
 
 def _one_network(results: Results) -> Figure:
     """Say that there is nothing to weigh where training alone differs."""
-    made = figure(WIDTH, 0.7)
     times = {runtime: found[0].row.p50_ms for runtime in results.timed if (found := choices(results, runtime))}
-    axis = made.add_subplot()
-    axis.set_axis_off()
-    said = fmt.wrapped(render("text/one_network.j2", times=times), 90)
-    axis.text(0.5, 0.5, said, ha="center", va="center", transform=axis.transAxes)
-    return made
+    return saying(render("text/one_network.j2", times=times))
 
 
 def points(results: Results) -> list[Point]:
@@ -193,9 +188,7 @@ def _corners(drawn: Sequence[Point]) -> list[Place]:
 
 def readings(drawn: Sequence[Point]) -> list[tuple[Point, Point]]:
     """Return the pairs of points that are the same runs in one runtime, read in two ways."""
-    found: dict[tuple[Any, ...], list[Point]] = {}
-    for p in drawn:
-        found.setdefault((p.runtime, *p.runs), []).append(p)
+    found = grouped(drawn, lambda p: (p.runtime, *p.runs))
     return [(group[0], group[1]) for group in found.values() if len(group) == 2]
 
 
@@ -203,10 +196,7 @@ def named_points(drawn: Sequence[Point], edge: Sequence[Point]) -> dict[str, lis
     """Return network → the points at which it may be named: on the front, or the fastest first; the most telling
     networks first."""
     ranked = [*edge, *sorted(drawn, key=lambda p: (p.shape == "o", p.ms[1]))]
-    found: dict[str, list[Place]] = {}
-    for p in ranked:
-        found.setdefault(p.label, []).append((p.ms[1], p.ap[1]))
-    return found
+    return {label: _places(same) for label, same in grouped(ranked, lambda p: p.label).items()}
 
 
 def _limits(axis: Axes, drawn: Sequence[Point], others: Sequence[float]) -> None:

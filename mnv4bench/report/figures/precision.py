@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mnv4bench.report.figures.style import BASELINE, COLOURS, FAINT, WIDTH, figure
-from mnv4bench.report.formatting import number, points, wrapped
+from mnv4bench.report.figures.style import BASELINE, COLOURS, FAINT, WIDTH, figure, saying
+from mnv4bench.report.formatting import number, points
 from mnv4bench.report.operating import ALL
 from mnv4bench.report.rendering import render
 from mnv4bench.report.results import Results
@@ -77,7 +77,7 @@ def precision(results: Results, ablation: str, arms: Mapping[str, Drawn]) -> Fig
     if not pairs and baseline in arms:
         pairs = [baseline]
     if not pairs:
-        return nothing(ablation)
+        return saying(render("text/not_scored.j2", ablation=ablation))
     made = figure(WIDTH, HEIGHT * len(pairs) + LEGEND)
     colours = class_colours(results.data.record.classes)
     for row, name in enumerate(pairs):
@@ -112,13 +112,3 @@ def _panel(axis: Axes, shown: Sequence[tuple[Mapping[str, Values], str]], colour
         axis.plot(*curves[ALL], color=BASELINE, linewidth=1.8, linestyle=style, label=label, zorder=4)
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
     axis.legend(loc="lower left", handlelength=2.4, borderaxespad=0.4)
-
-
-def nothing(ablation: str) -> Figure:
-    """Say that no arm of an ablation was scored."""
-    made = figure(WIDTH, 0.7)
-    axis = made.add_subplot()
-    axis.set_axis_off()
-    text = wrapped(render("text/not_scored.j2", ablation=ablation), 90)
-    axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes)
-    return made

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mnv4bench.io.files import write_with
+from mnv4bench.report.formatting import wrapped
 
 WIDTH = 6.3
 """Inches: the width of the paper's text."""
@@ -60,6 +61,15 @@ def figure(width: float, height: float) -> Figure:
     """Return an empty figure (inches) that no global state and no screen knows of."""
     made = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
+    return made
+
+
+def saying(text: str) -> Figure:
+    """Return a figure of a sentence alone, where there is nothing to draw."""
+    made = figure(WIDTH, 0.7)
+    axis = made.add_subplot()
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, wrapped(text, 90), ha="center", va="center", transform=axis.transAxes)
     return made
 
 

@@ -20,7 +20,7 @@ from mnv4bench.report.tables import arms, errors, latency
 from mnv4bench.report.tables.ablations import Section, section, verdicts
 from mnv4bench.report.tables.cells import printable
 from mnv4bench.report.tables.columns import raw
-from mnv4bench.report.unanswered import conclusion, settled, unanswered
+from mnv4bench.report.unanswered import concluded, settled, unanswered
 
 SCORES = (
     "arm", "AP", "AP50", "APs", "APm", "APl", "difference_seed_sd", "difference_image_se", "seeds_agreeing", "mde",
@@ -42,7 +42,7 @@ def facts(results: Results) -> dict[str, Any]:
         "scope": scope(results),
         "baselines": baselines(results),
         "settled": _pairs(settled(results)),
-        "concluded": conclusion(results),
+        "concluded": concluded(results),
         "unanswered": unanswered(results),
         "published": plan.published,
         "model": {name: fmt.setting(value) for name, value in plan.preset.model if value not in (None, ())},

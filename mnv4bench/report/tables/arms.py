@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import fmean
-from typing import get_args
 
 from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Cell
 from mnv4bench.report.tables.columns import Column, numbers, of_part, points, words
+from mnv4bench.results.blocks import STAGES
 from mnv4bench.results.comparison import Difference
 from mnv4bench.results.cost import CostRow
 from mnv4bench.results.environment import Environment
@@ -21,7 +21,6 @@ Columns = list[Column[ArmResult]]
 FURTHER_SCORES = ("AP50", "AP75", "APs", "APm", "APl")
 ABOUT_SEEDS = ("difference_seed_sd", "seeds_agreeing", "AP_seeds")
 """Columns without meaning for published weights, which are no sample of trainings."""
-STAGES: tuple[Stage, ...] = get_args(Stage)
 STAGE_TITLES: dict[Stage, str] = {
     "forward": "forward",
     "post": "post",

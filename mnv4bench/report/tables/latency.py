@@ -9,10 +9,11 @@ from mnv4bench.report import text, timing
 from mnv4bench.report.rendering import page, sentences
 from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.report.tables import arms
-from mnv4bench.report.tables.arms import STAGE_TITLES, STAGES
+from mnv4bench.report.tables.arms import STAGE_TITLES
 from mnv4bench.report.tables.cells import Table, stacked
 from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, points, printed, words
-from mnv4bench.results.latency import LatencyRow, LatencySession, QuantisedAP, Stage
+from mnv4bench.results.blocks import STAGES
+from mnv4bench.results.latency import UNJUDGED, LatencyRow, LatencySession, QuantisedAP, Stage
 
 
 def columns(results: Results) -> list[Column[LatencyRow]]:
@@ -174,7 +175,7 @@ def reasons(results: Results, runtime: str) -> list[str]:
         (f"{arm.arm.label} {STAGE_TITLES[stage]}", row)
         for arm in _measured(results, runtime)
         for stage, row in arm.latency[runtime].items()
-        if row.verdict in ("unstable", "suppressed")
+        if row.verdict in UNJUDGED
     ]
     without = grouped(rows, lambda pair: (pair[1].verdict, text.time_reason(pair[1])))
     return sentences("text/no_verdict.j2", without={key: [name for name, _ in rows] for key, rows in without.items()})

@@ -40,8 +40,3 @@ def bullets(sentences: Iterable[str]) -> str:
 def notes(lettered: Iterable[tuple[str, str]]) -> str:
     """Return the notes that a table's marks refer to."""
     return "\n".join(f"- <sup>{letter}</sup> {escape(note)}" for letter, note in lettered)
-
-
-def document(parts: Iterable[str]) -> str:
-    """Return the parts that are not empty, an empty line between them."""
-    return "\n\n".join(part for part in parts if part) + "\n"
