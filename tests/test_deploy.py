@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,16 @@ def test_a_run_is_shown_with_its_scores_by_class_the_worst_first(run: Path, caps
         assert sorted(float(ap) for _, ap in rows[1:]) == [float(ap) for _, ap in rows[1:]]
         assert {name for name, _ in rows[1:]} == set(CLASSES)
         assert (f"Untrained: read {read}, its AP is below 5 points" in printed) is ((reading.scores.AP or 0) < 0.05)
+
+
+def test_a_run_is_shown_under_whatever_name_its_folder_has(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["show", str(run)])
+    printed = capsys.readouterr().out
+    shutil.copytree(run, tmp_path / "my-detector")
+    cli.main(["show", str(tmp_path / "my-detector")])
+    assert capsys.readouterr().out == printed
 
 
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,9 +24,9 @@ def describe(folder: Path) -> str:
         FileError: the folder holds no run, or a damaged one.
     """
     folder = folder.absolute()
-    status = read_status(folder)
+    status = read_status(folder, renamed=True)
     spec = read_spec(folder) if (folder / "spec.json").exists() else None
-    scored = read_metrics(folder) if (folder / "metrics.json").exists() else None
+    scored = read_metrics(folder, renamed=True) if (folder / "metrics.json").exists() else None
     loaded = read_record(folder / PRETRAINED, Pretrained) if (folder / PRETRAINED).exists() else None
     facts = sentences(
         "text/shown_run.j2",

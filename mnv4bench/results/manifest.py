@@ -83,6 +83,17 @@ def check(path: Path) -> None:
         raise FileError(f"{path}: its SHA-256 is {now}, not {recorded} as {FILE} says; {remedy}")
 
 
+def check_name(path: Path, run: str) -> None:
+    """Refuse a file of a run that lies in a folder of another name.
+
+    Raises:
+        FileError: names the run, and the folder to rename.
+    """
+    folder = path.parent
+    if run != folder.name:
+        raise FileError(f"{path}: the run inside is called {run}; rename the folder {folder} to {run}")
+
+
 def ship(folder: Path, names: Iterable[str]) -> None:
     """Write the manifest of files that are committed."""
     sums = {name: sha256(folder / name) for name in names}
