@@ -127,11 +127,13 @@ def test_a_run_is_shown_with_its_scores_by_class_the_worst_first(run: Path, caps
     assert "a-run: done, 1 epoch in 1.5 minutes" in printed
     assert "scenes at 64 pixels" in printed
     for read, reading in read_metrics(run).readings.items():
-        (table,) = (part for part in printed.split("\n\n") if part.startswith(f"read {read} "))
-        rows = [line.split()[:2] for line in table.splitlines()[1:]]
-        assert rows[0] == ["all", f"{100 * (reading.scores.AP or 0):.1f}"]
-        assert sorted(float(ap) for _, ap in rows[1:]) == [float(ap) for _, ap in rows[1:]]
-        assert {name for name, _ in rows[1:]} == set(CLASSES)
+        parts = printed.split("\n\n")
+        (place,) = (place for place, part in enumerate(parts) if part.startswith(f"read {read} "))
+        whole, classes = ([line.split() for line in part.splitlines()] for part in parts[place : place + 2])
+        assert [row[:2] for row in whole[1:]] == [["all", f"{100 * (reading.scores.AP or 0):.1f}"]]
+        assert " ".join(classes[0][:4]) == "class, lowest AP first"
+        assert sorted(float(row[1]) for row in classes[1:]) == [float(row[1]) for row in classes[1:]]
+        assert {row[0] for row in classes[1:]} == set(CLASSES)
         assert (f"Untrained: read {read}, its AP is below 5 points" in printed) is ((reading.scores.AP or 0) < 0.05)
 
 
@@ -145,9 +147,30 @@ def test_a_run_is_shown_under_whatever_name_its_folder_has(
     assert capsys.readouterr().out == printed
 
 
+def test_a_folder_without_a_finished_run_is_told_for_what_it_is(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = tmp_path / "mine" / "runs" / "begun"
+    (begun / "of-data-0").mkdir(parents=True)
+    for folder in (begun, begun / "of-data-0"):
+        shutil.copy(run / "spec.json", folder)
+    for folder, told in (
+        (begun, "this run has not ended; `mnv4bench plan --preset mine` shows what is left to do"),
+        (run.parent, "holds 1 run; name one of them: a-run"),
+        (run.parent.parent, "holds 1 run; name one of them: a-run"),
+        (tmp_path, "holds no run, as status.json is missing; name a run's folder, for example"),
+        (tmp_path / "typo", "no such folder"),
+    ):
+        with pytest.raises(SystemExit):
+            cli.main(["show", str(folder)])
+        assert f"mnv4bench: {folder}: {told}" in capsys.readouterr().err
+
+
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["models"])
-    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
+    assert "Where the last column is empty, this project knows of no published weights" in printed
     assert set(networks.names()) <= set(lines)
     assert lines["yolo11n"][0] == "nms"
     assert lines["mnv4-yolov10n"] == ["nms_free"]
