@@ -20,6 +20,8 @@ TRAINED = ("status.json", "spec.json", "pairing.json", "pretrained.json", "curve
 METRICS = "metrics.json"
 CHECK_OUT = "check it out again"
 """What to do about a damaged file that is shipped."""
+COPY_AGAIN = f"copy the folder again from where it came, or train the run again; in results/reference, {CHECK_OUT}"
+"""The same, where the folder may be a copy."""
 SCORED = ("detections.json", "matches.npz", METRICS)
 """Written anew whenever a run is scored."""
 
@@ -72,7 +74,7 @@ def check(path: Path) -> None:
     if recorded is None:
         return
     if manifest.shipped:
-        remedy = CHECK_OUT
+        remedy = COPY_AGAIN
     elif path.name in TRAINED:
         remedy = f"delete the folder {path.parent} and start again"
     else:
