@@ -94,11 +94,13 @@ def test_a_file_that_computes_something_else_is_not_kept(
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(run: Path, tmp_path: Path) -> None:
+    alone = Path(shutil.copytree(run, tmp_path / "copied" / "away"))
     for model, formats, options, message in (
         ("yolov10n", ["onnx"], {}, "fresh weights; name a run's folder or a checkpoint"),
         (str(run), ["onxx"], {}, "no format 'onxx'; did you mean 'onnx'"),
         (str(run), ["onnx"], {"nms": True}, "is read nms_free and needs no suppression"),
         (str(tmp_path / "x.pt"), ["onnx"], {}, "no such checkpoint"),
+        (str(alone), ["onnx"], {}, "are not beside it; give --images DIR, any pictures .*, or --data DIR, labelled"),
     ):
         with pytest.raises(SpecError, match=message):
             export(model, formats, tmp_path, **options)

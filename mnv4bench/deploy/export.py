@@ -38,6 +38,10 @@ COMPARED = 16
 CALIBRATION = 64
 """Images that int8 formats take their ranges from."""
 STRIDE = 32
+IMAGES = (
+    "give --images DIR, any pictures like those that it will see, or --data DIR, labelled ones in COCO 2017's layout, "
+    "for AP too"
+)
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,6 @@ def _material(
     if images is not None:
         files = images_in(images, CALIBRATION)
         return Material(files[:COMPARED], files)
-    found = labelled(model, data, out)
+    found = labelled(model, data, out, IMAGES)
     split = found.split(side, found.settings(classes), fit)
     return Material(found.images(COMPARED), found.calibration(CALIBRATION), split, found.dataset.val.count)
