@@ -72,6 +72,18 @@ def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) 
     assert "leave out --nms" in record.failed["torchscript"]
 
 
+def test_files_of_an_earlier_export_are_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for formats in ("onnx,torchscript", "onnx"):
+        cli.main(["export", str(run), "--format", formats, "--out", str(tmp_path)])
+        printed = capsys.readouterr().out
+    record = Exported.model_validate(read_json(tmp_path / "a-run.json"))
+    assert (record.replaced, record.earlier) == (("a-run.onnx",), ("a-run.torchscript",))
+    assert "Replaced: a-run.onnx." in printed
+    assert "Of an earlier export of this name remain, and were not checked now: a-run.torchscript." in printed
+
+
 def test_a_file_that_computes_something_else_is_not_kept(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
