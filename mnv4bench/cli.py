@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     preset.set_defaults(command=commands.create_preset)
 
     importer = subparsers.add_parser("import", help="copy a Pascal VOC, YOLO or COCO export into COCO 2017's layout")
-    importer.add_argument("source", type=Path, metavar="SRC")
-    importer.add_argument("target", type=Path, metavar="DST")
+    importer.add_argument("source", type=Path, metavar="SRC", help="a folder, or a YOLO set's .yaml file")
+    importer.add_argument("target", type=Path, metavar="DST", help="a new folder, which is written")
     importer.add_argument("--layout", choices=("voc", "yolo", "coco"), help="which to read, where several lie in SRC")
     importer.add_argument("--background", action="store_true", help="VOC: images without .xml are without objects")
     importer.add_argument("--link", action="store_true", help="hard-link the images instead of copying them")
@@ -98,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     latency.add_argument("--allow-busy", action="store_true", help="measure although the machine is at work")
     latency.add_argument(
-        "--out", type=Path, default=Path("results/latency"), metavar="DIR", help="raw blocks and record"
+        "--out",
+        type=Path,
+        default=Path("results/latency"),
+        metavar="DIR",
+        help="folder of raw blocks and record (default: results/latency)",
     )
     latency.set_defaults(command=commands.time_networks)
 
@@ -123,7 +127,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--threads", type=int, default=1, metavar="N", help="of each timed file (default: 1)")
     export.add_argument("--trust", action="store_true", help="run the code in a checkpoint; by default it is refused")
-    export.add_argument("--out", type=Path, default=Path("results/export"), metavar="DIR")
+    export.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/export"),
+        metavar="DIR",
+        help="folder of the files, which replace earlier ones of their names (default: results/export)",
+    )
     export.set_defaults(command=commands.export_model)
 
     models = subparsers.add_parser("models", help="list the catalogue: every network that can be named")

@@ -207,6 +207,23 @@ def test_trust_reads_what_the_lists_do_not_hold(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path / "own.pt", trust=True).load() is not None
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"These are no weights, \xe2\x80\x94 but a note.\n", "it begins with text; check the path"),
+        (b"", "it is empty; check the path"),
+        (b"\x08\x07\x12\x00\xff", "it is of another format; check the path"),
+        (b"PK\x03\x04\x00\x00", "it is a truncated archive; copy or fetch it again"),
+    ],
+)
+def test_trust_is_not_offered_for_what_holds_no_code(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    path.write_bytes(content)
+    with pytest.raises(Mnv4benchError) as caught:
+        load_checkpoint(path)
+    assert str(caught.value) == f"{path}: not a checkpoint of torch.save: {message}"
+
+
 def test_torchscript_is_named(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(nn.Conv2d(3, 3, 1), torch.zeros(1, 3, 4, 4)), tmp_path / "script.pt")
     with pytest.raises(Mnv4benchError, match=r"script\.pt: a TorchScript archive"):

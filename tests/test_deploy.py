@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,18 @@ def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) 
     assert "leave out --nms" in record.failed["torchscript"]
 
 
+def test_files_of_an_earlier_export_are_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for formats in ("onnx,torchscript", "onnx"):
+        cli.main(["export", str(run), "--format", formats, "--out", str(tmp_path)])
+        printed = capsys.readouterr().out
+    record = Exported.model_validate(read_json(tmp_path / "a-run.json"))
+    assert (record.replaced, record.earlier) == (("a-run.onnx",), ("a-run.torchscript",))
+    assert "Replaced: a-run.onnx." in printed
+    assert "Of an earlier export of this name remain, and were not checked now: a-run.torchscript." in printed
+
+
 def test_a_file_that_computes_something_else_is_not_kept(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,11 +106,13 @@ def test_a_file_that_computes_something_else_is_not_kept(
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(run: Path, tmp_path: Path) -> None:
+    alone = Path(shutil.copytree(run, tmp_path / "copied" / "away"))
     for model, formats, options, message in (
         ("yolov10n", ["onnx"], {}, "fresh weights; name a run's folder or a checkpoint"),
         (str(run), ["onxx"], {}, "no format 'onxx'; did you mean 'onnx'"),
         (str(run), ["onnx"], {"nms": True}, "is read nms_free and needs no suppression"),
         (str(tmp_path / "x.pt"), ["onnx"], {}, "no such checkpoint"),
+        (str(alone), ["onnx"], {}, "are not beside it; give --images DIR, any pictures .*, or --data DIR, labelled"),
     ):
         with pytest.raises(SpecError, match=message):
             export(model, formats, tmp_path, **options)
@@ -126,17 +141,50 @@ def test_a_run_is_shown_with_its_scores_by_class_the_worst_first(run: Path, caps
     assert "a-run: done, 1 epoch in 1.5 minutes" in printed
     assert "scenes at 64 pixels" in printed
     for read, reading in read_metrics(run).readings.items():
-        (table,) = (part for part in printed.split("\n\n") if part.startswith(f"read {read} "))
-        rows = [line.split()[:2] for line in table.splitlines()[1:]]
-        assert rows[0] == ["all", f"{100 * (reading.scores.AP or 0):.1f}"]
-        assert sorted(float(ap) for _, ap in rows[1:]) == [float(ap) for _, ap in rows[1:]]
-        assert {name for name, _ in rows[1:]} == set(CLASSES)
+        parts = printed.split("\n\n")
+        (place,) = (place for place, part in enumerate(parts) if part.startswith(f"read {read} "))
+        whole, classes = ([line.split() for line in part.splitlines()] for part in parts[place : place + 2])
+        assert [row[:2] for row in whole[1:]] == [["all", f"{100 * (reading.scores.AP or 0):.1f}"]]
+        assert " ".join(classes[0][:4]) == "class, lowest AP first"
+        assert sorted(float(row[1]) for row in classes[1:]) == [float(row[1]) for row in classes[1:]]
+        assert {row[0] for row in classes[1:]} == set(CLASSES)
         assert (f"Untrained: read {read}, its AP is below 5 points" in printed) is ((reading.scores.AP or 0) < 0.05)
+
+
+def test_a_run_is_shown_under_whatever_name_its_folder_has(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["show", str(run)])
+    printed = capsys.readouterr().out
+    shutil.copytree(run, tmp_path / "my-detector")
+    cli.main(["show", str(tmp_path / "my-detector")])
+    assert capsys.readouterr().out == printed
+
+
+def test_a_folder_without_a_finished_run_is_told_for_what_it_is(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = tmp_path / "mine" / "runs" / "begun"
+    (begun / "of-data-0").mkdir(parents=True)
+    for folder in (begun, begun / "of-data-0"):
+        shutil.copy(run / "spec.json", folder)
+    for folder, told in (
+        (begun, "this run has not ended; `mnv4bench plan --preset mine` shows what is left to do"),
+        (run.parent, "holds 1 run; name one of them: a-run"),
+        (run.parent.parent, "holds 1 run; name one of them: a-run"),
+        (tmp_path, "holds no run, as status.json is missing; name a run's folder, for example"),
+        (tmp_path / "typo", "no such folder"),
+    ):
+        with pytest.raises(SystemExit):
+            cli.main(["show", str(folder)])
+        assert f"mnv4bench: {folder}: {told}" in capsys.readouterr().err
 
 
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["models"])
-    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
+    assert "Where the last column is empty, this project knows of no published weights" in printed
     assert set(networks.names()) <= set(lines)
     assert lines["yolo11n"][0] == "nms"
     assert lines["mnv4-yolov10n"] == ["nms_free"]

@@ -123,3 +123,14 @@ def test_a_run_that_is_trained_again_gets_a_manifest_of_its_own(root: Path) -> N
     assert not (folder / manifest.FILE).exists()
     evaluate("run", tiny_run(), root / "data", root / "runs")
     manifest.check_run(folder)
+
+
+def test_a_status_of_another_run_is_told_from_a_folder_of_another_name(root: Path) -> None:
+    folder = root / "runs" / "run"
+    folder.rename(root / "runs" / "mine")
+    with pytest.raises(FileError, match=r"status\.json: the run inside is called run; rename the folder .*mine to run"):
+        read_status(root / "runs" / "mine")
+    (root / "runs" / "mine").rename(folder)
+    shutil.copyfile(root / "runs" / "other" / "status.json", folder / "status.json")
+    with pytest.raises(FileError, match=r"status\.json: its SHA-256 is .*; delete the folder .*run and start again"):
+        read_status(folder)

@@ -105,5 +105,6 @@ def test_another_runs_records_are_refused(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text(status.model_dump_json())
     (tmp_path / "metrics.json").write_text(Metrics(run="a", state="done").model_dump_json())
     for read in (read_status, read_metrics):
-        with pytest.raises(FileError, match=r"json: run: is a; delete"):
+        with pytest.raises(FileError, match=rf"json: the run inside is called a; rename the folder {tmp_path} to a$"):
             read(tmp_path)  # type: ignore[operator]
+        assert read(tmp_path, renamed=True).run == "a"  # type: ignore[operator]

@@ -225,11 +225,11 @@ def test_a_damaged_trunk_is_refused_by_file_and_nothing_is_taken(
 def test_a_changed_file_of_a_trunk_is_refused_by_its_sum(name: str, data: Path, shipped: Path, tmp_path: Path) -> None:
     (flip if name == WEIGHTS else another_digit)(shipped / "trunk" / name)
     folder = empty(tmp_path / "runs" / "trunk")
-    with pytest.raises(FileError, match=rf"trunk/{name}: its SHA-256 is .*manifest\.json says; check it out again"):
+    with pytest.raises(FileError, match=rf"trunk/{name}: its SHA-256 is .*manifest\.json says; {manifest.COPY_AGAIN}"):
         take(folder, SPEC, load(data), shipped)
     assert list(folder.iterdir()) == []
     (shipped / "trunk" / name).unlink()
-    with pytest.raises(FileError, match=rf"trunk/{name}: missing.*; check it out again"):
+    with pytest.raises(FileError, match=rf"trunk/{name}: missing.*; {manifest.COPY_AGAIN}"):
         manifest.check_shipped(shipped / "trunk")
 
 
@@ -246,7 +246,7 @@ def test_a_shipped_trunk_can_be_deployed_and_a_damaged_one_is_to_be_checked_out(
     assert isinstance(network, Detector)
     assert weights.digest(network.part_state()) == read_status(trained).weights_digest
     flip(folder / WEIGHTS)
-    with pytest.raises(FileError, match=r"weights\.safetensors: its SHA-256 .*; check it out again$"):
+    with pytest.raises(FileError, match=rf"weights\.safetensors: its SHA-256 .*; {manifest.COPY_AGAIN}$"):
         named(str(folder))
 
 

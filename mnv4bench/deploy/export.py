@@ -38,6 +38,10 @@ COMPARED = 16
 CALIBRATION = 64
 """Images that int8 formats take their ranges from."""
 STRIDE = 32
+IMAGES = (
+    "give --images DIR, any pictures like those that it will see, or --data DIR, labelled ones in COCO 2017's layout, "
+    "for AP too"
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ def export(
     """Write a network in every format into `out`, and <name>.json with how each compares to it.
 
     A file is put in its place once it has been loaded again and, in float32, found to compute what the network does. A
-    format that fails or whose package is missing is reported, and the others are written.
+    format that fails or whose package is missing is reported, and the others are written. Files of an earlier export
+    are replaced or stay; the record names them.
 
     Args:
         model: a run's folder or an ultralytics checkpoint; ":nms" or ":nms_free" behind it chooses the reading.
@@ -104,6 +109,7 @@ def export(
         calibration=_squares(material.calibration, side, fit) if any("int8" in form for form in formats) else (),
         nms_in_graph=nms,
     )
+    before = [file for file in (name + form.ending for form in FORMATS.values()) if (out / file).exists()]
     expected, network = _network(deployment, _squares(material.images, side, fit))
     quiet = busy_cores(0.5) <= BUSY * usable_cores()
     about = facts(name, classes, deployment)
@@ -114,6 +120,7 @@ def export(
             files.append(_file(form, FORMATS[form](), target, deployment, about, expected, material.split))
         except Exception as error:  # a runtime may raise anything; the other formats are still worth having
             failed[form] = in_one_line(error)
+    written = {file.file for file in files}
     record = Exported(
         source=model,
         classes=classes,
@@ -130,6 +137,8 @@ def export(
         quiet=quiet,
         files=tuple(files),
         failed=failed,
+        replaced=tuple(file for file in before if file in written),
+        earlier=tuple(file for file in before if file not in written),
         environment=environment(),
     )
     write_json(out / f"{name}.json", record)
@@ -231,6 +240,6 @@ def _material(
     if images is not None:
         files = images_in(images, CALIBRATION)
         return Material(files[:COMPARED], files)
-    found = labelled(model, data, out)
+    found = labelled(model, data, out, IMAGES)
     split = found.split(side, found.settings(classes), fit)
     return Material(found.images(COMPARED), found.calibration(CALIBRATION), split, found.dataset.val.count)

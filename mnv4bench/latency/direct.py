@@ -28,6 +28,7 @@ from mnv4bench.spec.model import Read
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SIDE = 640
 """Side in pixels where no run says another."""
+SCORE = "name labelled images with --score DIR, a folder in COCO 2017's layout, as `mnv4bench import` writes it"
 
 
 def time_models(
@@ -60,7 +61,7 @@ def time_models(
     if len(set(models)) != len(models):
         raise SpecError("each model may be named once; a second copy of the first one is timed anyway")
     chosen = [named(model, trust) for model in models]
-    labels = labelled(chosen[0], data, out) if score else None
+    labels = labelled(chosen[0], data, out, SCORE) if score else None
     if labels:
         chosen = [replace(model, candidate=_scored(model, labels)) for model in chosen]
     elif images is None:

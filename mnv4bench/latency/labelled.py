@@ -49,11 +49,12 @@ class Labelled:
         return replace(TRAINED, classes=class_map(dict(enumerate(classes)), self.dataset.classes))
 
 
-def labelled(model: Named, folder: Path | None, out: Path) -> Labelled:
+def labelled(model: Named, folder: Path | None, out: Path, remedy: str) -> Labelled:
     """Return the labelled images in a folder in COCO 2017's layout, or without one those that a run was trained on.
 
     Args:
         out: folder in which a record of the checked images is kept.
+        remedy: how the user names a folder.
 
     Raises:
         SpecError: no folder is named, and the model's own data are not beside it.
@@ -63,8 +64,5 @@ def labelled(model: Named, folder: Path | None, out: Path) -> Labelled:
         prepared = out / "data"
         return Labelled(prepared, prepare(DataSpec(name="folder", path=str(folder.resolve()), train=0), prepared))
     if model.data is None:
-        raise SpecError(
-            f"{model.candidate.label}: no labelled images lie beside it; name a folder in COCO 2017's layout, as "
-            "`mnv4bench import` writes it"
-        )
+        raise SpecError(f"{model.candidate.label}: the images that it was trained on are not beside it; {remedy}")
     return Labelled(model.data, read_record(model.data / RECORD, Dataset))

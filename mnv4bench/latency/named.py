@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from mnv4bench.data.prepared import load
 from mnv4bench.io.errors import SpecError
@@ -12,7 +12,7 @@ from mnv4bench.io.files import sha256
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoint, Run
 from mnv4bench.models import weights
 from mnv4bench.models.published import networks
-from mnv4bench.models.yolo import load_checkpoint
+from mnv4bench.models.yolo import DetectionModel, load_checkpoint
 from mnv4bench.results import manifest
 from mnv4bench.results.dataset import beside
 from mnv4bench.results.record import read_record
@@ -58,6 +58,34 @@ def named(model: str, trust: bool = False) -> Named:
         f"{model}: neither a run's folder (with spec.json and weights.safetensors), nor an ultralytics checkpoint "
         f"(.pt), nor a name of the catalogue ({', '.join(networks.names()[:4])}, …; `mnv4bench models` lists them)"
     )
+
+
+def load(model: str | Path, trust: bool = False) -> DetectionModel:
+    """Return a trained network in eval mode, as `mnv4bench latency` reads it: an ultralytics DetectionModel.
+
+    It bears the names of its classes and the side that it was trained at, by which `mnv4bench.as_yolo` predicts.
+
+    Args:
+        model: a run's folder, one of results/reference/trunks for example, or a checkpoint (.pt); ":nms" or
+            ":nms_free" behind it chooses the reading.
+        trust: read a checkpoint as Python does, which runs whatever code it holds.
+
+    Raises:
+        Mnv4benchError: there is nothing of that name, it cannot be read so, or it has not learned anything.
+    """
+    found = named(str(model), trust)
+    if not found.candidate.source.trained:
+        raise SpecError(
+            f"{model}: a catalogue name has fresh weights; name a run's folder or a checkpoint, or make an untrained "
+            "network with mnv4bench.build"
+        )
+    network: Any = found.candidate.source.load()
+    if found.classes:
+        network.names = dict(enumerate(found.classes))
+    if found.imgsz:
+        network.imgsz = found.imgsz  # what as_yolo takes
+    loaded: DetectionModel = network
+    return loaded
 
 
 def split(model: str) -> tuple[Path, Read | None]:

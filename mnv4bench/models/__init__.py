@@ -7,6 +7,7 @@ is built, so that names are known at once.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mnv4bench.io.errors import SpecError
@@ -38,7 +39,8 @@ PEERS = {name: ModelSpec(peer=name) for name in get_args(Peer)}
 def build(name: str, classes: int = 80, *, seed: int = 0, read: Read | None = None) -> Detector:
     """Return a detector or a peer by name, with fresh weights.
 
-    It is an ultralytics DetectionModel; mnv4bench.as_yolo wraps it for predict, val and export.
+    It is an ultralytics DetectionModel; mnv4bench.as_yolo wraps it for predict, val and export. mnv4bench.load reads a
+    trained one.
 
     Args:
         read: "nms_free" (the default of a dual head) or "nms".
@@ -50,7 +52,8 @@ def build(name: str, classes: int = 80, *, seed: int = 0, read: Read | None = No
 
     known = DETECTORS | PEERS
     if name not in known:
-        raise SpecError(f"no model {name!r}; {nearest(name, tuple(known))}")
+        trained = "mnv4bench.load reads what was trained; " if Path(name).exists() else ""
+        raise SpecError(f"no model {name!r}; {trained}{nearest(name, tuple(known))}")
     return detector.build(known[name], classes, seed=seed, read=read)
 
 

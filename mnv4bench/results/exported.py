@@ -53,4 +53,8 @@ class Exported(Record):
     files: tuple[ExportedFile, ...]
     failed: dict[str, str] = {}
     """Format → why there is no file."""
+    replaced: tuple[str, ...] = ()
+    """Those of the files that took the place of an earlier export's."""
+    earlier: tuple[str, ...] = ()
+    """Files of an earlier export of this name that still lie beside this record, which does not describe them."""
     environment: Environment

@@ -20,6 +20,8 @@ TRAINED = ("status.json", "spec.json", "pairing.json", "pretrained.json", "curve
 METRICS = "metrics.json"
 CHECK_OUT = "check it out again"
 """What to do about a damaged file that is shipped."""
+COPY_AGAIN = f"copy the folder again from where it came, or train the run again; in results/reference, {CHECK_OUT}"
+"""The same, where the folder may be a copy."""
 SCORED = ("detections.json", "matches.npz", METRICS)
 """Written anew whenever a run is scored."""
 
@@ -72,7 +74,7 @@ def check(path: Path) -> None:
     if recorded is None:
         return
     if manifest.shipped:
-        remedy = CHECK_OUT
+        remedy = COPY_AGAIN
     elif path.name in TRAINED:
         remedy = f"delete the folder {path.parent} and start again"
     else:
@@ -81,6 +83,17 @@ def check(path: Path) -> None:
         raise FileError(f"{path}: missing, although {FILE} names it; {remedy}")
     if (now := sha256(path)) != recorded:
         raise FileError(f"{path}: its SHA-256 is {now}, not {recorded} as {FILE} says; {remedy}")
+
+
+def check_name(path: Path, run: str) -> None:
+    """Refuse a file of a run that lies in a folder of another name.
+
+    Raises:
+        FileError: names the run, and the folder to rename.
+    """
+    folder = path.parent
+    if run != folder.name:
+        raise FileError(f"{path}: the run inside is called {run}; rename the folder {folder} to {run}")
 
 
 def ship(folder: Path, names: Iterable[str]) -> None:

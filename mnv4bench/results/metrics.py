@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from mnv4bench.io.errors import FileError
 from mnv4bench.results import manifest
 from mnv4bench.results.record import Record, read_record
 from mnv4bench.results.run import State
@@ -74,15 +73,18 @@ class Metrics(Record):
     """Classes of the data set that a published network does not know; their AP is 0."""
 
 
-def read_metrics(folder: Path) -> Metrics:
+def read_metrics(folder: Path, renamed: bool = False) -> Metrics:
     """Return the scores in a run's folder.
+
+    Args:
+        renamed: take the run under whatever name its folder has.
 
     Raises:
         FileError: they are missing or damaged, or another run's.
     """
     path = folder / "metrics.json"
     metrics = read_record(path, Metrics)
-    if metrics.run != folder.name:
-        raise FileError(f"{path}: run: is {metrics.run}; {Metrics.remedy}")
     manifest.check(path)
+    if not renamed:
+        manifest.check_name(path, metrics.run)
     return metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mnv4bench.io.errors import DataError, FileError
+from mnv4bench.io.errors import DataError
 from mnv4bench.results import manifest
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.record import Record, read_record
@@ -46,17 +46,20 @@ class Status(Record):
     environment: Environment
 
 
-def read_status(folder: Path) -> Status:
+def read_status(folder: Path, renamed: bool = False) -> Status:
     """Return the status in a run's folder.
+
+    Args:
+        renamed: take the run under whatever name its folder has.
 
     Raises:
         FileError: it is missing or damaged, or another run's.
     """
     path = folder / "status.json"
     status = read_record(path, Status)
-    if status.run != folder.name:
-        raise FileError(f"{path}: run: is {status.run}; {REMEDY.format(folder=folder)}")
-    manifest.check(path)
+    manifest.check(path)  # which tells a file that was exchanged from a folder that was renamed
+    if not renamed:
+        manifest.check_name(path, status.run)
     return status
 
 

@@ -7,20 +7,23 @@ from copy import deepcopy
 from typing import Any
 
 from ultralytics import YOLO
+from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import DEFAULT_CFG_DICT, USER_CONFIG_DIR
 from ultralytics.utils.events import events
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.machine.telemetry import without_openvino_telemetry
 from mnv4bench.models import torchvision_ops
-from mnv4bench.models.yolo.detector import Detector
 from mnv4bench.models.yolo.offline import FONT, register_font
+
+SIDE = 640
+"""Side in pixels where the model does not say another."""
 
 
 class _WrappedYOLO(YOLO):
     """ultralytics' interface around a detector that no YAML of its own describes."""
 
-    def __init__(self, detector: Detector, imgsz: int) -> None:
+    def __init__(self, detector: DetectionModel, imgsz: int) -> None:
         self._imgsz = imgsz
         super().__init__(detector.yaml["yaml_file"], task="detect")
         self.model = detector
@@ -52,17 +55,18 @@ class _WrappedYOLO(YOLO):
         )
 
 
-def as_yolo(model: Detector, imgsz: int = 640) -> YOLO:
+def as_yolo(model: DetectionModel, imgsz: int | None = None) -> YOLO:
     """Wrap a copy of a detector as an ultralytics YOLO object: predict, val, export, save.
 
-    It reads as the model's `read` says, NMS-free for a dual head, whatever `nms` argument it is called with, and
-    contacts no network.
+    One of ours reads as its `read` says, NMS-free for a dual head, whatever `nms` argument it is called with. Nothing
+    contacts a network.
 
     Args:
-        imgsz: default side of images in pixels.
+        imgsz: default side of images in pixels; None takes the one that the model was trained at, where it was loaded
+            by `mnv4bench.load` and says so, else 640.
     """
     torchvision_ops.provide()
     events.enabled = False  # usage statistics
     if not (USER_CONFIG_DIR / FONT).exists():
         register_font()
-    return _WrappedYOLO(deepcopy(model).eval(), imgsz)
+    return _WrappedYOLO(deepcopy(model).eval(), imgsz or getattr(model, "imgsz", None) or SIDE)

@@ -33,7 +33,15 @@ ALIASES = {
 UNUSED = ("ultralytics.utils", "ultralytics.yolo", "numpy", "pathlib")
 """Where the data come from that a checkpoint holds beside its network."""
 
-REMEDY = "if you trust its author, latency and export read it with --trust, which runs what it says"
+REMEDY = (
+    "if you trust its author, read it with --trust (in Python by mnv4bench.load with trust=True), which runs what it "
+    "says"
+)
+
+PICKLE, ARCHIVE = b"\x80", b"PK"
+"""How a pickle begins since protocol 2, and a zip archive."""
+BEGINNING = 256
+"""Bytes that tell what a file is."""
 
 
 def read(path: Path) -> Any:
@@ -70,10 +78,7 @@ def _check_archive(path: Path) -> None:
     try:
         entries = zipfile.ZipFile(path).infolist()
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise Mnv4benchError(
-            f"{path}: not a checkpoint as torch.save writes it, but truncated, of another format or a bare pickle; "
-            f"save it again with torch.save; {REMEDY}"
-        ) from error
+        raise Mnv4benchError(f"{path}: not a checkpoint of torch.save: {_instead(path)}") from error
     names = {entry.filename.rpartition("/")[2] for entry in entries}
     if "constants.pkl" in names:
         raise Mnv4benchError(f"{path}: a TorchScript archive; name the checkpoint that it was exported from")
@@ -81,6 +86,25 @@ def _check_archive(path: Path) -> None:
         raise Mnv4benchError(f"{path}: an archive without data.pkl, so not a checkpoint; name a file of torch.save")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise Mnv4benchError(f"{path}: a compressed archive; torch.save writes none, so save it again; {REMEDY}")
+
+
+def _instead(path: Path) -> str:
+    """Return what a file is that is no archive, and what to do; code is offered to run only where there may be some."""
+    with path.open("rb") as stream:
+        beginning = stream.read(BEGINNING)
+    if beginning.startswith(PICKLE):
+        return f"it is a bare pickle; save it again with torch.save; {REMEDY}"
+    if beginning.startswith(ARCHIVE):
+        return "it is a truncated archive; copy or fetch it again"
+    if not beginning:
+        return "it is empty; check the path"
+    return f"it {'begins with text' if _is_text(beginning) else 'is of another format'}; check the path"
+
+
+def _is_text(content: bytes) -> bool:
+    """Return whether bytes, of which the last may be cut, are printable."""
+    text = content.decode("utf-8", errors="replace").rstrip("\ufffd")
+    return "\ufffd" not in text and all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def _stand_in(name: str, made: list[nn.Module]) -> type | None:

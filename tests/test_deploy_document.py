@@ -1,0 +1,106 @@
+"""docs/deploy.md says what goes into an exported file and what comes out, and its example finds what the network does."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import yaml
+from helpers import ROOT
+
+from mnv4bench.data.letterbox import letterbox
+from mnv4bench.data.scenes import scene
+from mnv4bench.deploy.export import export
+from mnv4bench.latency.named import load
+from mnv4bench.results.run import read_status
+
+pytestmark = [
+    pytest.mark.usefixtures("process_settings"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
+]
+
+TRUNK = ROOT / "results/reference/trunks/trunk-65852555ef0c-s0"
+SIDE = 160
+CLASSES = read_status(TRUNK).classes
+CANDIDATES = sum((SIDE // stride) ** 2 for stride in (8, 16, 32))
+DOCUMENT = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with image.jpg, twice as wide as high, and results/export/RUN.onnx and other files of a trunk."""
+    place = tmp_path_factory.mktemp("deploy")
+    halves = [scene(0, "val", index, SIDE)[0] for index in (0, 1)]
+    cv2.imwrite(str(place / "image.jpg"), np.concatenate(halves, axis=1)[:, :, ::-1])
+    out = place / "results" / "export"
+    assert not export(str(TRUNK), ["onnx", "openvino", "torchscript"], out, images=place).failed
+    assert not export(f"{TRUNK}:nms", ["onnx"], place / "bare", images=place).failed
+    assert not export(f"{TRUNK}:nms", ["onnx"], place / "suppressed", images=place, nms=True).failed
+    (out / f"{TRUNK.name}.onnx").rename(out / "RUN.onnx")
+    return place
+
+
+def test_the_example_finds_what_the_network_finds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    monkeypatch.chdir(folder)
+    printed = io.StringIO()
+    values: dict[str, Any] = {}
+    with contextlib.redirect_stdout(printed):
+        exec(example, values)
+    fitted = letterbox(folder / "image.jpg", SIDE)
+    with torch.no_grad():
+        rows = load(TRUNK)(torch.from_numpy(fitted.pixels)[None])[0][0].numpy()
+    rows = rows[rows[:, 4] > 0.25]
+    assert len(rows) > 0
+    assert np.array_equal(values["square"].transpose(2, 0, 1).astype(np.float32) / 255, fitted.pixels)
+    lines = printed.getvalue().replace("\n ", " ").splitlines()
+    assert [line.split()[0] for line in lines] == [CLASSES[int(label)] for label in rows[:, 5]]
+    for line, row in zip(lines, rows, strict=True):
+        box = np.array(re.findall(r"[-\d.e]+", line[line.index("[") :]), float)
+        unclipped = (row[:4] - [fitted.left, fitted.top, fitted.left, fitted.top]) / fitted.scale[0]
+        np.testing.assert_allclose(box, unclipped, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "shape"),
+    [
+        ("results/export/RUN.onnx", "output", [1, 300, 6]),
+        (f"bare/{TRUNK.name}.onnx", "output", [1, 4 + len(CLASSES), CANDIDATES]),
+        (f"suppressed/{TRUNK.name}_nms.onnx", "detections", [1, "detections", 6]),
+    ],
+)
+def test_files_have_the_inputs_and_outputs_of_the_tables(file: str, name: str, shape: list[Any], folder: Path) -> None:
+    session = onnxruntime.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
+    [taken], [given] = session.get_inputs(), session.get_outputs()
+    assert (taken.name, taken.type, taken.shape) == ("image", "tensor(float)", [1, 3, SIDE, SIDE])
+    assert (given.name, given.type, given.shape) == (name, "tensor(float)", shape)
+    pixels = letterbox(folder / "image.jpg", SIDE).pixels[None]
+    [output] = session.run(None, {"image": pixels})
+    if name == "detections":
+        assert len(output[0]) > 0
+        assert output[0, :, 4].min() > 0.25
+    if shape[-1] == 6:
+        assert list(output[0, :, 4]) == sorted(output[0, :, 4], reverse=True)
+
+
+def test_names_and_side_are_where_the_table_says(folder: Path) -> None:
+    names, out = dict(enumerate(CLASSES)), folder / "results" / "export"
+    facts = onnxruntime.InferenceSession(out / "RUN.onnx").get_modelmeta().custom_metadata_map
+    assert (ast.literal_eval(facts["names"]), ast.literal_eval(facts["imgsz"])) == (names, [SIDE, SIDE])
+    assert facts["end2end"] == "True"
+    place = out / f"{TRUNK.name}_openvino_model"
+    assert yaml.safe_load((place / "metadata.yaml").read_text(encoding="utf-8"))["names"] == names
+    assert "model_info" in next(place.glob("*.xml")).read_text(encoding="utf-8")
+    extra = {"config.txt": ""}
+    torch.jit.load(str(out / f"{TRUNK.name}.torchscript"), _extra_files=extra)
+    assert json.loads(extra["config.txt"])["names"] == {str(index): name for index, name in names.items()}
