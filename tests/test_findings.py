@@ -86,7 +86,12 @@ def psa(results: Results) -> Difference:
 
 def test_the_scope_counts_what_was_run(results: Results) -> None:
     counts = re.findall(r"\d+", scope(results).replace(results.data.record.name, ""))
-    assert list(map(int, counts)) == [3, 7, 3, results.data.record.train.count, results.data.record.val.count, 4]
+    train, val = results.data.record.train.count, results.data.record.val.count
+    arm, trunk = (
+        spec.train.epochs * spec.train.images_of(train)
+        for spec in (results.plan.spec(results.plan.arms[0]), results.plan.trunks[0].spec)
+    )
+    assert list(map(int, counts)) == [3, 7, 3, train, arm, trunk, val, 4]
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)

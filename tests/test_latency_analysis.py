@@ -228,7 +228,7 @@ def test_a_turn_counts_by_its_fastest_block_and_every_block_is_kept() -> None:
     slow = [dataclasses.replace(block, block=1, seconds=0.9) for block in fast]
     timed = gather([*fast, *slow])[1, "torch", "a", "forward"]
     assert timed.turns == {0: {0: pytest.approx(3), 1: pytest.approx(5)}}
-    assert timed.blocks == pytest.approx([3, 5, 90, 90])
+    assert timed.blocks == {0: pytest.approx([3, 5, 90, 90])}
 
 
 def test_ratios_are_taken_within_rounds_of_one_session_that_both_arms_had() -> None:

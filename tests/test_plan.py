@@ -326,14 +326,12 @@ MISTAKES = {
         BLOCK,
         [
             r"tiny\.yaml:4: seed: unknown key; did you mean 'seeds'\? allowed: ablations, ",
-            r"tiny\.yaml:1: seeds: is required",
         ],
     ),
     "unknown key inside": (
         PRESET.replace("epochs: 2", "epoch: 2"),
         BLOCK,
         [
-            r"tiny\.yaml:3: train\.epochs: is required",
             r"tiny\.yaml:3: train\.epoch: unknown key; did you mean 'epochs'\? allowed: augment, batch",
         ],
     ),
@@ -345,7 +343,7 @@ MISTAKES = {
     "number out of range": (
         PRESET.replace("epochs: 2", "epochs: 0"),
         BLOCK,
-        [r"tiny\.yaml:3: train: epochs: .*greater than or equal to 1"],
+        [r"tiny\.yaml:3: train\.epochs: .*greater than or equal to 1"],
     ),
     "image side that is no multiple of the stride": (
         PRESET.replace("64", "65"),
@@ -366,12 +364,12 @@ MISTAKES = {
     "nothing to train": (
         PRESET.replace("[block]", "[]"),
         BLOCK,
-        [r"tiny\.yaml:1: .*ablations: name some; only a preset that trains trunks of its own may have none"],
+        [r"tiny\.yaml:\d+: ablations: name some; only a preset that trains trunks of its own may have none"],
     ),
     "nothing but another preset's trunks": (
         PRESET.replace("[block]", "[]") + "trunk: {preset: trunks}\n",
         BLOCK,
-        [r"tiny\.yaml:1: .*ablations: name some; only a preset that trains trunks of its own may have none"],
+        [r"tiny\.yaml:\d+: ablations: name some; only a preset that trains trunks of its own may have none"],
     ),
     "trunks of another preset and of one's own": (
         PRESET + "trunk: {preset: trunks, train: {epochs: 5}}\n",
@@ -429,7 +427,9 @@ MISTAKES = {
     "unknown value of an arm": (
         PRESET,
         arms("c2f: {}\nb: {model.block: c3f}"),
-        [r"block\.yaml:6: arms\.b\.model\.block: Input should be 'c2f', 'c2fcib', .* or 'c2fuib' \(got 'c3f'\)"],
+        [
+            r"block\.yaml:6: arms\.b\.model\.block: did you mean 'c2f'\? Input should be 'c2f', 'c2fcib', .* or 'c2fuib' \(got 'c3f'\)"
+        ],
     ),
     "tap that the backbone does not offer": (
         PRESET,
@@ -456,7 +456,7 @@ MISTAKES = {
         arms("c2f: {}\nb: {model.scale: s}"),
         [r"block\.yaml:6: arms\.b\.model\.scale: decides the whole network"],
     ),
-    "one arm": (PRESET, arms("c2f: {}"), [r"block\.yaml:4: arms: .*at least 2"]),
+    "one arm": (PRESET, arms("c2f: {}"), [r"block\.yaml:4: arms: name two at least, the baseline and another"]),
     "effect of nothing": (
         PRESET,
         BLOCK.replace("0.005", "0"),

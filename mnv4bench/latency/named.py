@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from mnv4bench.data.prepared import load
+from mnv4bench.data.prepared import load as load_data
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import sha256
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued, Checkpoint, Run
@@ -110,7 +110,7 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
     data = beside(folder, status.data_digest) if status else None
     classes = status.classes if status else ()
     if data and not classes:
-        classes = load(data).classes
+        classes = load_data(data).classes
     network = f"{spec.model.model_dump_json()} {sha256(path)}"
     return Named(Candidate(label, read, source), network, spec.data.imgsz, classes, data)
 

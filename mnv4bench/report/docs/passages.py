@@ -116,6 +116,8 @@ def choice(path: Path) -> Values:
         "imgsz": results.cost.imgsz,
         "threads": times.threads,
         "cpu": times.environment.cpu,
+        "sessions": len(times.sessions),
+        "steady": sum(all(d.code != "canary_drift" for d in session.contaminated) for session in times.sessions),
     }
 
 
