@@ -252,7 +252,7 @@ def test_an_ablation_is_told_with_its_arms_figures_and_presets(tmp_path: Path) -
     assert psa.startswith("psa\n\n**Attention\\_{psa} & none.** Does it pay, at 100 % certainty?")
     for said in (
         "\nIt \\*is\\*.\n",
-        "| none (baseline) | model.attention = none | 44.2 AP, 9.9 M parameters, 23.5 GFLOPs, 2.39 ms (YOLOv10, Tab",
+        "| none (baseline) | none | model.attention = none | 44.2 AP, 9.9 M parameters, 23.5 GFLOPs, 2.39 ms",
         "2.36 ms (YOLOv10, Table 5) | +0.2 AP points, −1.9 M parameters, −1.3 GFLOPs, −0.03 ms |",
         "- Published: invented\\_100%, Table & 5; in another network.\n",
         "- Smallest effect that matters: 0.5 points of AP.\n",

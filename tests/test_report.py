@@ -341,7 +341,8 @@ def test_an_under_trained_arm_has_that_word_and_no_other_wherever_it_is_named(he
     notes = texts.arm_notes(next(arm for arm in collected.arms if arm.arm.label == "psa/psa"), collected, 2)
     assert notes[0].startswith("Under-trained: the baseline's AP of 40.0 points is below")
     assert notes[1] == "By trunk: default +1.10, plain +1.50."
-    told = [line for lines in outcomes(collected).values() for line in lines if line.startswith("psa/psa")]
+    every = [line for lines in outcomes(collected).values() for line in lines]
+    told = [line for line in every if line.startswith("Attention_{psa} & none, psa − none")]
     assert len(told) == 1
     assert "under-trained" in told[0]
     assert not re.search(r"pays|seeds|lead", told[0])

@@ -83,7 +83,7 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
     return {
         "arm": arm.arm.title,
         "baseline": baseline.arm.title,
-        "label": arm.arm.label,
+        "part": results.plan.ablations[arm.arm.ablation].title,
         "d": d,
         "decimals": decimals,
         "level": results.comparison.level,

@@ -32,8 +32,9 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
     for arm in arms:
         _curve(axis, results, arm, colour_of[arm.arm.name])
     baseline = next(arm for arm in arms if arm.is_baseline)
-    for level in _trunks(results, baseline):
-        axis.axhline(level, color=BASELINE, linewidth=0.8, linestyle="--", zorder=1)
+    for place, level in enumerate(_trunks(results, baseline)):
+        label = "_trunk" if place else "trunks"  # one entry in the legend
+        axis.axhline(level, color=BASELINE, linewidth=0.8, linestyle="--", zorder=1, label=label)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.margins(y=0.1)
     axis.legend(loc="lower right", fontsize=legend_size(results), labelspacing=0.2, handlelength=1, borderaxespad=0.2)
