@@ -346,5 +346,5 @@ def test_the_plan_command_lists_classifiers(
     main(["plan", "--preset", "smoke", "--only", "nas"])
     out = capsys.readouterr().out
     assert "nas/two_stage" in out
-    assert "5 classifiers for 5 arms of 1 ablations; " in out
+    assert "5 classifiers for 5 arms of 1 ablation; " in out
     assert "all runs are finished" not in out
