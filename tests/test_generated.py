@@ -261,7 +261,7 @@ def test_an_ablation_is_told_with_its_arms_figures_and_presets(tmp_path: Path) -
     ):
         assert said in psa
     for said in (
-        "| none (baseline) | the preset's detector | 73.8\N{NO-BREAK SPACE}% ImageNet top-1 (MobileNetV4, Table 9) |",
+        "| none (baseline) | none | the preset's detector | 73.8\N{NO-BREAK SPACE}% ImageNet top-1 (MobileNetV4, ",
         "- All arms: model.block\\_stages = p5\\_out.\n",
         "\n\nMeasured: in none of the references yet.\n\n",
         "- Start: every arm from random weights.\n- Run by: fake and whole.",
