@@ -69,7 +69,7 @@ def _read(folder: Path, split: str) -> tuple[Part, list[str]]:
     path = annotation_file(folder, split)
     document = load_document(path)
     part = Part(document, image_folder(folder, split), str(path), folder)
-    notes = [str(note) for note in _info(document).get("notes", []) if isinstance(note, str)]
+    notes = notes_of(document)
     dropped = [record for record in _records(part, "annotations") if _known_empty(record)]
     if dropped:
         document["annotations"] = [record for record in document["annotations"] if record not in dropped]
@@ -134,6 +134,12 @@ def _refuse_other_classes(part: Part) -> None:
             f"{part.origin}: the class {other[0]!r} is not one of COCO 2017's; for a set of your own write "
             f"`data: {{name: folder, path: …}}` in place of `name: coco`"
         )
+
+
+def notes_of(document: dict[str, Any]) -> list[str]:
+    """Return what `mnv4bench import` wrote of how it made an annotation file."""
+    notes = _info(document).get("notes", [])
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def _info(document: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from mnv4bench.data.classes import describe, objects_of
 from mnv4bench.data.importers import coco, voc, yolo
 from mnv4bench.data.importers.folder import IMAGES, OTHERS, Folder, list_folder
 from mnv4bench.data.importers.records import (
@@ -74,7 +75,8 @@ def import_dataset(
     counts = " and ".join(f"{len(images)} images to {split}2017" for split, images in splits.items())
     objects = sum(len(image.objects) for images in splits.values() for image in images)
     written = f"Wrote {counts} in {target}: {objects} objects of {len(result.classes)} classes, {_readable(size)}."
-    return "\n".join([written, *result.notes])
+    of_classes = (objects_of(document(images, result.classes, ())) for images in (splits["train"], splits["val"]))
+    return "\n".join([written, *result.notes, *describe(*of_classes)])
 
 
 def _read(folder: Folder, config: Path | None, layout: Layout | None, background: bool) -> ImportedSet:
