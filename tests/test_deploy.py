@@ -72,9 +72,7 @@ def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) 
     assert "leave out --nms" in record.failed["torchscript"]
 
 
-def test_files_of_an_earlier_export_are_told(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_of_an_earlier_export_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for formats in ("onnx,torchscript", "onnx"):
         cli.main(["export", str(run), "--format", formats, "--out", str(tmp_path)])
         printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""docs/deploy.md says what goes into an exported file and what comes out, and its example finds what the network does."""
+"""docs/deploy.md says what goes into an exported file and comes out; its example finds what the network does."""
 
 from __future__ import annotations
 

@@ -227,7 +227,9 @@ def test_a_truncated_record_of_another_run_is_an_error_until_it_is_mended(name: 
 
 def test_another_runs_status_is_not_obeyed(data: Path, runs: Path) -> None:
     (runs / "run").rename(runs / "other")
-    with pytest.raises(FileError, match=r"status\.json: the run inside is called run; rename the folder .*other to run"):
+    with pytest.raises(
+        FileError, match=r"status\.json: the run inside is called run; rename the folder .*other to run"
+    ):
         train("other", tiny_run(2), data, runs)
 
 

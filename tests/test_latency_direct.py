@@ -170,7 +170,9 @@ def test_models_are_scored_beside_their_times(
 
 def test_labels_that_are_not_there_are_asked_for(images: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    with pytest.raises(SpecError, match="images that it was trained on are not beside it; name labelled images with --score"):
+    with pytest.raises(
+        SpecError, match="images that it was trained on are not beside it; name labelled images with --score"
+    ):
         direct.time_models([run], images, tmp_path / "out", TINY, allow_busy=True, score=True)
     with pytest.raises(SpecError, match="--images: missing"):
         direct.time_models([run], None, tmp_path / "out", TINY, allow_busy=True)
