@@ -1,4 +1,4 @@
-"""The classes of a data set as its owner should see them once: how often each is there, and which look like mistakes."""
+"""The classes of a data set as its owner should see them once: how often each is there, which look like mistakes."""
 
 from __future__ import annotations
 
