@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -74,13 +75,17 @@ def create_preset(options: argparse.Namespace) -> None:
     from mnv4bench.train.proposal import new_preset, rough
 
     busy = options.rate is None and busy_cores() > BUSY * usable_cores()
-    path, plan, hours = new_preset(options.name, options.data, options.rate)
+    path, plan, hours = new_preset(options.name, options.data, options.rate, busy, options.force)
     side, seeds, cores = plan.preset.data.imgsz, len(plan.preset.seeds), usable_cores()
     print(f"{path} is written: {side} pixels, {len(plan.runs)} runs with {seeds} seeds,")
-    print(f"about {rough(hours)} hours of training on {cores} cores. Read its comments, then:")
-    print(f"snakemake --cores all --config preset={options.name}")
+    print(f"about {rough(hours)} hours of training on {cores} cores.")
     if busy:
-        print("The machine was busy while its rate was measured; delete the file and try again, or give --rate.")
+        print(
+            "The rate was measured on a busy machine, so hours and seeds may be wrong. For another try, when it is idle:"
+        )
+        print(f"mnv4bench new-preset {options.name} --data {shlex.quote(str(options.data))} --force")
+    print("Read its comments, then:")
+    print(f"snakemake --cores all --config preset={options.name}")
 
 
 def _users(plan: Plan, run: str) -> list[str]:
