@@ -39,6 +39,15 @@ def show_plan(options: argparse.Namespace) -> None:
         _show_runs(plan, results)
     if plan.classifiers.runs:
         _show_classifiers(plan.classifiers, results)
+    _warn_of_absent_images([plan])
+
+
+def _warn_of_absent_images(plans: Sequence[Plan]) -> None:
+    from mnv4bench.data.coco import absent
+
+    for plan in plans:
+        if moved := absent(plan.preset.data, PRESETS / f"{plan.preset_name}.yaml"):
+            print(f"mnv4bench: {moved}", file=sys.stderr)
 
 
 def _show_runs(plan: Plan, results: Path) -> None:
@@ -80,9 +89,7 @@ def create_preset(options: argparse.Namespace) -> None:
     print(f"{path} is written: {side} pixels, {len(plan.runs)} runs with {seeds} seeds,")
     print(f"about {rough(hours)} hours of training on {cores} cores.")
     if busy:
-        print(
-            "The rate was measured on a busy machine, so hours and seeds may be wrong. For another try, when it is idle:"
-        )
+        print("The rate was measured on a busy machine, so hours and seeds may be wrong. To try again when it is idle:")
         print(f"mnv4bench new-preset {options.name} --data {shlex.quote(str(options.data))} --force")
     print("Read its comments, then:")
     print(f"snakemake --cores all --config preset={options.name}")
@@ -121,6 +128,7 @@ def check_specs(options: argparse.Namespace) -> None:
     if problems:
         raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
     print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
+    _warn_of_absent_images([load(preset) for preset in presets])
 
 
 def _problems(check: Callable[[], object]) -> list[str]:

@@ -17,6 +17,7 @@ from mnv4bench.results.metrics import read_metrics
 from mnv4bench.results.record import read_record
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.plan import Plan
+from mnv4bench.spec.preset import PRESETS
 from mnv4bench.spec.problems import nearest
 
 SHOWN = 20
@@ -58,9 +59,12 @@ class Context:
 
 
 def data(context: Context) -> None:
+    from mnv4bench.data.coco import absent
     from mnv4bench.data.prepare import prepare
 
     _published_weights(context.plan)
+    if moved := absent(context.plan.preset.data, PRESETS / f"{context.plan.preset_name}.yaml"):
+        raise Mnv4benchError(moved)
     dataset = prepare(context.plan.preset.data, context.data)
     for note in dataset.notes:
         print(note, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,11 @@ from helpers import ROOT, tiny_dataset
 
 from mnv4bench import cli
 from mnv4bench.data.survey import Survey, survey
-from mnv4bench.io.errors import SpecError
+from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.spec import plan
 from mnv4bench.spec.preset import GateSpec
+from mnv4bench.steps import Context, run_step
 from mnv4bench.train import rate
 from mnv4bench.train.proposal import image_side, new_preset, rough
 
@@ -137,3 +139,21 @@ def test_a_preset_counts_objects_as_it_trains_on_them(project: Path, images: Pat
     assert (
         f"8 with {count} objects (crowds not counted) to train\n# on, and 4 to validate; 2 classes." in path.read_text()
     )
+
+
+def test_images_that_were_moved_are_told_with_the_line_to_change(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = Path(shutil.copytree(images, tmp_path / "there"))
+    path, made, _ = new_preset("mine", there, 50.0)
+    cli.main(["plan", "--preset", "mine"])
+    cli.main(["check"])
+    assert capsys.readouterr().err == ""
+    there.rename(tmp_path / "elsewhere")
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("data:"))
+    told = f"config/mine.yaml:{line}: data.path: {there} does not exist; write where it lies now"
+    for command in (["plan", "--preset", "mine"], ["check"]):
+        cli.main(command)
+        assert capsys.readouterr().err == f"mnv4bench: {told}\n"
+    with pytest.raises(Mnv4benchError, match=f"^{re.escape(told)}$"):
+        run_step("data", Context(made, tmp_path / "results"))

@@ -59,7 +59,7 @@ def check_folder(folder: Path) -> str:
     Raises:
         DataError: lists every offender by name.
     """
-    spec = DataSpec(name="folder", path=str(folder))
+    spec = coco.typed(folder)
     origin = coco.source(spec)
     documents, notes, _ = _checked(origin, spec, None)
     counts = (f"{len(document['images'])} images and {_objects(document)} in {n}" for n, document in documents.items())
