@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     preset.add_argument(
         "--rate", type=float, metavar="N", help="images per second that a thread trains (default: measured, in seconds)"
     )
+    preset.add_argument("--force", action="store_true", help="replace the file where it exists")
     preset.set_defaults(command=commands.create_preset)
 
     importer = subparsers.add_parser("import", help="copy a Pascal VOC, YOLO or COCO export into COCO 2017's layout")

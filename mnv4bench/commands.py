@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,6 +41,15 @@ def show_plan(options: argparse.Namespace) -> None:
         _show_runs(plan, results)
     if plan.classifiers.runs:
         _show_classifiers(plan.classifiers, results)
+    _warn_of_absent_images([plan])
+
+
+def _warn_of_absent_images(plans: Sequence[Plan]) -> None:
+    from mnv4bench.data.coco import absent
+
+    for plan in plans:
+        if moved := absent(plan.preset.data, PRESETS / f"{plan.preset_name}.yaml"):
+            print(f"mnv4bench: {moved}", file=sys.stderr)
 
 
 def _show_runs(plan: Plan, results: Path) -> None:
@@ -78,13 +88,15 @@ def create_preset(options: argparse.Namespace) -> None:
     from mnv4bench.train.proposal import new_preset, rough
 
     busy = options.rate is None and busy_cores() > BUSY * usable_cores()
-    path, plan, hours = new_preset(options.name, options.data, options.rate)
+    path, plan, hours = new_preset(options.name, options.data, options.rate, busy, options.force)
     side, seeds, cores = plan.preset.data.imgsz, len(plan.preset.seeds), usable_cores()
     print(f"{path} is written: {side} pixels, {len(plan.runs)} runs with {seeds} seeds,")
-    print(f"about {rough(hours)} hours of training on {cores} cores. Read its comments, then:")
-    print(f"snakemake --cores all --config preset={options.name}")
+    print(f"about {rough(hours)} hours of training on {cores} cores.")
     if busy:
-        print("The machine was busy while its rate was measured; delete the file and try again, or give --rate.")
+        print("The rate was measured on a busy machine, so hours and seeds may be wrong. To try again when it is idle:")
+        print(f"mnv4bench new-preset {options.name} --data {shlex.quote(str(options.data))} --force")
+    print("Read its comments, then:")
+    print(f"snakemake --cores all --config preset={options.name}")
 
 
 def _users(plan: Plan, run: str) -> list[str]:
@@ -120,6 +132,7 @@ def check_specs(options: argparse.Namespace) -> None:
     if problems:
         raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
     print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
+    _warn_of_absent_images([load(preset) for preset in presets])
 
 
 def _problems(check: Callable[[], object]) -> list[str]:

@@ -15,6 +15,7 @@ from mnv4bench.results import sums
 from mnv4bench.results.metrics import read_metrics
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.plan import Plan
+from mnv4bench.spec.preset import PRESETS
 from mnv4bench.spec.problems import nearest
 
 SHOWN = 20
@@ -56,9 +57,12 @@ class Context:
 
 
 def data(context: Context) -> None:
+    from mnv4bench.data.coco import absent
     from mnv4bench.data.prepare import prepare
 
     _published_weights(context.plan)
+    if moved := absent(context.plan.preset.data, PRESETS / f"{context.plan.preset_name}.yaml"):
+        raise Mnv4benchError(moved)
     dataset = prepare(context.plan.preset.data, context.data)
     for note in dataset.notes:
         print(note, file=sys.stderr)

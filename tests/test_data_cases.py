@@ -164,7 +164,7 @@ def test_equal_pictures_stay_on_one_side_of_a_split_made_here(tmp_path: Path) ->
         write(tmp_path / "src" / "JPEGImages" / f"copy_of_{name}.jpg", content)
         write(tmp_path / "src" / "Annotations" / f"copy_of_{name}.xml", xml())
     message, boxes = imported(tmp_path / "src")
-    assert "Divided 80 to 20" in message
+    assert "Divided by a hash" in message
     assert all(boxes[f"{name}.jpg"][0] == boxes[f"copy_of_{name}.jpg"][0] for name in names)
 
 
@@ -410,7 +410,7 @@ def test_images_without_xml_are_told_and_are_background_on_demand(tmp_path: Path
     voc(tmp_path / "src")
     picture(tmp_path / "src" / "JPEGImages" / "neg.jpg")
     message, boxes = imported(tmp_path / "src")
-    assert "Left out, images without an XML file: 1 (JPEGImages/neg.jpg)" in message
+    assert "Left out, images without an XML file: 1 (JPEGImages/neg.jpg); --background takes them as images" in message
     assert "neg.jpg" not in boxes
     message = import_dataset(tmp_path / "src", tmp_path / "again", background=True)
     assert "taken as background: 1 (JPEGImages/neg.jpg)" in message
@@ -566,7 +566,7 @@ def test_an_export_is_imported_as_it_is(tmp_path: Path, make: Callable[[Path], N
     assert sorted(boxes) == [f"{name}.jpg" for name in NAMES]
     assert all(len(rows) == 2 and rows[1][1] == BOX for rows in boxes.values())
     assert {rows[1][0] for rows in boxes.values()} <= {"red", "blue"}
-    assert ("Divided 80 to 20" in message) is (make in SPLIT_HERE)
+    assert ("Divided by a hash" in message) is (make in SPLIT_HERE)
     if make in SPLIT_THERE:
         assert splits(boxes) == HALVES
 

@@ -20,6 +20,7 @@ from mnv4bench.data.prepare import check_folder, prepare
 from mnv4bench.data.prepared import key, verify
 from mnv4bench.data.problems import refuse
 from mnv4bench.data.sources import source_digest
+from mnv4bench.data.survey import survey
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json, sha256
 from mnv4bench.spec.run import DataSpec
@@ -125,8 +126,16 @@ def test_the_folder_is_looked_for_in_the_data_variable_first(
     monkeypatch.delenv("MNV4BENCH_DATA")
     monkeypatch.chdir(tmp_path)
     assert prepare(DataSpec(name="folder", path="set"), tmp_path / "again").train.count == 2
-    with pytest.raises(DataError, match=r"'nowhere' not found.*set \$MNV4BENCH_DATA"):
+    with pytest.raises(DataError, match=r"'nowhere' not found; set \$MNV4BENCH_DATA"):
         prepare(DataSpec(name="folder", path="nowhere"), tmp_path / "prepared")
+    monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"'nowhere' not found \(tried .*nowhere, nowhere\); set"):
+        prepare(DataSpec(name="folder", path="nowhere"), tmp_path / "prepared")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/nowhere: no such folder$"):
+        prepare(DataSpec(name="folder", path=str(tmp_path / "nowhere")), tmp_path / "prepared")
+    for read in (check_folder, survey):
+        with pytest.raises(DataError, match=r"^nowhere: no such folder$"):
+            read(Path("nowhere"))
 
 
 @pytest.mark.parametrize("place", ["images/train2017", "images/train"])
@@ -311,7 +320,8 @@ def test_slices_of_the_validation_images_are_kept(coco: Path, tmp_path: Path) ->
 
 def test_checking_a_folder_writes_nothing(coco: Path) -> None:
     before = sorted(coco.rglob("*"))
-    assert "2 images and 2 objects in train, 2 images and 2 objects in val" in check_folder(coco)
+    counts = "2 images and 2 objects (1 of them crowds)"
+    assert f"{counts} in train, {counts} in val" in check_folder(coco)
     assert sorted(coco.rglob("*")) == before
     (coco / "train2017" / "100.jpg").unlink()
     with pytest.raises(DataError, match=r"100\.jpg: missing image file"):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mnv4bench.data.classes import describe
 from mnv4bench.data.importers.importing import divide, import_dataset
-from mnv4bench.data.prepare import prepare
+from mnv4bench.data.prepare import check_folder, prepare
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json
 from mnv4bench.spec.run import DataSpec
@@ -98,7 +99,7 @@ def test_voc_passes_over_a_test_list_without_annotations(tmp_path: Path) -> None
 
 def test_voc_without_lists_is_divided_by_name_and_says_so(tmp_path: Path) -> None:
     voc_set(tmp_path / "src", {})
-    assert "Divided 80 to 20 by a hash of the images' content" in import_dataset(tmp_path / "src", tmp_path / "dst")
+    assert "Divided by a hash of the images' content" in import_dataset(tmp_path / "src", tmp_path / "dst")
     _, train, val = prepared(tmp_path / "dst", tmp_path)
     assert len(names(val)) >= 1
     assert sorted(names(train) + names(val)) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
@@ -165,7 +166,7 @@ def test_yolo_in_each_form_becomes_a_set_that_can_be_prepared(tmp_path: Path, ya
 def test_yolo_without_a_val_of_its_own_is_divided_and_says_so(tmp_path: Path, val: str, reason: str) -> None:
     yolo_set(tmp_path / "src", f"train: images/train\n{val}names: [cat, dog]\n")
     message = import_dataset(tmp_path / "src", tmp_path / "dst")
-    assert "Divided 80 to 20" in message
+    assert "Divided by a hash" in message
     assert reason in message
     assert "Left out, images in no split: 2" in message
     dataset, train, content = prepared(tmp_path / "dst", tmp_path)
@@ -238,7 +239,7 @@ def test_the_kind_of_folder_is_recognised(tmp_path: Path) -> None:
     assert import_dataset(tmp_path / "voc", tmp_path / "one").startswith("Wrote")
     assert import_dataset(tmp_path / "yolo", tmp_path / "two").startswith("Wrote 8 images to train2017 and 2")
     text(tmp_path / "neither" / "boxes.csv", "a,b")
-    with pytest.raises(DataError, match=r"no layout that is known; .*data\.yaml.* there is 1 \.csv"):
+    with pytest.raises(DataError, match=r"holds 1 \.csv, which is no layout that is known; .*data\.yaml"):
         import_dataset(tmp_path / "neither", tmp_path / "three")
     yolo_set(tmp_path / "voc", YAMLS["list of names"])
     with pytest.raises(DataError, match="voc and yolo are both possible; choose one with --layout"):
@@ -296,3 +297,68 @@ def test_a_growing_set_moves_no_image_across() -> None:
 def test_neither_side_of_a_tiny_set_is_empty(count: int) -> None:
     for start in range(20):
         assert set(divide([f"x{start + number}" for number in range(count)]).values()) == {"train", "val"}
+
+
+def test_what_was_divided_is_told_in_images(tmp_path: Path) -> None:
+    voc_set(tmp_path / "src", {})
+    message = import_dataset(tmp_path / "src", tmp_path / "dst")
+    train, val = (len(list((tmp_path / "dst" / f"{half}2017").iterdir())) for half in ("train", "val"))
+    assert (
+        f"content, {train} to train and {val} to val (about 80 to 20 in large sets), since the set has no " in message
+    )
+
+
+def test_a_list_without_its_counterpart_is_told(tmp_path: Path) -> None:
+    voc_set(tmp_path / "src", {"test": "a\nb\nc\nd", "dog_test": "a\n"})
+    message = import_dataset(tmp_path / "src", tmp_path / "dst")
+    assert "Not used, the split's test.txt: neither trainval and test nor train and val are both there" in message
+
+
+def test_a_folder_beside_its_labels_and_one_of_several_sets_are_told(tmp_path: Path) -> None:
+    voc_set(tmp_path / "sets" / "pets", {})
+    with pytest.raises(DataError, match=r"JPEGImages: holds 4 \.jpg and no labels; did you mean .*sets/pets\?$"):
+        import_dataset(tmp_path / "sets" / "pets" / "JPEGImages", tmp_path / "dst")
+    yolo_set(tmp_path / "sets" / "more", YAMLS["list of names"])
+    with pytest.raises(DataError, match=r"sets: holds several data sets; name one of them: more, pets$"):
+        import_dataset(tmp_path / "sets", tmp_path / "dst")
+
+
+def test_classes_are_told_with_their_objects_and_a_misspelt_one_is_doubted(tmp_path: Path) -> None:
+    voc_set(tmp_path / "src", {"train": "a\nb\nc", "val": "d"})
+    voc(tmp_path / "src", "b", voc_object("dgo", 1, 2, 10, 20), voc_object("sofa", 3, 3, 9, 9), seed=1)
+    for message in (import_dataset(tmp_path / "src", tmp_path / "dst"), check_folder(tmp_path / "dst")):
+        lines = message.splitlines()
+        each = "dog 3 (2, 1), dgo 1 (1, 0), sofa 1 (1, 0), cat 0 (0, 0)"
+        assert f"Objects by class, those in train and in val: {each}." in lines
+        assert "dgo: 1 object, none in val, so it cannot be scored; is it dog, misspelt?" in lines
+        assert "sofa: 1 object, none in val, so it cannot be scored." in lines
+        assert "cat: no object, so it can be neither learned nor scored." in lines
+    assert "5 objects in train" not in message
+    assert "6 objects (2 of them crowds) in train" in message
+    assert "At import: Trained on the set's list train, validated on its list val." in lines
+
+
+def test_long_lists_of_classes_are_shortened() -> None:
+    train = {f"class number {place}": 100 - place for place in range(80)}
+    first, *remarks = describe(train, {"class number 0": 1})
+    assert first.startswith("Objects by class, those in train and in val: class number 0 101 (100, 1), ")
+    assert "class number 14 86 (86, 0), … 50 more …, class number 65 35 (35, 0), " in first
+    assert first.endswith("class number 79 21 (21, 0).")
+    assert len(remarks) == 31
+    assert remarks[-1] == "… and 49 more classes without objects in one half."
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "meant"),
+    [
+        ("catr", "car", True),
+        ("cra", "car", True),
+        ("c", "a", False),
+        ("class 1", "class 2", False),
+        ("van", "truck", False),
+    ],
+)
+def test_only_names_two_letters_apart_are_doubted(name: str, other: str, meant: bool) -> None:
+    lines = describe({name: 1, other: 9}, {name: 1, other: 1})
+    assert (f"{name}: 2 objects; is it {other}, misspelt?" in lines) is meant
+    assert not any("misspelt" in line for line in describe({name: 3, other: 9}, {name: 1, other: 1}))

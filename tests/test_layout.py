@@ -75,6 +75,7 @@ LAYERS = {
         "slices",
         "scenes",
         "voc_xml",
+        "classes",
         "coco",
         "voc",
         "bccd",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,11 @@ from helpers import ROOT, tiny_dataset
 
 from mnv4bench import cli
 from mnv4bench.data.survey import Survey, survey
-from mnv4bench.io.errors import SpecError
+from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.spec import plan
 from mnv4bench.spec.preset import GateSpec
+from mnv4bench.steps import Context, run_step
 from mnv4bench.train import rate
 from mnv4bench.train.proposal import image_side, new_preset, rough
 
@@ -102,3 +104,56 @@ def test_the_rate_is_measured_on_the_steps_of_training(monkeypatch: pytest.Monke
     monkeypatch.setattr(rate, "LEAST_SECONDS", 0)
     monkeypatch.setattr(rate, "LEAST_STEPS", 2)
     assert rate.measured_rate(32, 2, batch=2) > 0
+
+
+def test_a_rate_from_a_busy_machine_is_told_before_the_command_and_can_be_measured_again(
+    project: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mnv4bench.machine.load.busy_cores", lambda: 99.0)
+    monkeypatch.setattr("mnv4bench.train.proposal.measured_rate", lambda *_: 50.0)
+    cli.main(["new-preset", "mine", "--data", str(images)])
+    lines = capsys.readouterr().out.splitlines()
+    again = lines.index(f"mnv4bench new-preset mine --data {images} --force")
+    assert "measured on a busy machine, so hours and seeds may be wrong" in lines[again - 1]
+    assert again < lines.index("snakemake --cores all --config preset=mine")
+    assert (
+        "on a busy machine, so that hours and seeds may be wrong,\n" in (project / "config" / "mine.yaml").read_text()
+    )
+    monkeypatch.setattr("mnv4bench.machine.load.busy_cores", lambda: 0.0)
+    cli.main(["new-preset", "mine", "--data", str(images), "--force"])
+    assert "busy" not in capsys.readouterr().out + (project / "config" / "mine.yaml").read_text()
+
+
+def test_a_preset_that_is_not_replaced_stays(project: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _, _ = new_preset("mine", images, 50.0)
+    before = path.read_text()
+    monkeypatch.setattr("mnv4bench.train.proposal.preset_text", lambda _: "surprise: 1\n")
+    with pytest.raises(SpecError, match="surprise"):
+        new_preset("mine", images, 60.0, force=True)
+    assert path.read_text() == before
+
+
+def test_a_preset_counts_objects_as_it_trains_on_them(project: Path, images: Path) -> None:
+    path, _, _ = new_preset("mine", images, 50.0)
+    count = len(read_json(images / "annotations" / "instances_train2017.json")["annotations"])
+    assert (
+        f"8 with {count} objects (crowds not counted) to train\n# on, and 4 to validate; 2 classes." in path.read_text()
+    )
+
+
+def test_images_that_were_moved_are_told_with_the_line_to_change(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = Path(shutil.copytree(images, tmp_path / "there"))
+    path, made, _ = new_preset("mine", there, 50.0)
+    cli.main(["plan", "--preset", "mine"])
+    cli.main(["check"])
+    assert capsys.readouterr().err == ""
+    there.rename(tmp_path / "elsewhere")
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("data:"))
+    told = f"config/mine.yaml:{line}: data.path: {there} does not exist; write where it lies now"
+    for command in (["plan", "--preset", "mine"], ["check"]):
+        cli.main(command)
+        assert capsys.readouterr().err == f"mnv4bench: {told}\n"
+    with pytest.raises(Mnv4benchError, match=f"^{re.escape(told)}$"):
+        run_step("data", Context(made, tmp_path / "results"))

@@ -18,6 +18,7 @@ from mnv4bench.data.parts import SPLITS, Document, Part, Source
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.places import DATA_VARIABLE
 from mnv4bench.spec.run import DataSpec
+from mnv4bench.spec.yamlfile import YamlFile
 
 COMPLETENESS = "annotations"
 """Key of an image record that says how fully its objects are annotated, in sets that were joined from several sources;
@@ -59,17 +60,42 @@ def locate(folder: str) -> Path:
     for place in places:
         if place.is_dir():
             return place.resolve()
-    tried = ", ".join(str(place) for place in places)
-    raise DataError(
-        f"data folder {folder!r} not found (tried {tried}); set ${DATA_VARIABLE} to its parent or give its path"
-    )
+    if Path(folder).is_absolute():
+        raise DataError(f"{folder}: no such folder")
+    tried = f" (tried {', '.join(map(str, places))})" if base else ""
+    raise DataError(f"data folder {folder!r} not found{tried}; set ${DATA_VARIABLE} to its parent or give its path")
+
+
+def typed(folder: Path) -> DataSpec:
+    """Return the spec of a folder that a user has typed.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        locate(str(folder))
+    except DataError as error:
+        raise DataError(f"{folder}: no such folder") from error
+    return DataSpec(name="folder", path=str(folder))
+
+
+def absent(spec: DataSpec, preset: Path) -> str | None:
+    """Return what is wrong where a preset's images are the user's own and do not lie where its file says."""
+    if spec.name != "folder":
+        return None
+    try:
+        locate(spec.location)
+    except DataError as error:
+        moved = f"{spec.path} does not exist; write where it lies now"
+        return str(YamlFile(preset).error(("data", "path"), moved if Path(spec.location).is_absolute() else str(error)))
+    return None
 
 
 def _read(folder: Path, split: str) -> tuple[Part, list[str]]:
     path = annotation_file(folder, split)
     document = load_document(path)
     part = Part(document, image_folder(folder, split), str(path), folder)
-    notes = [str(note) for note in _info(document).get("notes", []) if isinstance(note, str)]
+    notes = notes_of(document)
     dropped = [record for record in _records(part, "annotations") if _known_empty(record)]
     if dropped:
         document["annotations"] = [record for record in document["annotations"] if record not in dropped]
@@ -134,6 +160,12 @@ def _refuse_other_classes(part: Part) -> None:
             f"{part.origin}: the class {other[0]!r} is not one of COCO 2017's; for a set of your own write "
             f"`data: {{name: folder, path: …}}` in place of `name: coco`"
         )
+
+
+def notes_of(document: dict[str, Any]) -> list[str]:
+    """Return what `mnv4bench import` wrote of how it made an annotation file."""
+    notes = _info(document).get("notes", [])
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def _info(document: dict[str, Any]) -> dict[str, Any]:

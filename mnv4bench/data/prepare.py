@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mnv4bench.data import check, coco
-from mnv4bench.data.parts import Document, Part, Source
+from mnv4bench.data import check, classes, coco
+from mnv4bench.data.parts import SPLITS, Document, Part, Source
 from mnv4bench.data.prepared import STATES, FileStates, annotations_path, digest, file_states
 from mnv4bench.data.problems import refuse
 from mnv4bench.data.sources import source
@@ -54,15 +54,25 @@ def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset
 
 
 def check_folder(folder: Path) -> str:
-    """Check a folder in COCO 2017's layout as `prepare` would, write nothing, and return a sentence about it.
+    """Check a folder in COCO 2017's layout as `prepare` would, write nothing, and return sentences about it.
 
     Raises:
         DataError: lists every offender by name.
     """
-    spec = DataSpec(name="folder", path=str(folder))
-    documents, notes, _ = _checked(coco.source(spec), spec, None)
-    counts = (f"{len(d['images'])} images and {len(d['annotations'])} objects in {n}" for n, d in documents.items())
-    return "\n".join([f"{folder}: sound; {', '.join(counts)}", *notes])
+    spec = coco.typed(folder)
+    origin = coco.source(spec)
+    documents, notes, _ = _checked(origin, spec, None)
+    counts = (f"{len(document['images'])} images and {_objects(document)} in {n}" for n, document in documents.items())
+    earlier = {note for part in origin.halves.values() for note in coco.notes_of(part.document)}
+    told = (f"At import: {note}" if note in earlier else note for note in notes)
+    of_classes = classes.describe(*(classes.objects_of(documents[name]) for name in SPLITS))
+    return "\n".join([f"{folder}: sound; {', '.join(counts)}", *told, *of_classes])
+
+
+def _objects(document: Document) -> str:
+    """Return how many objects a split has, and how many of them are neither learned nor scored."""
+    crowds = sum(record["iscrowd"] for record in document["annotations"])
+    return f"{len(document['annotations'])} objects{f' ({crowds} of them crowds)' if crowds else ''}"
 
 
 def _checked(

@@ -12,7 +12,6 @@ from mnv4bench.data import check, coco
 from mnv4bench.data.parts import Part
 from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError
-from mnv4bench.spec.run import DataSpec
 
 SMALL = 10
 """Percentile of the objects' sizes that a preset is made for: nine of ten are larger."""
@@ -39,7 +38,7 @@ def survey(folder: Path) -> Survey:
     Raises:
         DataError: lists what is wrong with the annotations, or there is nothing to learn.
     """
-    origin = coco.source(DataSpec(name="folder", path=str(folder)))
+    origin = coco.source(coco.typed(folder))
     train, val = origin.train, origin.val
     assert train is not None, "without train: 0 both halves are read"
     problems = [problem for part in (train, val) for problem in check.structure(part)]

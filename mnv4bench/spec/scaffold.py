@@ -29,13 +29,16 @@ def new_ablation(name: str, folder: Path = ABLATIONS) -> Path:
     return path
 
 
-def preset_path(name: str, folder: Path = PRESETS) -> Path:
+def preset_path(name: str, folder: Path = PRESETS, force: bool = False) -> Path:
     """Return the path of a preset that is yet to be written.
+
+    Args:
+        force: it may exist.
 
     Raises:
         SpecError: the name is no plain file name, or the file exists.
     """
-    return _new(folder, name, "preset")
+    return _new(folder, name, "preset", force)
 
 
 def preset_text(values: Mapping[str, Any]) -> str:
@@ -43,9 +46,9 @@ def preset_text(values: Mapping[str, Any]) -> str:
     return Template(PRESET_TEMPLATE.read_text(encoding="utf-8")).substitute(values)
 
 
-def _new(folder: Path, name: str, kind: str) -> Path:
+def _new(folder: Path, name: str, kind: str, force: bool = False) -> Path:
     path = folder / f"{checked_name(name, kind)}.yaml"
-    if path.exists():
+    if path.exists() and not force:
         raise SpecError(f"{path}: exists already; choose another name, or edit it")
     if not folder.is_dir():
         raise SpecError(f"{folder}: no such folder; run from the project's folder")

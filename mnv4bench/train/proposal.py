@@ -12,7 +12,7 @@ import yaml
 
 from mnv4bench.data.survey import Survey, survey
 from mnv4bench.io.errors import SpecError
-from mnv4bench.io.files import write_text
+from mnv4bench.io.files import write_bytes, write_text
 from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.spec.plan import Plan, load
@@ -30,22 +30,28 @@ SEEDS = (8, 5, 3)
 HOURS = 8.0
 """A night: with fewer seeds where it would take longer."""
 FEW = 1000
+BUSY_RATE = " on a busy machine, so that hours and seeds may be wrong"
 SIDED = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
-def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, Plan, float]:
+def new_preset(
+    name: str, data: Path, rate: float | None = None, busy: bool = False, force: bool = False
+) -> tuple[Path, Plan, float]:
     """Write config/<name>.yaml, commented and valid as it stands; return its path, its plan, its hours of training.
 
     Args:
         rate: images per second and thread; measured where None.
+        busy: whether others are at work on the machine, so that a measured rate says little.
+        force: replace a preset of this name.
 
     Raises:
         SpecError: the name is no plain file name, or the file exists.
         DataError: the folder is not usable.
     """
-    path = preset_path(name)
+    path = preset_path(name, force=force)
     found = survey(data)
     side = image_side(found)
+    origin = "as given with --rate" if rate else f"measured when this file was written{BUSY_RATE if busy else ''}"
     rate = rate or measured_rate(side, len(found.classes), min(BATCH, found.train))
     chosen = {**_schedule(found), **_augmentation(found)}
     chosen |= {
@@ -59,6 +65,7 @@ def new_preset(name: str, data: Path, rate: float | None = None) -> tuple[Path, 
         "imgsz": side,
         "path": quoted(data),
         "rate": rough(rate),
+        "origin": origin,
         "threads": min(2, usable_cores()),
         "cores": count(usable_cores(), "core"),
     }
@@ -110,6 +117,7 @@ def _augmentation(found: Survey) -> Mapping[str, Any]:
 
 def _with_seeds(path: Path, chosen: Mapping[str, Any], rate: float, images: int) -> Iterator[tuple[Plan, float]]:
     """Write the file with fewer and fewer seeds; yield its plan and the hours that it trains."""
+    before = path.read_bytes() if path.exists() else None
     for seeds in SEEDS:
         listed = ", ".join(map(str, range(seeds)))
         try:
@@ -119,6 +127,8 @@ def _with_seeds(path: Path, chosen: Mapping[str, Any], rate: float, images: int)
             write_text(path, preset_text({**chosen, "seeds": listed, "hours": rough(hours)}))
         except SpecError:
             path.unlink(missing_ok=True)
+            if before is not None:
+                write_bytes(path, before)
             raise
         yield plan, hours
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from mnv4bench.data.classes import describe, objects_of
 from mnv4bench.data.importers import coco, voc, yolo
 from mnv4bench.data.importers.folder import IMAGES, OTHERS, Folder, list_folder
 from mnv4bench.data.importers.records import (
@@ -26,6 +27,19 @@ from mnv4bench.io.files import write_json
 Layout = Literal["voc", "yolo", "coco"]
 LAYOUTS: tuple[Layout, ...] = ("voc", "yolo", "coco")
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1))
+LABELS = {
+    "annotation",
+    "annotations",
+    "annots",
+    "label",
+    "labels",
+    "xml",
+    "xmls",
+    "data.yaml",
+    "obj.data",
+    "classes.txt",
+}
+"""Files and folders that tell a data set's folder from one of its images'."""
 REMEDY = (
     "import reads Pascal VOC (.xml beside the images or in a folder), YOLO (data.yaml, obj.data or classes.txt, and "
     ".txt labels) and COCO (.json with images, annotations and categories)"
@@ -37,9 +51,9 @@ def import_dataset(
 ) -> str:
     """Write the set in `source` as a new folder `target` in COCO 2017's layout.
 
-    A source without a validation split is divided 80 to 20 by each image's content, so that equal images stay together
-    and none changes sides as a set grows. In a source with splits, a training image that is also in validation is left
-    out. An object that appears twice in an image is taken once; a box of zero area is dropped.
+    A source without a validation split is divided about 80 to 20 by each image's content, so that equal images stay
+    together and none changes sides as a set grows. In a source with splits, a training image that is also in validation
+    is left out. An object that appears twice in an image is taken once; a box of zero area is dropped.
 
     Args:
         source: a folder, or a YOLO set's YAML file.
@@ -74,16 +88,18 @@ def import_dataset(
     counts = " and ".join(f"{len(images)} images to {split}2017" for split, images in splits.items())
     objects = sum(len(image.objects) for images in splits.values() for image in images)
     written = f"Wrote {counts} in {target}: {objects} objects of {len(result.classes)} classes, {_readable(size)}."
-    return "\n".join([written, *result.notes])
+    of_classes = (objects_of(document(images, result.classes, ())) for images in (splits["train"], splits["val"]))
+    return "\n".join([written, *result.notes, *describe(*of_classes)])
 
 
 def _read(folder: Folder, config: Path | None, layout: Layout | None, background: bool) -> ImportedSet:
     kinds: list[Layout] = ["yolo"] if config else [layout] if layout else _recognised(folder)
     if not kinds:
-        suffixes = Counter(path.suffix.lower() or path.name for path in folder.files)
-        there = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6)) or "nothing"
-        raise DataError(f"{folder.root}: no layout that is known; {REMEDY}; there is {there}")
+        raise DataError(f"{folder.root}: {_unknown(folder)}")
     if len(kinds) > 1:
+        sets = _sets_in(folder)
+        if len(sets) > 1:
+            raise DataError(f"{folder.root}: holds several data sets; name one of them: {', '.join(sets)}")
         raise DataError(f"{folder.root}: {' and '.join(kinds)} are both possible; choose one with --layout")
     if background and kinds[0] != "voc":
         raise DataError(f"--background is for Pascal VOC; in {kinds[0]} an image without labels is background as it is")
@@ -95,6 +111,35 @@ def _read(folder: Folder, config: Path | None, layout: Layout | None, background
 def _recognised(folder: Folder) -> list[Layout]:
     tests = {"voc": voc.recognise, "yolo": yolo.recognise, "coco": coco.recognise}
     return [layout for layout in LAYOUTS if tests[layout](folder)]
+
+
+def _unknown(folder: Folder) -> str:
+    """Return what is in a folder of no known layout, and where a set may be."""
+    suffixes = Counter(path.suffix.lower() or path.name for path in folder.files)
+    there = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6)) or "nothing"
+    above = next((parent for parent in folder.root.parents[:2] if _has_labels(parent)), None)
+    if folder.images and above is not None:
+        return f"holds {there} and no labels; did you mean {above}?"
+    return f"holds {there}, which is no layout that is known; {REMEDY}"
+
+
+def _has_labels(folder: Path) -> bool:
+    """Return whether labels seem to lie in a folder, which is not searched: it may be anyone's."""
+    try:
+        return any(path.name.lower() in LABELS for path in folder.iterdir())
+    except OSError:
+        return False
+
+
+def _sets_in(folder: Folder) -> list[str]:
+    """Return the folders of a folder that are sets by themselves, images included."""
+    inside: dict[str, list[Path]] = {}
+    for path in folder.files:
+        first, *rest = path.relative_to(folder.root).parts
+        if rest:
+            inside.setdefault(first, []).append(path)
+    parts = [Folder(folder.root / name, files, []) for name, files in sorted(inside.items())]
+    return [part.root.name for part in parts if part.images and _recognised(part)]
 
 
 def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
@@ -112,7 +157,12 @@ def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
             raise DataError(f"{len(images)} different images; at least 2 are needed, one to train on and one to score")
         sides = divide([image.sha256 for image in images])
         chosen = {split: [image for image in images if sides[image.sha256] == split] for split in ("train", "val")}
-        result.notes.append("Divided 80 to 20 by a hash of the images' content, since the set has no validation split.")
+        division = " and ".join(f"{len(half)} to {split}" for split, half in chosen.items())
+        there = f"only {pool} images" if pool in ("val", "test") else "no validation split"
+        result.notes.append(
+            f"Divided by a hash of the images' content, {division} (about 80 to 20 in large sets), since the set has "
+            f"{there}."
+        )
     for split, left in by_split.items():
         result.note(f"Left out, images of {split or 'no split'}", [image.path.name for image in left])
     return chosen
@@ -127,7 +177,7 @@ def _not_scored(train: list[ImportedImage], val: list[ImportedImage], result: Im
     scored = {image.sha256 for image in val}
     kept = [image for image in train if image.sha256 not in scored]
     if not kept:
-        raise DataError("every image of train is also in val; remove val, and import divides train 80 to 20")
+        raise DataError("every image of train is also in val; remove val, and import divides train")
     also = [image.path.name for image in train if image.sha256 in scored]
     result.note("Left out of train, images that are also in val", also)
     return kept

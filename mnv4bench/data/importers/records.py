@@ -47,11 +47,12 @@ class ImportedSet:
     empty: list[str] = field(default_factory=list)
     """Where boxes of zero area stand, which are dropped."""
 
-    def note(self, what: str, names: Sequence[str]) -> None:
-        """Add "what: count (names)", or nothing where there are no names."""
+    def note(self, what: str, names: Sequence[str], remedy: str = "") -> None:
+        """Add "what: count (names)" and what the user may do about it, or nothing where there are no names."""
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            self.notes.append(f"{what}: {len(names)} ({', '.join(names[:NAMED])}{more})")
+            listed = f"{len(names)} ({', '.join(names[:NAMED])}{more})"
+            self.notes.append(f"{what}: {listed}{f'; {remedy}' if remedy else ''}")
 
 
 def document(images: Sequence[ImportedImage], classes: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:

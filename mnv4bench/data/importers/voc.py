@@ -48,7 +48,8 @@ def read(folder: Folder, background: bool = False) -> ImportedSet:
     if background:
         result.note("Images without an XML file, taken as background", [folder.named(path) for path in others])
     else:
-        result.note("Left out, images without an XML file", [folder.named(path) for path in others])
+        names = [folder.named(path) for path in others]
+        result.note("Left out, images without an XML file", names, "--background takes them as images without objects")
         others = []
     splits = _listed(folder, annotations, others, result)
     pictures, problems = measure([*used, *others])
@@ -116,6 +117,11 @@ def _listed(
         unlisted = sorted({folder.named(path) for path, split in splits.items() if split == "unlisted"})
         result.note(f"Left out, images in neither {pair[0]}.txt nor {pair[1]}.txt", unlisted)
         return splits
+    if lists := [f"{name}.txt" for pair in LISTS for name in pair if name in texts]:
+        result.notes.append(
+            f"Not used, the split's {', '.join(lists)}: neither trainval and test nor train and val are both there and "
+            "annotated."
+        )
     return {image: split_in(image.relative_to(folder.root).parent.parts) for _, image in pairs}
 
 
