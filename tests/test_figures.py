@@ -15,6 +15,7 @@ from PIL import Image
 from mnv4bench.report.figures import confusion, cost, curves, detections, effects, labels, pareto, precision
 from mnv4bench.report.figures.effects import Line, Panel
 from mnv4bench.report.figures.pareto import Point
+from mnv4bench.report.figures.slices import legend_columns
 from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import Results, collect
@@ -90,6 +91,12 @@ def test_curves_show_the_ap_of_each_reading_after_each_epoch_beside_the_trunks(r
     assert shown("nms_free", 0.8, "--") == []
     labels = [text.get_text() for text in drawn.axes[1].get_legend().get_texts()]
     assert [label.partition(":")[0] for label in labels] == ["one to many", "dual nms free", "dual nms"]
+
+
+def test_a_legend_has_as_many_columns_as_fit_its_panel() -> None:
+    assert legend_columns(["none", "psa", "both"]) == 3
+    assert legend_columns(["one-to-many, NMS", "dual, NMS-free", "dual, NMS"]) == 2
+    assert legend_columns(["a title that is longer than half of its panel", "b"]) == 1
 
 
 def test_many_effects_stand_in_two_columns_of_about_the_same_height(results: Results) -> None:

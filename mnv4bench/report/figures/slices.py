@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from statistics import fmean
 
@@ -13,6 +14,8 @@ from mnv4bench.report.figures.panels import colours, grid, legend_size
 from mnv4bench.report.figures.style import FAINT
 from mnv4bench.report.results import ArmResult, Results
 
+LETTERS = 40
+"""Of a row of the legend, which is as wide as a panel."""
 SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
@@ -43,9 +46,11 @@ def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         axis.bar(0, 0, 0, color=colour_of[arm.arm.name], alpha=0.55, label=arm.arm.title)
     axis.set_xticks(range(len(parts)), [SIZES.get(part, part) for part in parts])
     axis.set_xlim(-0.6, len(parts) - 0.4)
-    columns = min(3, len(arms))
+    columns = legend_columns([arm.arm.title for arm in arms])
     # Room above the bars for each of the legend's rows.
-    axis.set_ylim(0, axis.get_ylim()[1] * (1.05 + 0.17 * ceil(len(arms) / columns)))
+    top = axis.get_ylim()[1] * (1.05 + 0.17 * ceil(len(arms) / columns))
+    axis.set_ylim(0, top)
+    axis.set_yticks([tick for tick in axis.get_yticks() if tick <= min(top, 100)])
     axis.tick_params(axis="x", length=0)
     axis.grid(axis="y", color=FAINT, linewidth=0.3, alpha=0.5)
     axis.set_axisbelow(True)
@@ -58,6 +63,12 @@ def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         borderaxespad=0,
         labelspacing=0.2,
     )
+
+
+def legend_columns(titles: Sequence[str]) -> int:
+    """Return how many titles stand in a row of the legend: three at most, and no more than fit."""
+    longest = max(map(len, titles))
+    return next(columns for columns in (3, 2, 1) if columns * longest <= LETTERS or columns == 1)
 
 
 def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
