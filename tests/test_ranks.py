@@ -7,6 +7,7 @@ the rounding of sums that are taken in another order.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -109,13 +110,15 @@ def together(spec: RunSpec, data: Path, count: int, folder: Path) -> list[Record
         meeting = f"file://{folder / 'meeting'}"
         distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=spec.train.devices)
         torch.save(steps(spec, data, count), folder / f"{rank}.pt")
-        distributed.destroy_process_group()
+        distributed.barrier()
+        os._exit(0)  # as a rank does (mnv4bench/rank.py)
 
     processes = [FORK.Process(target=work, args=(rank,)) for rank in range(spec.train.devices)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
+        assert process.exitcode == 0
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(spec.train.devices)]
 
 
