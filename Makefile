@@ -1,5 +1,6 @@
 # make reproduce [PRESET=bccd]   every table, figure and the paper      make test   the tests
 # make .venv                     only the environment                   make lint   style, types and layout
+# make test-cluster              the workflow on a SLURM of this machine
 
 PRESET ?= quick
 CORES ?= all
@@ -20,13 +21,17 @@ ifeq ($(shell mkdir -p "$$HOME" 2>/dev/null && test -w "$$HOME" && echo writable
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: reproduce test lint lock clean .venv
+.PHONY: reproduce test test-cluster lint lock clean .venv
 
 reproduce: .venv
 	.venv/bin/snakemake --cores $(CORES) $(SNAKEMAKE_FLAGS) --config preset=$(PRESET)
 
 test: .venv
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
+
+# The workflow as jobs of a SLURM on this machine; as root, after: apt-get install slurm-wlm munge
+test-cluster: .venv
+	.venv/bin/python -m pytest -q tests/cluster/slurm.py
 
 lint: .venv
 	.venv/bin/ruff check .
