@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mnv4bench import steps
 from mnv4bench.data import voc, weights
 from mnv4bench.data.coco_classes import COCO, VOC_NAMES
 from mnv4bench.data.prepare import prepare
+from mnv4bench.data.sources import source_digest
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.evaluate.settings import Settings, read_rows, top_rows
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
@@ -297,28 +299,63 @@ def test_both_readings_map_classes_alike() -> None:
     assert top_rows(rows, settings) == pytest.approx(np.array(expected))
 
 
-def test_voc_is_read_from_its_own_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
-    root = tmp_path / "voc"
+def write_voc(root: Path, name: str, stems: Sequence[str]) -> Path:
+    """Write a list of VOC with images (40 × 50) of a dog and a sofa that is difficult; return one's annotation."""
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
-        (root / folder).mkdir(parents=True)
-    cv2.imwrite(str(root / "JPEGImages" / "7.jpg"), np.zeros((40, 50, 3), np.uint8))
-    (root / "ImageSets" / "Main" / "test.txt").write_text("7\n")
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(stems))
     box = "<bndbox><xmin>3</xmin><ymin>5</ymin><xmax>12</xmax><ymax>20</ymax></bndbox>"
     objects = "".join(
         f"<object><name>{name}</name><difficult>{difficult}</difficult>{box}</object>"
         for name, difficult in (("dog", 0), ("sofa", 1))
     )
     xml = f"<annotation><size><width>50</width><height>40</height></size>{objects}</annotation>"
-    (root / "Annotations" / "7.xml").write_text(xml)
+    for stem in stems:
+        grey = sum(map(ord, f"{root.name}{stem}")) % 256
+        cv2.imwrite(str(root / "JPEGImages" / f"{stem}.jpg"), np.full((40, 50, 3), grey, np.uint8))
+        (root / "Annotations" / f"{stem}.xml").write_text(xml)
+    return root / "Annotations" / f"{stems[0]}.xml"
+
+
+def test_voc_is_read_from_its_own_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
+    annotation = write_voc(tmp_path / "voc", "test", ["7"])
     wanted = DataSpec(name="voc", folder="voc", train=0, imgsz=64)
     dataset = prepare(wanted, tmp_path / "prepared")
     assert (dataset.train.count, dataset.val.count, dataset.classes) == (0, 1, voc.CLASSES)
     annotations = json.loads((tmp_path / "prepared" / dataset.val.annotations).read_text())["annotations"]
     assert [(row["bbox"], row["iscrowd"]) for row in annotations] == [([2, 4, 10, 16], 0), ([2, 4, 10, 16], 1)]
-    (root / "Annotations" / "7.xml").write_text(xml.replace("dog", "unicorn"))
+    annotation.write_text(annotation.read_text().replace("dog", "unicorn"))
     with pytest.raises(DataError, match=r"7\.xml:1: unknown class 'unicorn'"):
         prepare(wanted, tmp_path / "again")
+
+
+def test_voc_trains_on_both_years_and_is_scored_on_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
+    root = tmp_path / "VOCdevkit"
+    wanted = DataSpec(name="voc", folder="VOCdevkit", imgsz=64)
+    write_voc(root / "VOC2007", "trainval", ["1", "2"])
+    write_voc(root / "VOC2007", "test", ["3"])
+    with pytest.raises(DataError, match="has no VOC2012; training needs the development kit's folder"):
+        prepare(wanted, tmp_path / "too-early")
+    write_voc(root / "VOC2012", "trainval", ["1"])
+    dataset = prepare(wanted, tmp_path / "prepared")
+    train = json.loads((tmp_path / "prepared" / dataset.train.annotations).read_text())
+    val = json.loads((tmp_path / "prepared" / dataset.val.annotations).read_text())
+    assert [row["file_name"] for row in train["images"]] == [
+        "VOC2007/JPEGImages/1.jpg",
+        "VOC2007/JPEGImages/2.jpg",
+        "VOC2012/JPEGImages/1.jpg",
+    ]
+    found = [(row["image_id"], row["iscrowd"]) for row in train["annotations"]]
+    assert found == [(image, difficult) for image in (1, 2, 3) for difficult in (0, 1)]
+    assert [row["file_name"] for row in val["images"]] == ["3.jpg"]
+
+    before = source_digest(wanted)
+    write_voc(root / "VOC2012", "trainval", ["1", "4"])
+    assert source_digest(wanted) != before
+    scored = DataSpec(name="voc", folder="VOCdevkit", train=0, imgsz=64)
+    assert prepare(scored, tmp_path / "scored").val.count == 1
 
 
 def test_a_set_without_training_images_trains_nothing() -> None:

@@ -31,7 +31,7 @@ from mnv4bench.spec.run import AugmentSpec, DistillSpec, RunSpec
 from mnv4bench.train import checkpoint
 from mnv4bench.train import run as training
 from mnv4bench.train.batches import Batches, training_set
-from mnv4bench.train.loop import Trainer
+from mnv4bench.train.loop import STEPS_UNLOOKED_AT, Trainer
 from mnv4bench.train.outcome import is_out_of_memory
 from mnv4bench.train.run import train
 from mnv4bench.train.schedule import rates
@@ -213,8 +213,9 @@ def test_an_absurd_rate_ends_as_diverged(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "weights.safetensors").exists()
 
 
+@pytest.mark.parametrize("unlooked_at", [1, 2, 32])
 def test_weights_that_are_not_numbers_end_as_diverged(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unlooked_at: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step_on = Trainer.step_on
 
@@ -224,6 +225,7 @@ def test_weights_that_are_not_numbers_end_as_diverged(
         return step_on(self, batch)
 
     monkeypatch.setattr(Trainer, "step_on", poisoned)
+    monkeypatch.setitem(STEPS_UNLOOKED_AT, "cpu", unlooked_at)
     status = train("run", tiny_run(2), data, tmp_path)
     assert (status.state, status.epochs, status.steps) == ("diverged", 1, 3)
     assert status.reason == "loss is nan in epoch 2, step 4"

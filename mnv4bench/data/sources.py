@@ -42,12 +42,12 @@ def source_digest(spec: DataSpec) -> str:
         return bccd.COMMIT
     result = hashlib.sha256()
     try:
-        folder = coco.locate(spec.location)
         if spec.name == "voc":
-            for place in (voc.ANNOTATIONS, voc.LISTS, voc.IMAGES):
-                for line in _listing(folder / place):
+            for place in voc.folders(spec):
+                for line in _listing(place):
                     result.update(line.encode(errors="surrogateescape"))
             return result.hexdigest()
+        folder = coco.locate(spec.location)
         for split in coco.splits(spec):
             result.update(f"{split} {sha256(coco.annotation_file(folder, split))}\n".encode())
             for line in _listing(coco.image_folder(folder, split)):

@@ -23,14 +23,60 @@ CLASSES = (
 )  # fmt: skip
 
 
+YEARS = ("VOC2007", "VOC2012")
+"""Folders of a development kit. Training takes the list `trainval` of both, scoring `test` of the first, the only one
+whose annotations are public."""
+
+
 def source(spec: DataSpec) -> Source:
-    """Return the set's list `test`, for scoring. Objects marked difficult are crowds: neither hit nor miss, as in VOC.
+    """Return the usual halves: 2007's and 2012's trainval together, and 2007's test; of one year's folder the last alone.
+
+    Objects marked difficult are crowds: neither learned nor counted.
 
     Raises:
-        DataError: no such folder, list or annotation, or an object of a class that VOC does not have.
+        DataError: no such folder, list or annotation, a class that VOC does not have, or a year's folder to train on.
     """
-    part, notes = read(locate(spec.location), "test", CLASSES, difficult_as_crowd=True)
-    return Source(None, part, notes=tuple(notes))
+    root = locate(spec.location)
+    val, notes = read(_tested(root), "test", CLASSES, difficult_as_crowd=True)
+    if spec.train == 0:
+        return Source(None, val, notes=tuple(notes))
+    if missing := [year for year in YEARS if not (root / year).is_dir()]:
+        raise DataError(
+            f"{root}: has no {' and no '.join(missing)}; training needs the development kit's folder, which holds "
+            f"{' and '.join(YEARS)}, scoring alone (train: 0) takes a year's"
+        )
+    halves = [read(root / year, "trainval", CLASSES, difficult_as_crowd=True) for year in YEARS]
+    train = _together(root, [part for part, _ in halves])
+    return Source(train, val, notes=(*notes, *(note for _, found in halves for note in found)))
+
+
+def folders(spec: DataSpec) -> tuple[Path, ...]:
+    """Return the folders whose content `source` reads."""
+    root = locate(spec.location)
+    years = (_tested(root),) if spec.train == 0 else tuple(root / year for year in YEARS)
+    return tuple(year / place for year in years for place in (ANNOTATIONS, LISTS, IMAGES))
+
+
+def _tested(root: Path) -> Path:
+    """Return the folder of the year that is scored: the one given, or 2007's of a development kit."""
+    return root / YEARS[0] if (root / YEARS[0]).is_dir() else root
+
+
+def _together(root: Path, parts: Sequence[Part]) -> Part:
+    """Return the images of several years as one half, named from their common folder on."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for part in parts:
+        place = part.images.relative_to(root)
+        before, known = len(images), len(annotations)
+        for record in part.document["images"]:
+            name = (place / record["file_name"]).as_posix()
+            images.append({**record, "id": before + record["id"], "file_name": name})
+        for record in part.document["annotations"]:
+            ids = {"id": known + record["id"], "image_id": before + record["image_id"]}
+            annotations.append({**record, **ids})
+    document = {**parts[0].document, "images": images, "annotations": annotations}
+    return Part(document, root, ", ".join(part.origin for part in parts))
 
 
 def read(base: Path, name: str, classes: Sequence[str], difficult_as_crowd: bool = False) -> tuple[Part, list[str]]:

@@ -83,7 +83,7 @@ def ends(results: Results) -> Table:
 
 def _cells(choice: Choice) -> tuple[str, str, str]:
     first = choice.arms[0].arm
-    return f"{first.ablation}: {first.title}", timing.milliseconds(choice.row), fmt.points(choice.mean, 1)
+    return first.full_title, timing.milliseconds(choice.row), fmt.points(choice.mean, 1)
 
 
 def baselines(results: Results) -> list[str]:

@@ -235,7 +235,7 @@ def distinct(arms: Iterable[ArmResult]) -> list[list[ArmResult]]:
 
 def group_label(group: Sequence[ArmResult]) -> str:
     """Return "psa: no attention"; for arms that are one, the first's name and how many more there are."""
-    names = [f"{arm.arm.ablation}: {arm.arm.title}" for arm in group]
+    names = [arm.arm.full_title for arm in group]
     return names[0] if len(names) == 1 else f"{names[0]} (+{len(names) - 1} same)"
 
 

@@ -50,6 +50,11 @@ class Arm:
     def label(self) -> str:
         return f"{self.ablation}/{self.name}"
 
+    @property
+    def full_title(self) -> str:
+        """Return the title beside those of other ablations; settings of published weights need no more than their own."""
+        return self.title if self.published else f"{self.ablation}: {self.title}"
+
 
 @dataclass(frozen=True)
 class Trunk:

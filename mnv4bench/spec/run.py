@@ -72,10 +72,6 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _training_half(self) -> DataSpec:
-        if self.name == "voc" and self.train != 0:
-            raise ValueError(
-                "voc is read for scoring alone: write train: 0, or make a set to train on with `mnv4bench import`"
-            )
         if self.train == 0 and self.name not in WITHOUT_TRAINING:
             raise ValueError(
                 f"train 0: {self.name} has a training half; only {', '.join(WITHOUT_TRAINING)} may be without one"

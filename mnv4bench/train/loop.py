@@ -25,6 +25,8 @@ from mnv4bench.train.schedule import average_constants, rates
 
 CLIP = 10.0
 """Largest norm of the gradient (ultralytics' value)."""
+STEPS_UNLOOKED_AT = {"cuda": 32}
+"""Steps after which losses are looked at, by device: a GPU would have to be waited for each time. Elsewhere each one."""
 
 
 class Extra(Protocol):
@@ -103,15 +105,19 @@ class Trainer:
         """
         self.model.train()
         total: Tensor | None = None
+        unlooked_at: list[Tensor] = []
         lr = 0.0
         for batch in batches:
             lr = self._set_rates(steps)
             terms = self.step_on(batch)
-            if not torch.isfinite(terms).all():
-                raise Diverged(f"loss is {terms.sum().item()} in epoch {self.epoch + 1}, step {self.step + 1}")
             total = terms if total is None else total + terms
             self.step += 1
+            unlooked_at.append(terms)
+            if len(unlooked_at) >= STEPS_UNLOOKED_AT.get(terms.device.type, 1):
+                self._look_at(unlooked_at)
+                unlooked_at = []
         assert total is not None, "an epoch has at least one batch"
+        self._look_at(unlooked_at)
         if not all(torch.isfinite(parameter).all() for parameter in self.model.parameters()):
             raise Diverged(f"weights are not finite after epoch {self.epoch + 1}")
         self.epoch += 1
@@ -122,6 +128,17 @@ class Trainer:
         )
         self.curve.append(row)
         return row
+
+    def _look_at(self, losses: list[Tensor]) -> None:
+        """Go back to before the first of the last steps whose losses are not finite, if there is one.
+
+        Raises:
+            Diverged: there is one.
+        """
+        for place, terms in enumerate(torch.stack(losses).cpu() if losses else ()):
+            if not torch.isfinite(terms).all():
+                self.step -= len(losses) - place
+                raise Diverged(f"loss is {terms.sum().item()} in epoch {self.epoch + 1}, step {self.step + 1}")
 
     def step_on(self, batch: dict[str, Any]) -> Tensor:
         """Take one optimisation step; return the detached box, class, distance and distillation losses."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -29,11 +29,11 @@ COLUMNS = 8
 """Columns in a row of pictures, ground truth included; more arms continue below."""
 SHOWN = 2 * (COLUMNS - 1)
 """Most arms that a page holds."""
-SIDE, GAP, MARGIN, HEAD, FOOT, ENTRY = 1.24, 0.06, 0.2, 0.34, 0.16, 0.86
+SIDE, GAP, MARGIN, HEAD, FOOT, ENTRY = 1.24, 0.06, 0.2, 0.34, 0.16, 0.94
 """Inches: a picture's width, the space after it, left margin, column titles, a line of the class legend, its entry."""
 
-LISTED = 8
-"""Most classes that the legend lists."""
+ACROSS = 24
+"""Letters of a title in a line."""
 
 Box = tuple[int, list[float], float | None]
 """Category id, [x, y, width, height] in pixels, score (None for ground truth)."""
@@ -124,10 +124,11 @@ def detections(results: Results, images: bool = True) -> Figure:
     columns = [_Column(_title(group), *_detections(results, group[0], ids)) for group in groups]
     per_block = COLUMNS - 1
     blocks = [columns[i : i + per_block] for i in range(0, len(columns), per_block)]
-    truth = _Column("ground truth", _truth(results.data))
+    truth = _Column("ground truth", {image: boxes for image, boxes in _truth(results.data).items() if image in ids})
+    palette = _palette(results.data, [truth, *columns])
     tall = max((image["height"] / image["width"] for _, image in rows), default=1.0) * SIDE
     width = MARGIN + (SIDE + GAP) * (1 + min(per_block, len(columns)))
-    handles = _legend(results.data)
+    handles = _legend(results.data, palette)
     across = max(1, int(width / ENTRY))
     height = len(blocks) * (len(rows) * (tall + GAP) + HEAD) + FOOT * (0.6 + ceil(len(handles) / across))
     made = figure(width, height)
@@ -142,7 +143,7 @@ def detections(results: Results, images: bool = True) -> Figure:
             for c, column in enumerate([truth, *block]):
                 left = MARGIN + c * (SIDE + GAP)
                 axis = _axes(made, left, bottom, SIDE, tall)
-                _show(axis, pictures[image["id"]], column, image["id"], results.data)
+                _show(axis, pictures[image["id"]], column, image["id"], results.data, palette)
                 if r == 0:
                     axis.set_title(column.title, fontsize=6.5, pad=3)
                 if c == 0:
@@ -160,7 +161,7 @@ def _axes(made: Figure, left: float, bottom: float, width: float, height: float)
 
 def _title(group: list[ArmResult]) -> str:
     more = f" (+{len(group) - 1} same)" if len(group) > 1 else ""
-    return f"{group[0].arm.ablation}:\n{group[0].arm.title}{more}"
+    return fmt.wrapped(f"{group[0].arm.full_title}{more}", ACROSS)
 
 
 def _truth(data: DataFacts) -> dict[int, list[Box]]:
@@ -193,11 +194,18 @@ def _blank(image: dict[str, Any]) -> np.ndarray:
     return np.full((image["height"], image["width"], 3), 255, np.uint8)
 
 
-def _colour(data: DataFacts, category: int) -> str:
-    return COLOURS[data.record.category_ids.index(category) % len(COLOURS)]
+def _palette(data: DataFacts, columns: Sequence[_Column]) -> dict[int, str]:
+    """Return category → colour: of every class where the colours suffice, else of those that have a box."""
+    categories = data.record.category_ids
+    if len(categories) > len(COLOURS):
+        drawn = {category for column in columns for boxes in column.boxes.values() for category, _, _ in boxes}
+        categories = tuple(category for category in categories if category in drawn)
+    return {category: COLOURS[place % len(COLOURS)] for place, category in enumerate(categories)}
 
 
-def _show(axis: Axes, picture: np.ndarray, column: _Column, image: int, data: DataFacts) -> None:
+def _show(
+    axis: Axes, picture: np.ndarray, column: _Column, image: int, data: DataFacts, palette: Mapping[int, str]
+) -> None:
     axis.imshow(picture, interpolation="nearest", alpha=0.25 if column.state else 1.0)
     if column.state:
         axis.text(0.5, 0.5, column.state, ha="center", va="center", fontsize=7, transform=axis.transAxes)
@@ -208,7 +216,7 @@ def _show(axis: Axes, picture: np.ndarray, column: _Column, image: int, data: Da
     if not column.state and not column.boxes.get(image):
         _say(axis, render("text/nothing_above.j2", threshold=THRESHOLD))
     for category, (x, y, w, h), score in column.boxes.get(image, []):
-        _box(axis, (x, y, w, h), _colour(data, category), _name(data, category, score))
+        _box(axis, (x, y, w, h), palette[category], _name(data, category, score))
 
 
 def _say(axis: Axes, said: str) -> None:
@@ -242,12 +250,10 @@ def _box(axis: Axes, box: tuple[float, float, float, float], colour: str, label:
     )
 
 
-def _legend(data: DataFacts) -> list[Rectangle]:
-    """Return a patch with colour, number and name of every class, where they are few enough to be listed."""
-    names = data.record.classes
-    if len(names) > LISTED:
-        return []
+def _legend(data: DataFacts, palette: Mapping[int, str]) -> list[Rectangle]:
+    """Return a patch with colour, number and name of every class that has a colour."""
+    numbers = {category: data.record.category_ids.index(category) for category in palette}
     return [
-        Rectangle((0, 0), 1, 1, color=COLOURS[i % len(COLOURS)], label=f"{i + 1} {name}")
-        for i, name in enumerate(names)
+        Rectangle((0, 0), 1, 1, color=palette[category], label=f"{number + 1} {data.record.classes[number]}")
+        for category, number in numbers.items()
     ]

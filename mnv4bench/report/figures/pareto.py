@@ -116,7 +116,7 @@ def _point(choice: Choice) -> Point:
     first = choice.arms[0].arm
     baseline = any(arm.is_baseline for arm in choice.arms)
     return Point(
-        label=f"{first.ablation}: {first.title}",
+        label=first.full_title,
         runtime=choice.runtime,
         shape="D" if first.model.peer is not None else "s" if baseline else "o",
         runs=tuple(first.runs.values()),
@@ -133,7 +133,7 @@ def untrained(results: Results, runtime: str) -> dict[str, float]:
 def same_arms(results: Results) -> list[str]:
     """Return, for each group of arms that are the same runs, "psa: psa = scdown: scdown"."""
     groups = [group for group in distinct(results.arms) if len(group) > 1]
-    return [" = ".join(f"{arm.arm.ablation}: {arm.arm.title}" for arm in group) for group in groups]
+    return [" = ".join(arm.arm.full_title for arm in group) for group in groups]
 
 
 def colours(results: Results) -> dict[str, str]:
