@@ -70,7 +70,6 @@ LEDGER = (
 )
 CLAIMED_TIMES = f"{OUT}/latency/claims.json" if SPEC.latency.claims else []
 REFERENCES = [f"results/reference/{name}/reference.json" for name in names()]
-OTHERS = [f"results/reference/{name}/compare.json" for name in names()]
 # Nothing else may run on a machine while a rule measures there. On a cluster these are the submitting machine's cores,
 # and what a job gets are its cpus_per_task.
 ALL_CORES = workflow.resource_settings.cores or SPEC.needs.cores
@@ -133,13 +132,16 @@ localrules:
 
 
 # Of ablations whose arms are classifiers of single objects.
-CLASSIFIERS = [] if REFERENCE else PLAN.classifiers.runs
+CLASSIFIERS = PLAN.classifiers.runs
 CLASSIFIED = [f"{OUT}/classifiers/{run}/result.json" for run in CLASSIFIERS]
 LABELS = f"{OUT}/classifiers/{SPEC.classifiers.labels_name()}"
+TAUGHT = any(run.taught for run in CLASSIFIERS.values())
 
-# A rule of another shape, beside the ablation that needs it; its targets go into EXTRA.
+# A rule of another shape, beside the ablation that needs it; its targets go into EXTRA, and into RECORDS what it measures
+# there for a table that a reference computes. Of detectors a reference holds the tables themselves.
 EXTRA = [f"{OUT}/tables/classifiers.md"] if CLASSIFIED else []
-for ablation in [] if REFERENCE else PLAN.names:
+RECORDS = []
+for ablation in PLAN.classifiers.ablations if REFERENCE else PLAN.names:
     if Path(f"ablations/{ablation}.smk").exists():
 
         include: f"ablations/{ablation}.smk"
@@ -164,25 +166,32 @@ rule all:
         EXTRA,
         [DETECTED, LEDGER] if PLAN.arms else [],
         SCORED if PLAN.trunks_only else [],
-        f"{OUT}/complete.txt" if PLAN.arms or PLAN.trunks_only else [],
+        f"{OUT}/complete.txt",
 
 
 if REFERENCE:
 
-    ruleorder: restore > data > train > latency > claims
+    ruleorder: restore > data > train > latency > claims > labels > classifier
+
+    RESTORED = [
+        f"{DATA}/dataset.json",
+        SCORED,
+        f"{OUT}/latency/latency.json",
+        f"{OUT}/latency/blocks.csv",
+        CLAIMED_TIMES,
+        figure(PICTURE),
+        CONFUSION if COUNTED else [],
+    ]
 
     rule restore:
         """In place of everything that takes training, timing or images; the rest is computed and compared with it."""
         input:
             f"results/reference/{REFERENCE}/reference.json",
         output:
-            f"{DATA}/dataset.json",
-            SCORED,
-            f"{OUT}/latency/latency.json",
-            f"{OUT}/latency/blocks.csv",
-            CLAIMED_TIMES,
-            figure(PICTURE),
-            CONFUSION if COUNTED else [],
+            RESTORED if PLAN.arms else [],
+            CLASSIFIED,
+            f"{LABELS}/teacher.json" if TAUGHT else [],
+            RECORDS,
         log:
             f"{OUT}/logs/restore.log",
         shell:
@@ -446,7 +455,7 @@ rule paper:
         f"{OUT}/figures/{PICTURE}.png",
         LEDGER,
         COMPUTED,
-        OTHERS,
+        REFERENCES,
         expand(
             "paper/{name}.typ",
             name=["main", "method", "results", "appendix", "format", "layout"],
@@ -520,8 +529,9 @@ rule verify:
 rule complete:
     """Fails, after everything else was made, when a run did not end well or the reference says otherwise."""
     input:
-        f"{DATA}/dataset.json",
+        f"{DATA}/dataset.json" if PLAN.runs else [],
         SCORED,
+        EXTRA,
         [DETECTED, COMPUTED] if PLAN.arms else [],
         rules.verify.output if PLAN.arms and not REFERENCE else [],
     output:

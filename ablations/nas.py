@@ -1,4 +1,5 @@
-"""What the searches found: tables/nas.{csv,md}, figures/nas.{png,pdf}, and the measurements behind them.
+"""What the searches found: tables/nas.{csv,md}, nas_signs.csv, nas_ranking.csv, figures/nas.{png,pdf}, and the
+measurements behind them.
 
 ranking.json sets the reward that a one-stage search's shared weights give to random networks of its cost
 beside the accuracy of these networks trained alone; latency/nas.json has the times of every network that was chosen.
@@ -53,6 +54,9 @@ FIRST_RANKED_SEED = 1000
 """Random networks for the ranking have seeds of their own."""
 CHANCE = 200
 """Random networks that tell how often a choice is small by chance."""
+
+SIGNS = ("arm", "size", "below", "above", "chance", "p")
+RANKS = ("seed", "tau", "p")
 
 Size = Literal["filters", "expansion"]
 
@@ -187,21 +191,24 @@ def stages(uibs: Sequence[UIBRow]) -> list[list[UIBRow]]:
 
 
 def write_networks(plan: Plan, results: Path, data: Path) -> None:
-    """Write tables/nas.{csv,md} and figures/nas.{png,pdf}."""
+    """Write tables/nas.{csv,md}, what it says of sizes and ranks as CSV, and figures/nas.{png,pdf}."""
     records = records_of(plan, results)
     times = read_record(results / "latency" / "nas.json", Times).milliseconds
     ranking = read_record(results / "ranking.json", Ranking)
     settings = plan.preset.classifiers
     costs = costs_of(len(SHAPES))
     rows = [row_of(arm, record, times) for arm, seeds in records.items() for record in seeds.values()]
+    signs = sign_tests(records, costs, budget_of(settings, costs))
     write_text(results / "tables" / "nas.csv", to_csv(rows, list(rows[0])))
+    write_text(results / "tables" / "nas_signs.csv", to_csv([sign.row for sign in signs], SIGNS))
+    write_text(results / "tables" / "nas_ranking.csv", to_csv(ranks(ranking), RANKS))
     conv_s = network(spaces.as_table(CONV_SMALL.rows))
     text = page_of(
         PAGE,
         networks=_networks_table(rows),
         places=sum(places for _, places in costs.skeleton.stages),
         conv_s=conv_s,
-        signs=_signs_table(sign_tests(records, costs, budget_of(settings, costs))),
+        signs=_signs_table(signs),
         chance=CHANCE,
         ranking=_ranking_table(ranking),
         ranked=len(ranking.alone),
@@ -280,6 +287,11 @@ class SignTest:
         total = self.below + self.above
         return float(binomtest(self.below, total, self.chance).pvalue) if total else 1.0
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """Return its row of nas_signs.csv."""
+        return {name: getattr(self, name) for name in SIGNS}
+
 
 def sign_tests(
     records: dict[str, dict[int, ClassifierRecord]], costs: Costs, budget: float, chance: int = CHANCE
@@ -337,8 +349,13 @@ def tau(ranking: Ranking, search: int) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
+def ranks(ranking: Ranking) -> list[dict[str, Any]]:
+    """Return the rows of nas_ranking.csv."""
+    return [dict(zip(RANKS, (seed, *tau(ranking, seed)), strict=True)) for seed in ranking.rewards]
+
+
 def _ranking_table(ranking: Ranking) -> Table:
-    lines = [(str(seed), *(fmt.number(value, 3) for value in tau(ranking, seed))) for seed in ranking.rewards]
+    lines = [(str(row["seed"]), fmt.number(row["tau"], 3), fmt.number(row["p"], 3)) for row in ranks(ranking)]
     return table(("seed of the search", "τ", "p"), "rrr", lines)
 
 
@@ -391,4 +408,9 @@ def _draw(axis: Axes, title: str, uibs: Sequence[UIBRow], widest: int, deepest: 
         top += depth + 1.2
 
 
-EXTENSION = Extension(steps={"nas_ranking": write_ranking, "nas_times": write_times, "nas": write_networks})
+EXTENSION = Extension(
+    steps={"nas_ranking": write_ranking, "nas_times": write_times, "nas": write_networks},
+    measured=("ranking.json", "latency/nas.json"),
+    computed=("tables/nas.csv", "tables/nas_signs.csv", "tables/nas_ranking.csv"),
+    rendered=("tables/nas.md",),
+)

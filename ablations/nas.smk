@@ -1,6 +1,11 @@
 # What was searched: shared weights against networks of their own, times, the networks themselves (nas.py).
 EXTRA.append(f"{OUT}/tables/nas.md")
 EXTRA.append(f"{OUT}/figures/nas.png")
+RECORDS += [f"{OUT}/ranking.json", f"{OUT}/latency/nas.json"]
+
+if REFERENCE:
+
+    ruleorder: restore > nas_ranking > nas_times
 
 
 rule nas_ranking:
@@ -46,6 +51,8 @@ rule nas:
         f"{OUT}/latency/nas.json",
     output:
         table("nas", "networks that were searched"),
+        table("nas_signs", "small sizes in networks that were searched"),
+        table("nas_ranking", "shared weights against training alone"),
         f"{OUT}/tables/nas.md",
         figure("nas"),
         f"{OUT}/figures/nas.pdf",

@@ -295,9 +295,10 @@ def publish_reference(options: argparse.Namespace) -> None:
         return _ship_trunks(options.name, *loaded)
     target = replaceable(options.name, FOLDER)
     if options.rebuilt:
-        for change in changed(target, REBUILT / options.name):
+        plan = plan_of(options.name)
+        for change in changed(plan, target, REBUILT / options.name):
             print(change)
-        record = take_over(plan_of(options.name), target, REBUILT / options.name)
+        record = take_over(plan, target, REBUILT / options.name)
     else:
         plan, results = _load(options)
         record = publish(plan, results, options.name, rendered=options.rendered)

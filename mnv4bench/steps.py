@@ -215,10 +215,10 @@ def verify(context: Context) -> None:
     from mnv4bench.reference.result_set import ResultSet
     from mnv4bench.reference.verify import closest, verify
     from mnv4bench.report.verified import write_verified
-    from mnv4bench.results.reference import names
+    from mnv4bench.results.reference import of_detectors
 
     here = ResultSet(context.results)
-    reference = closest(here) if names() else None
+    reference = closest(here) if of_detectors() else None
     cells = verify(here, reference) if reference else []
     write_verified(cells, context.results, reference)
 
@@ -252,7 +252,7 @@ def _check_files(context: Context) -> None:
 
     for run in context.plan.runs:
         check_run(context.runs / run)
-    if not context.reference:
+    if context.plan.runs and not context.reference:
         verify(context.data)
 
 
@@ -292,7 +292,7 @@ def _changed(context: Context) -> list[str]:
     from mnv4bench.results.reference import FOLDER
 
     folder = FOLDER / str(context.reference)
-    changes = changed(folder, context.results)
+    changes = changed(context.plan, folder, context.results)
     if not changes:
         return []
     return [

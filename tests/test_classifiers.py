@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,10 +19,19 @@ import torch
 from PIL import Image
 
 from mnv4bench.data.crops import from_scenes
-from mnv4bench.io.errors import FileError, SpecError
-from mnv4bench.io.files import write_json
+from mnv4bench.io.errors import FileError, Mnv4benchError, SpecError
+from mnv4bench.io.files import write_json, write_text
 from mnv4bench.models.mobilenetv4.variants import CONV_SMALL, as_line
+from mnv4bench.reference import contents
+from mnv4bench.reference.plans import chosen, plan_of
+from mnv4bench.reference.publish import publish
+from mnv4bench.reference.rebuild import changed
+from mnv4bench.reference.result_set import ResultSet
+from mnv4bench.reference.verify import closest
+from mnv4bench.report.docs.generated import refreshed
+from mnv4bench.report.docs.measured import measured_top1, references, references_of_classifiers
 from mnv4bench.results.classifier import RESULT, TEACHER, TeacherRecord
+from mnv4bench.results.reference import FOLDER, REBUILT, RECORD, read_reference
 from mnv4bench.search import labels, progress, training
 from mnv4bench.search import space as spaces
 from mnv4bench.search.classifiers import budget_of, conv_small, costs_of, scaled_conv_small
@@ -274,17 +285,159 @@ def dying_at(deaths: set[tuple[str, int]], run_step: Callable[[Any], None]) -> C
 
 
 def test_the_workflow_knows_the_rules_in_their_order(tmp_path: Path) -> None:
-    for name in ("Snakefile", "ablations", "config", "paper"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    config = ["--config", "preset=smoke", "only=nas,stored_labels"]
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "2", *config]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    dry = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, env=environment, check=False)
-    assert dry.returncode == 0, dry.stderr[-2000:]
-    counted = {words[0]: words[1] for line in dry.stdout.splitlines() if len(words := line.split()) == 2}
+    counted = planned(linked(tmp_path), "preset=smoke", "only=nas,stored_labels")
     expected = {"labels": "1", "classifier": "11", "classifiers": "1", "nas_ranking": "1", "nas": "1"}
     assert expected.items() <= counted.items()
-    assert "train" not in counted
+    assert not {"train", "data"} & set(counted)
+
+
+def linked(project: Path) -> Path:
+    """Give a project what `snakemake` reads of this one."""
+    for name in ("Snakefile", "ablations", "config", "paper"):
+        (project / name).symlink_to(ROOT / name)
+    return project
+
+
+def snakemake(project: Path, *options: str) -> str:
+    """Return what a workflow prints that does not fail."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=project, text=True, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def planned(project: Path, *config: str) -> dict[str, str]:
+    """Return rule → jobs that a dry run counts."""
+    lines = (line.split() for line in snakemake(project, "--dry-run", "--config", *config).splitlines())
+    return {words[0]: words[1] for words in lines if len(words) == 2 and words[1].isdigit() and words[0].isidentifier()}
+
+
+# As a reference
+
+
+@pytest.fixture(scope="module")
+def published(finished: Context, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the finished preset is reference `search`, with what is rendered."""
+    project = linked(tmp_path_factory.mktemp("published"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        publish(finished.plan, finished.results, "search", rendered=True)
+    return project
+
+
+COMPUTED = {"top1.json", "tables/classifiers.csv", *(f"tables/nas{part}.csv" for part in ("", "_signs", "_ranking"))}
+
+
+def test_a_reference_of_classifiers_holds_their_records_and_nothing_large(finished: Context, published: Path) -> None:
+    folder = published / FOLDER / "search"
+    record = read_reference("search", folder.parent)
+    settings, runs = finished.plan.preset.classifiers, finished.plan.classifiers.runs
+    measured = {"ranking.json", "latency/nas.json", f"classifiers/{settings.labels_name()}/{TEACHER}"}
+    measured |= {f"classifiers/{run}/{RESULT}" for run in runs}
+    assert (set(record.files), set(record.computed), record.matches) == (measured, COMPUTED, {})
+    rendered = {"tables/classifiers.md", "tables/nas.md", "figures/nas.png", "reference.json"}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert there == measured | COMPUTED | rendered
+
+
+def test_a_reference_of_detectors_and_classifiers_holds_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    plan = load("smoke", "psa,nas")
+    tables = (f"tables/{name}.csv" for name in ("ablations", "classes", "slices", "latency", "errors"))
+    computed = {*COMPUTED, "compare.json", "cost.json", *tables}
+    measured = {"latency/latency.json", "figures/detections.png", "ranking.json", *contents.classifier_files(plan)}
+    measured |= {f"latency/{name}" for name in ("nas.json", "claims.json", "claims.csv")} | {"tables/readings.csv"}
+    rendered = ["figures/nas.png", "tables/nas.md"]
+    for file in (*computed, *measured, *rendered):
+        write_text(tmp_path / file, "")
+    assert set(contents.measured_files(plan, tmp_path)) == measured
+    assert set(contents.computed_files(plan, tmp_path)) == computed
+    assert contents.rendered_files(plan, tmp_path) == rendered
+    assert contents.timed_files(tmp_path) == ["latency/claims.json", "latency/latency.json"]
+
+
+def test_classifiers_that_are_not_finished_are_no_reference(
+    finished: Context, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(published)
+    run = next(iter(finished.plan.classifiers.runs))
+    for file in ("ranking.json", "tables/nas_ranking.csv", "top1.json", f"classifiers/{run}/{RESULT}"):
+        path = finished.results / file
+        path.rename(path.with_suffix(".away"))
+        with pytest.raises(Mnv4benchError, match=rf"{re.escape(file)}: is missing; finish the preset first"):
+            publish(finished.plan, finished.results, "search")
+        path.with_suffix(".away").rename(path)
+    assert read_reference("search").rendered
+
+
+def test_a_reference_of_classifiers_comes_out_again_or_names_what_does_not(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(published)
+    plan, results = chosen({"reference": "search"})
+    context = Context(plan, results, reference="search")
+    folder = FOLDER / "search"
+    for step in ("restore", "classifiers", "nas", "complete"):
+        run_step(step, context)
+    for file in (*COMPUTED, "tables/classifiers.md", "tables/nas.md", "figures/nas.png"):
+        assert (results / file).read_bytes() == (folder / file).read_bytes(), file
+    said = (results / "complete.txt").read_text()
+    assert "Two-stage architecture search  two stages − one stage" in said
+    assert said.endswith("every number and verdict came out again.\n")
+    table = results / "tables/classifiers.csv"
+    first, text = rows(table)[0]["top1"], table.read_text()
+    table.write_text(text.replace(f",{first},", ",0.12345,", 1))
+    (results / "sums/classifiers.json").unlink()  # which would notice the edit first
+    message = rf"tables/classifiers\.csv, row 1 \(nas, one_stage.*\), top1: {first} published, 0\.12345 recomputed"
+    with pytest.raises(Mnv4benchError, match=message):
+        run_step("complete", context)
+    table.write_text(text)
+    assert changed(plan, folder, results) == []
+
+
+def test_a_classifier_that_a_reference_lacks_is_named(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(published)
+    path = FOLDER / "search" / RECORD
+    written = path.read_text()
+    record = read_reference("search")
+    files = {file: digest for file, digest in record.files.items() if "/random+" not in file}
+    write_json(path, record.model_copy(update={"files": files}).sealed())
+    with pytest.raises(Mnv4benchError, match=r"search: has no run random\+.* of preset smoke; the preset"):
+        plan_of("search")
+    path.write_text(written)
+
+
+def test_a_reference_of_classifiers_is_told_in_the_documents_and_no_detectors_are_sought_there(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(published)
+    assert references(published) == {}
+    said = refreshed("<!-- generated: search -->\n<!-- end -->", FOLDER, "x.md")
+    assert "| Two-stage architecture search | two stages − one stage |" in said
+    assert "Kendall's τ between the reward" in said
+    table = measured_top1("nas", references_of_classifiers(published))
+    assert table is not None
+    assert [row[0].text for row in table.rows] == ["search, 1 seed"] * 4
+    assert measured_top1("stored_labels", references_of_classifiers(published)) is None
+    with pytest.raises(Mnv4benchError, match="no reference to compare with"):
+        closest(ResultSet(published), FOLDER)
+
+
+def test_the_workflow_restores_classifiers_and_trains_none(published: Path) -> None:
+    shutil.rmtree(published / REBUILT, ignore_errors=True)
+    counted = planned(published, "reference=search")
+    assert set(counted) == {"restore", "classifiers", "nas", "complete", "all", "total"}
+    said = snakemake(published, "--config", "reference=search")
+    assert said.rstrip().endswith("every number and verdict came out again.")
+    assert "Nothing to be done" in snakemake(published, "--dry-run", "--config", "reference=search")
+
+
+def test_the_preset_of_classifiers_trains_no_detector_and_prepares_no_data(tmp_path: Path) -> None:
+    counted = planned(linked(tmp_path), "preset=search")
+    measured = {"labels", "classifier", "nas_ranking", "nas_times"}
+    assert set(counted) == {*measured, "classifiers", "nas", "complete", "all", "total"}
+    assert counted["classifier"] == str(3 * (5 + 7 - 1))
 
 
 # What the tables are made of

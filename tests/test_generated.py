@@ -218,7 +218,7 @@ def test_refreshing_writes_only_what_changed(tmp_path: Path) -> None:
     write_json(tmp_path / FOLDER / "benchmarks" / "latency_repeatability.json", repeatability(1.0, "same"))
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("nothing generated\n")
-    for name in ("data", "ledger", "published", "reliability", "results"):
+    for name in ("data", "ledger", "published", "reliability", "results", "search"):
         (tmp_path / "docs" / f"{name}.md").write_text("nothing generated\n")
     (tmp_path / "docs" / "method.md").write_text("<!-- generated: repeatability -->\n<!-- end -->\n")
     fake.make_plan(tmp_path)

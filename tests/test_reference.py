@@ -240,7 +240,7 @@ def test_a_computed_file_with_another_digit_is_refused_by_whoever_reads_it(
         lambda: collect(plan, folder),
         lambda: reference_set(folder),
         lambda: restore(plan, folder, tmp_path / "restored"),
-        lambda: changed(folder, rebuilt),
+        lambda: changed(plan, folder, rebuilt),
         lambda: replicate(renamed, folder.parent),
     ]
     for reader in readers:
@@ -297,14 +297,14 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_a_number_or_a_verdict_that_comes_out_otherwise_is_named_with_both_values(
     project: tuple[Plan, Path], rebuilt: Path
 ) -> None:
-    _, folder = project
-    assert changed(folder, rebuilt) == []
+    plan, folder = project
+    assert changed(plan, folder, rebuilt) == []
     row = read_json(folder / "compare.json")["differences"][0]
     edit(rebuilt / "compare.json", f'"mean": {row["mean"]!r}', f'"mean": {row["mean"] * (1 + 1e-11)!r}')
     edit(rebuilt / "tables/ablations.csv", f",{row['verdict']},", ",worse,")
     edit(rebuilt / "cost.json", '"flops": ', '"flops": 1')
     edit(rebuilt / "latency/latency.json", '"verdict": "', '"verdict": "x')
-    by_file = {change.file: change for change in changed(folder, rebuilt)}
+    by_file = {change.file: change for change in changed(plan, folder, rebuilt)}
     assert set(by_file) == {"compare.json", "tables/ablations.csv", "cost.json", "latency/latency.json"}
     mean = by_file["compare.json"]
     assert (mean.published, mean.recomputed) == (row["mean"], row["mean"] * (1 + 1e-11))
@@ -314,13 +314,13 @@ def test_a_number_or_a_verdict_that_comes_out_otherwise_is_named_with_both_value
 
 
 def test_words_pixels_and_last_bits_are_not_compared(project: tuple[Plan, Path], rebuilt: Path) -> None:
-    _, folder = project
+    plan, folder = project
     row = read_json(folder / "compare.json")["differences"][0]
     edit(rebuilt / "compare.json", f'"mean": {row["mean"]!r}', f'"mean": {row["mean"] * (1 + 1e-13)!r}')
     edit(rebuilt / "latency/latency.json", "no GPU <here>", "none of them")
     write_text(rebuilt / "tables/ablations.md", "other words")
     write_text(rebuilt / "figures/effects.png", "other pixels")
-    assert changed(folder, rebuilt) == []
+    assert changed(plan, folder, rebuilt) == []
 
 
 @pytest.mark.parametrize(
@@ -361,9 +361,9 @@ def test_a_damaged_computed_file_is_named(project: tuple[Plan, Path], rebuilt: P
                 (rebuilt / file).write_bytes(damaged)
             if (file, damaged) != ("tables/ablations.csv", b'{"differences": ['):  # a header like any other
                 with pytest.raises(Mnv4benchError, match=rf"rebuilt/tiny/{file}: .*; check it out, or rebuild it"):
-                    changed(project[1], rebuilt)
+                    changed(*project, rebuilt)
             else:
-                assert changed(project[1], rebuilt)
+                assert changed(*project, rebuilt)
         (rebuilt / file).write_bytes(kept)
 
 
@@ -391,7 +391,7 @@ def test_sums_cover_records_and_what_is_computed_from_them(project: tuple[Plan, 
 def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
     rendered: bool, project: tuple[Plan, Path], made: tuple[Plan, Path], rebuilt: Path
 ) -> None:
-    _, folder = project
+    plan, folder = project
     publish(*made, "tiny", rendered=rendered)
     before = read_reference("tiny").files
     assert read_reference("tiny").computed
@@ -400,9 +400,9 @@ def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
         write_text(rebuilt / file, "made anew")
     shutil.rmtree(rebuilt / "runs")
     edit(rebuilt / "tables/ablations.csv", "inconclusive", "equivalent")
-    take_over(plan_of("tiny"), folder, rebuilt)
+    take_over(plan, folder, rebuilt)
     assert read_reference("tiny").files == before
-    assert changed(folder, rebuilt) == []
+    assert changed(plan, folder, rebuilt) == []
     rendered_now = [path for path in folder.rglob("*") if path.suffix in {".md", ".pdf"} or path.name == "effects.png"]
     assert [path.read_text() for path in rendered_now] == ["made anew"] * len(rendered_now)
     assert bool(rendered_now) == rendered

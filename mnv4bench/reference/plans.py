@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.results.classifier import FOLDER as CLASSIFIERS
+from mnv4bench.results.classifier import RESULT
 from mnv4bench.results.reference import FOLDER, REBUILT, read_reference
 from mnv4bench.results.selection import folder_of
 from mnv4bench.spec.plan import Plan, load
@@ -21,6 +23,7 @@ def plan_of(name: str, root: Path = Path()) -> Plan:
     record = read_reference(name, root / FOLDER)
     plan = load(record.preset, record.only, root, record.seeds)
     missing = sorted(set(plan.runs) - set(record.matches))
+    missing += [run for run in plan.classifiers.runs if f"{CLASSIFIERS}/{run}/{RESULT}" not in record.files]
     if missing:
         raise Mnv4benchError(
             f"{root / FOLDER / name}: has no run {missing[0]}{f' and {len(missing) - 1} more' * (len(missing) > 1)} of "

@@ -52,11 +52,12 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as temporary:
         made = Path(temporary) / "new"
         scored = {run: _copy_run(plan, results, made, run) for run in sorted(plan.runs)}
-        stays = _copy_dataset(plan, results, made).stays
-        _copy_all(results, made, measured_files(results))
+        stays = bool(plan.arms) and _copy_dataset(plan, results, made).stays
+        _copy_all(results, made, measured_files(plan, results))
         if stays:
             _write(made / DETECTIONS, _existing(results / BOXES).read_bytes())
-        _write(made / PACKED, lzma.compress(_existing(results / BLOCKS).read_bytes(), preset=9))
+        if plan.arms:
+            _write(made / PACKED, lzma.compress(_existing(results / BLOCKS).read_bytes(), preset=9))
         files = {path.relative_to(made).as_posix(): sha256(path) for path in sorted(made.rglob("*")) if path.is_file()}
         record = Reference(
             preset=plan.preset_name,
@@ -64,13 +65,14 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
             seeds=plan.seeds,
             title=plan.title,
             trunk=plan.preset.trunk is not None,
+            detectors=bool(plan.arms),
             rendered=rendered,
             files=files,
-            computed={file: sha256(results / file) for file in computed_files(results)},
+            computed={file: sha256(results / file) for file in computed_files(plan, results)},
             matches=scored,
         )
-        kept = [file for file in rendered_files(results) if rendered and not (stays and file == PAPER)]
-        _copy_all(results, made, [*computed_files(results), *kept])
+        kept = [file for file in rendered_files(plan, results) if rendered and not (stays and file == PAPER)]
+        _copy_all(results, made, [*computed_files(plan, results), *kept])
         write_json(made / RECORD, record.sealed())
         if target.exists():
             target.rename(Path(temporary) / "old")
@@ -100,14 +102,14 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     """
     sums.check(rebuilt, "complete")
     record = read_reference(target.name, target.parent)
-    rendered = rendered_files(rebuilt)
-    for file in rendered_files(target):
+    rendered = rendered_files(plan, rebuilt)
+    for file in rendered_files(plan, target):
         if file not in rendered or not record.rendered:
             (target / file).unlink()
     records = [file for file in (*timed_files(target), COUNTS) if file in record.files]
-    _copy_all(rebuilt, target, [*records, *computed_files(rebuilt), *(rendered if record.rendered else [])])
+    _copy_all(rebuilt, target, [*records, *computed_files(plan, rebuilt), *(rendered if record.rendered else [])])
     files = record.files | {file: sha256(target / file) for file in records}
-    computed = {file: sha256(target / file) for file in computed_files(target)}
+    computed = {file: sha256(target / file) for file in computed_files(plan, target)}
     record = record.model_copy(update={"title": plan.title, "files": files, "computed": computed})
     write_json(target / RECORD, record.sealed())
     return record

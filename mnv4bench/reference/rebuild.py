@@ -27,19 +27,19 @@ def restore(plan: Plan, folder: Path, results: Path) -> None:
         if file != PACKED:
             with replacing(results / file) as temporary:
                 shutil.copyfile(folder / file, temporary)
-    write_text(results / BLOCKS, lzma.decompress((folder / PACKED).read_bytes()).decode("utf-8"))
+    if PACKED in record.files:
+        write_text(results / BLOCKS, lzma.decompress((folder / PACKED).read_bytes()).decode("utf-8"))
     for file in timed_files(folder):
         path = results / file
         write_json(path, arms.recomputed(plan, results) if file == LATENCY else forward.recomputed(path))
 
 
-def changed(folder: Path, results: Path) -> list[Change]:
+def changed(plan: Plan, folder: Path, results: Path) -> list[Change]:
     """Return the published numbers, verdicts and names that did not come out again in `results`.
 
     Raises:
         Mnv4benchError: a computed file is missing or damaged, on either side.
     """
     check_files(read_reference(folder.name, folder.parent), folder)
-    return [
-        change for file in [*computed_files(folder), *timed_files(folder)] for change in changes(folder, results, file)
-    ]
+    files = [*computed_files(plan, folder), *timed_files(folder)]
+    return [change for file in files for change in changes(folder, results, file)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256
+from mnv4bench.results.classifier import TOP1
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.record import read_record
@@ -90,6 +91,8 @@ class ResultSet:
                 row.check()
             return {row.label: row for row in rows}
         except OSError as error:
+            if (self.folder / TOP1).is_file():
+                raise Mnv4benchError(_only_classifiers(self.folder)) from error
             raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); finish the preset first") from error
         except (KeyError, ValueError, StopIteration, AttributeError, csv.Error) as error:
             raise Mnv4benchError(f"{path}: not this version's table ({error!r}); delete it and start again") from error
@@ -140,11 +143,17 @@ def reference_set(folder: Path) -> ResultSet:
     """Return what a reference holds.
 
     Raises:
-        Mnv4benchError: a record is missing or is not the one that was published.
+        Mnv4benchError: a record is missing or is not the one that was published, or there are classifiers alone.
     """
     record = read_reference(folder.name, folder.parent)
+    if not record.detectors:
+        raise Mnv4benchError(_only_classifiers(folder))
     check_files(record, folder)
     return ResultSet(folder, record.matches)
+
+
+def _only_classifiers(folder: Path) -> str:
+    return f"{folder}: holds classifiers alone, and only detectors are verified; name another folder or reference"
 
 
 def identical(a: ResultSet, b: ResultSet, run: str) -> bool:

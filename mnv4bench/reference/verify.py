@@ -28,7 +28,7 @@ from mnv4bench.reference.result_set import (
     trains_alike,
 )
 from mnv4bench.results.latency import UNJUDGED, LatencyRow
-from mnv4bench.results.reference import FOLDER, names
+from mnv4bench.results.reference import FOLDER, of_detectors
 from mnv4bench.statistics import small_samples as stats
 
 ALPHA = 0.05
@@ -69,9 +69,9 @@ def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
     Among equals one on the same data, then the one with most of their arms, then the one of the same name.
 
     Raises:
-        Mnv4benchError: there is no reference.
+        Mnv4benchError: there is no reference of detectors.
     """
-    references = [reference_set(folder / name) for name in names(folder)]
+    references = [reference_set(folder / name) for name in of_detectors(folder)]
     if not references:
         raise Mnv4benchError(f"{folder}: no reference to compare with; `mnv4bench publish` makes one")
     trainings = {row.training for row in results.arms.values()}

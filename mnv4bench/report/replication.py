@@ -82,7 +82,7 @@ def published(results: Results, folder: Path = reference.FOLDER) -> list[Publish
         Mnv4benchError: a reference's files are damaged.
     """
     others = []
-    for name in reference.names(folder):
+    for name in reference.of_detectors(folder):
         record = reference.read_reference(name, folder)
         if record.preset != results.plan.preset_name:
             reference.check_files(record, folder / name)

@@ -8,7 +8,9 @@ from mnv4bench.results.record import Record
 from mnv4bench.results.search import SearchStage
 from mnv4bench.spec.classifier import ClassifierRun, LabelSet
 
-TEACHER, RESULT = "teacher.json", "result.json"
+FOLDER, TEACHER, RESULT = "classifiers", "teacher.json", "result.json"
+TOP1 = "top1.json"
+"""The comparison of classifiers, a record as compare.json is."""
 
 
 class TeacherRecord(Record):

@@ -48,6 +48,8 @@ class Reference(Sealed):
     """The plan's."""
     trunk: bool
     """Whether the arms started from a trained trunk."""
+    detectors: bool = True
+    """Whether it compares detectors; one that does not holds classifiers alone."""
     rendered: bool = False
     """Whether Markdown, LaTeX, figures and paper stand beside the records, for readers of the repository."""
     files: dict[Inside, str]
@@ -61,6 +63,15 @@ class Reference(Sealed):
 def names(folder: Path = FOLDER) -> list[str]:
     """Return the references that there are."""
     return sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
+
+
+def of_detectors(folder: Path = FOLDER) -> list[str]:
+    """Return the references that compare detectors.
+
+    Raises:
+        Mnv4benchError: a record is damaged.
+    """
+    return [name for name in names(folder) if read_reference(name, folder).detectors]
 
 
 def read_reference(name: str, folder: Path = FOLDER) -> Reference:

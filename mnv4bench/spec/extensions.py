@@ -22,11 +22,19 @@ Step = Callable[[Plan, Path, Path], None]
 class Extension:
     """The EXTENSION of ablations/NAME.py.
 
-    What its steps write into tables/ and latency/ becomes part of a published reference without being named here.
+    What its steps write into tables/ and latency/ becomes part of a published reference without being named here: as
+    records, which a rebuild copies. Files that it makes again stand in `computed` and `rendered`, and those elsewhere
+    that it needs for that in `measured`; all of them below the results folder.
     """
 
     steps: Mapping[str, Step]
     """Name → function, for the rules of ablations/NAME.smk: `{STEP} NAME`."""
+    measured: tuple[str, ...] = ()
+    """Records that a reference has to hold."""
+    computed: tuple[str, ...] = ()
+    """CSV and JSON that a rebuild computes from records; their numbers have to come out again."""
+    rendered: tuple[str, ...] = ()
+    """Markdown that a rebuild renders, and that a reference may hold."""
     untrained: Callable[[Path], Mapping[str, Mapping[str, float]]] | None = None
     """Takes the results folder; returns network → runtime → milliseconds of a forward pass, for networks without AP
     that the Pareto plot is to mark."""

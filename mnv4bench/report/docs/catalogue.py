@@ -12,9 +12,8 @@ from mnv4bench.ledger.cited import changes, figures, printed
 from mnv4bench.ledger.facts import load
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.claims import changes_in_words, figures_in_words
-from mnv4bench.report.docs.measured import measured, references
+from mnv4bench.report.docs.measured import measured, measured_top1, references, references_of_classifiers
 from mnv4bench.report.rendering import page
-from mnv4bench.report.results import Results
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.preset import PRESETS, Preset
@@ -31,20 +30,20 @@ def catalogue(root: Path) -> str:
     presets = {path.stem: YamlFile(path).parse(Preset) for path in sorted((root / PRESETS).glob("*.yaml"))}
     specs = {path.stem: YamlFile(path).parse(AblationSpec) for path in sorted((root / ABLATIONS).glob("*.yaml"))}
     results = references(root)
-    sections = [_section(name, spec, presets, results) for name, spec in specs.items()]
+    others = references_of_classifiers(root)
+    tables = {name: measured(name, results) or measured_top1(name, others) for name in specs}
+    sections = [_section(name, spec, presets, tables[name]) for name, spec in specs.items()]
     return page("docs/ablations.md.j2", sections=sections)
 
 
-def _section(
-    name: str, spec: AblationSpec, presets: Mapping[str, Preset], results: Mapping[str, Results]
-) -> dict[str, Any]:
+def _section(name: str, spec: AblationSpec, presets: Mapping[str, Preset], found: Table | None) -> dict[str, Any]:
     """Return what the page says of an ablation."""
     users = {preset: content.arms for preset, content in presets.items() if name in content.ablations}
     return {
         "name": name,
         "spec": spec,
         "arms": _arms(spec),
-        "measured": measured(name, results),
+        "measured": found,
         "users": list(users),
         "core_users": [preset for preset, arms in users.items() if arms == "core"],
         "whole_users": [preset for preset, arms in users.items() if arms == "all"],

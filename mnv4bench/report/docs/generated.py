@@ -24,6 +24,7 @@ DOCUMENTS = (
     "docs/published.md",
     "docs/reliability.md",
     "docs/results.md",
+    "docs/search.md",
 )
 PASSAGE = re.compile(r"(?P<head><!-- generated: (?P<name>\w+) -->\n)(?P<text>.*?)(?P<foot><!-- end -->)", re.DOTALL)
 

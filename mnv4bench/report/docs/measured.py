@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import formatting as fmt
-from mnv4bench.report.results import ArmResult, Results, collect
+from mnv4bench.report import top1
+from mnv4bench.report.results import Results, collect
 from mnv4bench.report.tables.ablations import comparisons
 from mnv4bench.report.tables.cells import Table, stacked
 from mnv4bench.report.tables.columns import Column, words
-from mnv4bench.results.reference import FOLDER, names
+from mnv4bench.report.top1 import Classified, classified
+from mnv4bench.results.classifier import TOP1
+from mnv4bench.results.reference import FOLDER, names, of_detectors
+from mnv4bench.spec.plan import Plan
 
 
 def references(root: Path) -> dict[str, Results]:
-    """Return name → what was collected, for every reference of the project under `root`.
+    """Return name → what was collected, for every reference with detectors of the project under `root`.
 
     Raises:
         Mnv4benchError: a reference is damaged, or its preset has changed since.
     """
-    return {name: reference(root / FOLDER / name) for name in names(root / FOLDER)}
+    return {name: reference(root / FOLDER / name) for name in of_detectors(root / FOLDER)}
 
 
 def reference(folder: Path) -> Results:
@@ -29,22 +34,55 @@ def reference(folder: Path) -> Results:
     Raises:
         Mnv4benchError: as for `references`.
     """
-    return collect(plan_of(folder.name, folder.parent.parent.parent), folder)
+    return collect(_plan(folder), folder)
+
+
+def references_of_classifiers(root: Path) -> dict[str, Classified]:
+    """Return name → what was compared, for every reference with classifiers of the project under `root`.
+
+    Raises:
+        Mnv4benchError: as for `references`.
+    """
+    folders = (root / FOLDER / name for name in names(root / FOLDER))
+    return {folder.name: classifiers(folder) for folder in folders if (folder / TOP1).is_file()}
+
+
+def classifiers(folder: Path) -> Classified:
+    """Return what was compared in one reference.
+
+    Raises:
+        Mnv4benchError: as for `references`.
+    """
+    return classified(_plan(folder), folder)
+
+
+def _plan(folder: Path) -> Plan:
+    return plan_of(folder.name, folder.parent.parent.parent)
 
 
 def measured(ablation: str, results: Mapping[str, Results]) -> Table | None:
     """Return an ablation's comparisons in each reference that ran it; None where none did."""
     ran = {name: reference for name, reference in results.items() if ablation in reference.ablations}
     tables = [
-        comparisons(reference, reference.ablations[ablation], _runtimes(ran), _source(name, reference))
+        comparisons(reference, reference.ablations[ablation], _runtimes(ran), _source(name, reference.plan))
         for name, reference in ran.items()
     ]
     return stacked(tables) if tables else None
 
 
-def _source(name: str, results: Results) -> Column[ArmResult]:
-    seeds = "" if results.plan.published else f", {fmt.count(len(results.plan.preset.seeds), 'seed')}"
-    return words("reference", "reference", lambda arm: f"{name}{seeds}")
+def measured_top1(ablation: str, results: Mapping[str, Classified]) -> Table | None:
+    """Return an ablation's comparisons of classifiers in each reference that ran it; None where none did."""
+    tables = [
+        top1.comparisons(found, rows, _source(name, found.plan))
+        for name, found in results.items()
+        if (rows := [d for d in found.comparison.differences if d.ablation == ablation])
+    ]
+    return stacked(tables) if tables else None
+
+
+def _source(name: str, plan: Plan) -> Column[Any]:
+    seeds = "" if plan.published else f", {fmt.count(len(plan.preset.seeds), 'seed')}"
+    return words("reference", "reference", lambda row: f"{name}{seeds}")
 
 
 def _runtimes(results: Mapping[str, Results]) -> list[str]:

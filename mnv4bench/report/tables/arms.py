@@ -81,7 +81,7 @@ def _per_seed(arm: ArmResult, decimals: int) -> str:
     return " ".join(accuracy.per_seed(arm, decimals)) if arm.done else fmt.NONE
 
 
-def differences(level: float, decimals: int) -> list[Column[Difference]]:
+def differences(level: float, decimals: int, metric: str = "AP") -> list[Column[Difference]]:
     """Return the columns of a difference to the baseline: its interval, and what it was judged by."""
 
     def bold(d: Difference, text: str) -> Cell:
@@ -94,7 +94,7 @@ def differences(level: float, decimals: int) -> list[Column[Difference]]:
         return fmt.points(accuracy.seed_error(d), decimals)
 
     return [
-        Column("difference_mean", lambda d: d.mean, f"ΔAP (points) [{fmt.percent(level)}]", interval),
+        Column("difference_mean", lambda d: d.mean, f"Δ{metric} (points) [{fmt.percent(level)}]", interval),
         Column("difference_low", lambda d: d.low),
         Column("difference_high", lambda d: d.high),
         Column("difference_seed_sd", lambda d: d.seed_sd, "± seed", seed_error),

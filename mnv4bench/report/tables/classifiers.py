@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -18,14 +18,14 @@ from mnv4bench.report.rendering import page
 from mnv4bench.report.tables import arms
 from mnv4bench.report.tables.columns import Column, numbers, of_part, pick, points, printed, raw, words
 from mnv4bench.report.tables.csv import to_csv
-from mnv4bench.results.classifier import RESULT, TEACHER, ClassifierRecord, TeacherRecord
+from mnv4bench.results.classifier import FOLDER, RESULT, TEACHER, TOP1, ClassifierRecord, TeacherRecord
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.record import read_record
 from mnv4bench.spec.ablation import AblationSpec
 from mnv4bench.spec.plan import Plan
 from mnv4bench.statistics.top1 import compare_top1
 
-FOLDER = Path("classifiers")
+METRIC = "top-1"
 PRINTED = ("arm", "top1", "top1_seeds", "train_top1", "macs_M", "params_M", "difference_mean", "verdict", "printed")
 
 
@@ -51,7 +51,7 @@ def write_classifiers(plan: Plan, results: Path) -> None:
         Mnv4benchError: a result file is missing or damaged.
     """
     rows, comparison = collect(plan, results)
-    write_json(results / "top1.json", comparison)
+    write_json(results / TOP1, comparison)
     columns = columns_of(plan, comparison)
     names = [column.name for column in columns if column.value is not None]
     write_text(results / "tables" / "classifiers.csv", to_csv(raw(columns, rows), names))
@@ -95,13 +95,7 @@ def collect(plan: Plan, results: Path) -> tuple[list[ClassifierArm], Comparison]
 def columns_of(plan: Plan, comparison: Comparison) -> list[Column[ClassifierArm]]:
     """Return all columns, in the order of classifiers.csv."""
     decimals = decimals_for(comparison.differences)
-    differences = arms.differences(comparison.level, decimals)
-    titled = [
-        replace(column, title=f"Δtop-1 (points) [{fmt.percent(comparison.level)}]")
-        if column.name == "difference_mean"
-        else column
-        for column in differences
-    ]
+    differences = arms.differences(comparison.level, decimals, METRIC)
 
     def label(row: ClassifierArm) -> str:
         return row.name + ("" if row.difference else " (baseline)")
@@ -125,7 +119,7 @@ def columns_of(plan: Plan, comparison: Comparison) -> list[Column[ClassifierArm]
         points("train_top1", "train", lambda row: row.mean(lambda record: record.train_accuracy), decimals),
         numbers("macs_M", "MACs (M)", lambda row: row.mean(lambda record: record.macs / 1e6), 2),
         numbers("params_M", "params (M)", lambda row: row.mean(lambda record: record.params / 1e6), 3),
-        *of_part(titled, lambda row: row.difference),
+        *of_part(differences, lambda row: row.difference),
         Column("printed", None, "printed change", change, "l"),
         Column("runs", lambda row: " ".join(record.run.name for record in row.records.values())),
     ]
