@@ -13,6 +13,7 @@ from mnv4bench.eta import expected, lines, shipped
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
+from mnv4bench.models.unbuilt import check_built
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.results.dataset import RECORD
 from mnv4bench.results.reference import FOLDER, REBUILT, TRUNKS
@@ -122,6 +123,7 @@ def check_specs(options: argparse.Namespace) -> None:
         *(partial(load, preset) for preset in presets),
         *(partial(_check_figures, ABLATIONS / f"{name}.yaml") for name in ablations),
         partial(check_extensions, ablations),
+        check_built,
     ]
     problems = [line for check in checks for line in _problems(check)]
     published = {name: _is_published(ABLATIONS / f"{name}.yaml", AblationSpec) for name in ablations}
