@@ -16,7 +16,7 @@ from mnv4bench.report.figures.style import BASELINE
 from mnv4bench.report.results import ArmResult, Results, curve_of
 from mnv4bench.results.curve import VALIDATED, VALIDATION
 
-ROW, MOST = 0.08, 0.6
+ROW, MOST = 0.09, 0.6
 """Shares of a panel's height: a row of its legend, and the largest that all rows get."""
 
 
@@ -47,7 +47,8 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
     axis.legend(
         loc="lower right",
         title=whole,
-        title_fontsize=size or "small",
+        title_fontsize=size,
+        alignment="left",
         fontsize=size,
         labelspacing=0.2,
         handlelength=1,
