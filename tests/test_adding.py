@@ -98,9 +98,7 @@ def test_a_name_that_nothing_builds_is_one_error() -> None:
         block: Literal["c2f", "c2firb", "c2fsep"] = "c2f"  # type: ignore[assignment]
 
     check_built()
-    with pytest.raises(
-        SpecError, match=r"models/stages\.py: INNER has no entry 'c2fsep', although block in .* allows it"
-    ):
+    with pytest.raises(SpecError, match=r"models/stages\.py: INNER has no entry 'c2fsep', although block in"):
         check_built(Wider)
 
 

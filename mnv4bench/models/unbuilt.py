@@ -20,7 +20,9 @@ BY_HAND = {"c2f", "c2fcib", "none"}
 
 
 def check_built(model: type[ModelSpec] = ModelSpec) -> None:
-    """Refuse a part that no table builds. A module is imported, and torch with it, only where its text names a part not.
+    """Refuse a part that no table builds.
+
+    A module is imported, and torch with it, only where its text lacks a part.
 
     Raises:
         SpecError: names the table and the part.
