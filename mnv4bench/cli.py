@@ -40,8 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mnv4bench {_version()}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    plan = subparsers.add_parser("plan", help="list the runs of a preset: which are shared, which are finished")
+    plan = subparsers.add_parser("plan", help="list a preset's arms: what is finished, how long the rest takes")
     _which(plan)
+    plan.add_argument("--runs", action="store_true", help="list every run, with the arms that it is of")
     plan.set_defaults(command=commands.show_plan)
 
     check = subparsers.add_parser("check", help="validate every preset and ablation; or a data set, if one is named")

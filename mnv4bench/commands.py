@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from mnv4bench.eta import expected, lines, shipped
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
+from mnv4bench.models.unbuilt import check_built
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.results.dataset import RECORD
 from mnv4bench.results.reference import FOLDER, REBUILT, TRUNKS
@@ -38,9 +39,9 @@ def show_plan(options: argparse.Namespace) -> None:
     plan, results = _load(options)
     results = home(results)
     if plan.runs:
-        _show_runs(plan, results)
+        _show_runs(plan, results, options.runs)
     if plan.classifiers.runs:
-        _show_classifiers(plan.classifiers, results)
+        _show_classifiers(plan.classifiers, results, options.runs)
     _warn_of_absent_images([plan])
 
 
@@ -52,29 +53,45 @@ def _warn_of_absent_images(plans: Sequence[Plan]) -> None:
             print(f"mnv4bench: {moved}", file=sys.stderr)
 
 
-def _show_runs(plan: Plan, results: Path) -> None:
-    runs, trunks = results / "runs", shipped(plan)
-    for name in plan.runs:
-        users = _users(plan, name)
-        state = "finished" if (runs / name / "metrics.json").exists() else "shipped" if name in trunks else "to do"
-        print(f"{name:44} {state:9} {', '.join(users)}")
-    finished = sum((runs / name / "metrics.json").exists() for name in plan.runs)
+def _show_runs(plan: Plan, results: Path, each: bool) -> None:
+    taken = dict.fromkeys(shipped(plan), "shipped")
+    done = [name for name in plan.runs if (results / "runs" / name / "metrics.json").exists()]
+    states = {**dict.fromkeys(plan.runs, "to do"), **taken, **dict.fromkeys(done, "finished")}
+    arms = {arm.label: tuple(arm.runs.values()) for arm in plan.arms}
+    _list(states, arms, {name: _uses(plan, name) for name in plan.runs}, each)
     asked = f"{count(len(plan.arms), 'arm')} of {count(len(plan.ablations), 'ablation')}"
-    print(f"{count(len(plan.runs), 'run')} for {asked}; {finished} finished")
+    print(f"{count(len(plan.runs), 'run')} for {asked}; {len(done)} finished")
     print(*lines(expected(plan, results, usable_cores()), usable_cores()), sep="\n")
 
 
-def _show_classifiers(found: Classifiers, results: Path) -> None:
-    finished = 0
-    for name in found.runs:
-        users = [f"{a}/{arm}" for a, arms in found.arms.items() for arm, runs in arms.items() if name in runs.values()]
-        is_done = (results / "classifiers" / name / "result.json").exists()
-        finished += is_done
-        print(f"{name:44} {'finished' if is_done else 'to do':9} {', '.join(users)}")
-    arms = sum(map(len, found.arms.values()))
-    asked = f"{count(arms, 'arm')} of {count(len(found.ablations), 'ablation')}"
-    print(f"{count(len(found.runs), 'classifier')} for {asked}; {finished} finished")
+def _show_classifiers(found: Classifiers, results: Path, each: bool) -> None:
+    done = [name for name in found.runs if (results / "classifiers" / name / "result.json").exists()]
+    states = {**dict.fromkeys(found.runs, "to do"), **dict.fromkeys(done, "finished")}
+    arms = {f"{a}/{arm}": tuple(runs.values()) for a, all_arms in found.arms.items() for arm, runs in all_arms.items()}
+    _list(states, arms, {}, each)
+    asked = f"{count(len(arms), 'arm')} of {count(len(found.ablations), 'ablation')}"
+    print(f"{count(len(found.runs), 'classifier')} for {asked}; {len(done)} finished")
     print("time       told by each classifier's log while it runs, and in no sum above")
+
+
+def _list(
+    states: Mapping[str, str], arms: Mapping[str, Collection[str]], uses: Mapping[str, list[str]], each: bool
+) -> None:
+    """Print each arm with how many of its runs are finished, and the runs that are no arm's; or each run.
+
+    Args:
+        states: run → its state; of all runs.
+        arms: arm → its runs.
+        uses: run → what it is for besides.
+        each: print every run with its state and its arms.
+    """
+    for label, runs in {} if each else arms.items():
+        finished = sum(states[run] == "finished" for run in runs)
+        print(f"{label:44} {finished} of {count(len(runs), 'run')}")
+    for run, state in states.items():
+        users = sorted(label for label in arms if run in arms[label])
+        if each or not users:
+            print(f"{run:44} {state:9} {', '.join([*users, *uses.get(run, [])])}")
 
 
 def create_ablation(options: argparse.Namespace) -> None:
@@ -99,12 +116,11 @@ def create_preset(options: argparse.Namespace) -> None:
     print(f"snakemake --cores all --config preset={options.name}")
 
 
-def _users(plan: Plan, run: str) -> list[str]:
-    """Return the arms and other uses of a run."""
-    arms = sorted({arm.label for arm in plan.arms if run in arm.runs.values()})
+def _uses(plan: Plan, run: str) -> list[str]:
+    """Return what a run is for besides arms."""
     starts = any(spec.start == run for spec in plan.runs.values())
     teaches = any(spec.teacher == run for spec in plan.runs.values())
-    return [*arms, *(["start of the others"] if starts else []), *(["teacher"] if teaches else [])]
+    return [*(["start of the others"] if starts else []), *(["teacher"] if teaches else [])]
 
 
 def check_specs(options: argparse.Namespace) -> None:
@@ -122,6 +138,7 @@ def check_specs(options: argparse.Namespace) -> None:
         *(partial(load, preset) for preset in presets),
         *(partial(_check_figures, ABLATIONS / f"{name}.yaml") for name in ablations),
         partial(check_extensions, ablations),
+        check_built,
     ]
     problems = [line for check in checks for line in _problems(check)]
     published = {name: _is_published(ABLATIONS / f"{name}.yaml", AblationSpec) for name in ablations}
@@ -202,7 +219,7 @@ def time_networks(options: argparse.Namespace) -> None:
 
 def export_model(options: argparse.Namespace) -> None:
     from mnv4bench.deploy.export import export
-    from mnv4bench.report.exported import describe
+    from mnv4bench.report.exported import describe, progress
 
     record = export(
         options.model,
@@ -214,6 +231,7 @@ def export_model(options: argparse.Namespace) -> None:
         nms=options.nms,
         threads=options.threads,
         trust=options.trust,
+        done=lambda form, file: print(progress(form, file), file=sys.stderr, flush=True),
     )
     print(describe(record, options.out))
     if record.failed:

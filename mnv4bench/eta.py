@@ -22,7 +22,7 @@ from mnv4bench.spec.run import RunSpec
 GUESSED_RATE, GUESSED_SIDE = 30.0, 160
 """Images per second and thread while training, and their side in pixels, where no run has been timed: the default
 detector on one core of a server of 2023. Taken to fall with the number of pixels. Of GPUs there is no guess."""
-GUESS = f"a guess from {GUESSED_RATE:g} images/s and thread at {GUESSED_SIDE} pixels, as no run has finished here"
+GUESS = f"a guess from {GUESSED_RATE:g} images/s per thread at {GUESSED_SIDE} pixels, as no run has finished here"
 GUESSED_MB = 20.0
 """Disk of a finished run."""
 BEFORE = ("data", "cost")

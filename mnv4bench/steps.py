@@ -52,7 +52,7 @@ class Context:
     @property
     def run_name(self) -> str:
         if self.run is None:
-            raise Mnv4benchError("this step needs --run; `mnv4bench plan` lists the runs")
+            raise Mnv4benchError("this step needs --run; `mnv4bench plan --runs` lists the runs")
         return self.run
 
 

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.ledger.cited import check_cited
 from mnv4bench.models import alternatives, stages
+from mnv4bench.models.unbuilt import check_built
 from mnv4bench.spec.ablation import AblationSpec
 from mnv4bench.spec.extensions import extensions
 from mnv4bench.spec.model import ModelSpec
@@ -90,6 +91,15 @@ def test_every_value_of_a_field_is_in_the_table_that_the_guide_names() -> None:
     assert {"c2f", "c2fcib", *stages.INNER} == values["block"]  # these two are built by hand
     assert {"none", *alternatives.ATTENTION} == values["attention"]
     assert set(alternatives.DOWNSAMPLE) == values["downsample"]
+
+
+def test_a_name_that_nothing_builds_is_one_error() -> None:
+    class Wider(ModelSpec):
+        block: Literal["c2f", "c2firb", "c2fsep"] = "c2f"  # type: ignore[assignment]
+
+    check_built()
+    with pytest.raises(SpecError, match=r"models/stages\.py: INNER has no entry 'c2fsep', although block in"):
+        check_built(Wider)
 
 
 def test_the_file_that_the_guide_opens_with_is_valid(project: Path) -> None:

@@ -72,7 +72,9 @@ def names(content: Any) -> list[str]:
 def test_voc_with_lists_becomes_a_set_that_can_be_prepared(tmp_path: Path, inside: str) -> None:
     voc_set(tmp_path / "src" / inside, {"train": "a\nb\n", "val": "d\n"})
     message = import_dataset(tmp_path / "src", tmp_path / "dst")
-    assert message.startswith(f"Wrote 2 images to train2017 and 1 images to val2017 in {tmp_path / 'dst'}:")
+    assert message.startswith(
+        f"Wrote 2 images to train2017 and 1 images to val2017 in {tmp_path / 'dst'}: 6 objects (3 of them crowds) of 2 "
+    )
     assert "Left out, images in neither train.txt nor val.txt: 1" in message
     dataset, train, val = prepared(tmp_path / "dst", tmp_path)
     assert (names(train), names(val), dataset.classes) == (["a.jpg", "b.jpg"], ["d.jpg"], ("cat", "dog"))

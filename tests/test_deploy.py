@@ -21,7 +21,8 @@ from mnv4bench.io.files import read_json
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, Thresholds
 from mnv4bench.latency.runtimes.runtime import Deployment
 from mnv4bench.models.published import networks
-from mnv4bench.results.exported import Exported
+from mnv4bench.report.exported import describe
+from mnv4bench.results.exported import Exported, ExportedFile
 from mnv4bench.results.metrics import read_metrics
 
 pytestmark = [
@@ -56,9 +57,27 @@ def test_every_format_computes_what_the_network_does_and_says_what_it_is(
             assert pytest.approx(record.AP, abs=2e-3) == file.AP
         assert YOLO(path, task="detect").names == dict(enumerate(CLASSES))
     assert set(tmp_path.iterdir()) == {tmp_path / "a-run.json", *(tmp_path / file.file for file in record.files)}
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
     assert all(str(tmp_path / file.file) in printed for file in record.files)
     assert "AP in points, on 4 labelled images" in printed
+    assert "Detections kept: of the network's above 0.25, those that the file finds too" in printed
+    assert [line for line in told.splitlines() if ": written, " in line] == [
+        f"{file.format}: written, {file.bytes / 1e6:.1f} MB" for file in record.files
+    ]
+
+
+def test_shares_of_detections_have_one_decimal() -> None:
+    files = [
+        ExportedFile(format="onnx", file="a.onnx", bytes=1, detections_kept=share, difference=None, AP=None, ms=1.0)
+        for share in (0.95264623955432, 1.0)
+    ]
+    record = Exported.model_construct(
+        source="a", AP=None, ms=1.0, files=tuple(files), failed={}, replaced=(), earlier=(), images=2, scored=0,
+        confidence=0.25, threads=1, quiet=True, nms=False,
+    )  # fmt: skip
+    printed = describe(record, Path("out"))
+    assert "95.3\N{NO-BREAK SPACE}%" in printed
+    assert "100.0\N{NO-BREAK SPACE}%" in printed
 
 
 def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) -> None:
@@ -98,7 +117,9 @@ def test_a_file_that_computes_something_else_is_not_kept(
     monkeypatch.setattr(TorchScript, "write", off)
     with pytest.raises(SystemExit, match="1"):
         cli.main(["export", str(run), "--format", "torchscript", "--images", str(images), "--out", str(tmp_path)])
-    assert "torchscript was not written: what it computes differs from the network's" in capsys.readouterr().out
+    printed, told = capsys.readouterr()
+    assert "torchscript was not written: what it computes differs from the network's" in printed
+    assert "torchscript: not written\n" in told
     assert (tmp_path / record.files[0].file).read_bytes() == before
     assert not list(tmp_path.glob(".draft*"))
 
@@ -160,16 +181,22 @@ def test_a_run_is_shown_under_whatever_name_its_folder_has(
 
 
 def test_a_folder_without_a_finished_run_is_told_for_what_it_is(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "mine.yaml").touch()
+    whose = "`mnv4bench plan --preset mine --runs` says which arm each is of\n"
     begun = tmp_path / "mine" / "runs" / "begun"
     (begun / "of-data-0").mkdir(parents=True)
     for folder in (begun, begun / "of-data-0"):
         shutil.copy(run / "spec.json", folder)
     for folder, told in (
         (begun, "this run has not ended; `mnv4bench plan --preset mine` shows what is left to do"),
-        (run.parent, "holds 1 run; name one of them: a-run"),
-        (run.parent.parent, "holds 1 run; name one of them: a-run"),
+        (begun.parent, f"holds 1 run; name one of them: begun; {whose}"),
+        (begun.parent.parent, f"holds 1 run; name one of them: begun; {whose}"),
+        (run.parent, "holds 1 run; name one of them: a-run\n"),
+        (run.parent.parent, "holds 1 run; name one of them: a-run\n"),
         (tmp_path, "holds no run, as status.json is missing; name a run's folder, for example"),
         (tmp_path / "typo", "no such folder"),
     ):

@@ -93,6 +93,20 @@ def test_curves_show_the_ap_of_each_reading_after_each_epoch_beside_the_trunks(r
     assert [label.partition(":")[0] for label in labels] == ["one to many", "dual nms free", "dual nms"]
 
 
+def test_the_legend_of_curves_lies_below_them_and_says_whose_ap_it_holds(results: Results) -> None:
+    with look():
+        drawn = curves.curves(results)
+        drawn.draw_without_rendering()
+    axis = drawn.axes[0]
+    legend = axis.get_legend()
+    images = results.data.record.val.count
+    assert legend.get_title().get_text() == f"AP on all {images} images"
+    assert axis.get_ylabel() == f"AP (points), first {min(images, 200)} images"
+    top = axis.transData.inverted().transform(legend.get_window_extent())[1, 1]
+    assert top <= min(min(line.get_ydata()) for line in axis.lines if len(line.get_ydata()))
+    assert min(axis.get_yticks()) >= 0
+
+
 def test_a_legend_has_as_many_columns_as_fit_its_panel() -> None:
     assert legend_columns(["none", "psa", "both"]) == 3
     assert legend_columns(["one-to-many, NMS", "dual, NMS-free", "dual, NMS"]) == 2
@@ -284,6 +298,17 @@ def test_of_a_classes_objects_each_cell_is_the_share_and_of_the_background_the_c
     assert made[0].tolist() == [75, 25, 0]
     assert np.isnan(made[1]).all()  # no object of this class
     assert made[2].tolist() == [0, 10, 0]
+
+
+def test_matrices_say_their_unit_and_their_titles_stay_within_their_panels(results: Results) -> None:
+    counted = confusion.Counted(2, 0.25, {("a", "a"): 3})
+    with look():
+        made = confusion.confusion(results, "nms_free", dict.fromkeys(("one_to_many", "dual_nms_free"), counted))
+    assert made.get_supxlabel() == (
+        "Numbers: % of the objects of a row's class; in the last row, detections of nothing in 100 images."
+    )
+    titles = [axis.get_title(loc="left") for axis in made.axes]
+    assert titles[0] == "one to many (baseline), confidence\n0.25"
 
 
 def test_the_curves_of_an_arm_and_its_baseline_share_panels_and_an_ablation_without_scores_says_so(

@@ -286,6 +286,14 @@ def test_rtdetrs_rows_are_its_best_scores_and_corner_boxes() -> None:
     torch.testing.assert_close(rows[0], torch.tensor([[0, 0, 100, 100, first, 0], [80, 30, 120, 70, second, 1]]))
 
 
+def test_rtdetr_is_not_wrapped_as_a_network_of_ultralytics() -> None:
+    import mnv4bench
+    from mnv4bench.models.published.rtdetr import RTDetr
+
+    with pytest.raises(SpecError, match=r"no network of ultralytics, .* call it on images .*mnv4bench export"):
+        mnv4bench.as_yolo(RTDetr(nn.Identity(), 2))
+
+
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(Mnv4benchError, match=r"pip install mnv4bench\[peers\]"):

@@ -57,6 +57,22 @@ def test_a_new_preset_is_valid_and_says_why(project: Path, images: Path, capsys:
         new_preset("mine", images)
 
 
+def test_images_below_the_folder_of_data_may_move_with_it(
+    project: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MNV4BENCH_DATA", str(images.parent))
+    made = new_preset("mine", images, 50.0)[1]
+    assert made.preset.data.path == images.name
+    text = (project / "config" / "mine.yaml").read_text()
+    assert "The path is part\n# of every run's name" in text
+    assert "trained for so many epochs more" in text
+    assert "\n# At 50 images/s per thread, as given" in text
+    shutil.copytree(images, tmp_path / "moved" / images.name)
+    monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path / "moved"))
+    assert list(plan.load("mine").runs) == list(made.runs)
+    assert new_preset("elsewhere", images, 50.0)[1].preset.data.path == str(images)
+
+
 @pytest.mark.parametrize(("speed", "seeds"), [(1e9, 8), (1e-9, 3)])
 def test_seeds_are_as_many_as_a_night_allows(project: Path, images: Path, speed: float, seeds: int) -> None:
     _, made, hours = new_preset("mine", images, speed)

@@ -98,6 +98,25 @@ def test_finished_runs_are_those_of_the_preset_whichever_selection_asks(
     assert not (project / "results" / "smoke" / "only").exists()
 
 
+def test_the_plan_shows_arms_and_on_demand_the_runs_of_each(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = plan.load("short")
+    conv = next(arm for arm in found.arms if arm.label == "scdown/conv")
+    write_text(project / "results" / "short" / "runs" / conv.runs[0] / "metrics.json", "{}")
+    cli.main(["plan", "--preset", "short"])
+    arms = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in arms[:3]] == [
+        ["scdown/conv", "1", "of", "3", "runs"],
+        ["scdown/scdown", "0", "of", "3", "runs"],
+        [found.trunks[0].name, "to", "do", "start", "of", "the", "others"],
+    ]
+    assert arms[3].startswith("7 runs for 2 arms of 1 ablation; 1 finished")
+    cli.main(["plan", "--preset", "short", "--runs"])
+    runs = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[: len(found.runs)]}
+    assert set(runs) == set(found.runs)
+    assert runs[conv.runs[0]] == ["finished", "scdown/conv"]
+    assert runs[conv.runs[1]] == ["to", "do", "scdown/conv"]
+
+
 @pytest.mark.parametrize("name", ["My_Part", "a/b", "../a", "a.b", ""])
 def test_a_name_that_is_no_plain_file_name_is_refused(project: Path, name: str) -> None:
     with pytest.raises(SpecError, match="a name is lower-case letters"):
@@ -129,7 +148,7 @@ def test_without_a_finished_run_the_time_is_a_guess_and_says_so(project: Path, t
     assert left.seconds == pytest.approx(trunk + 3 * arm)  # two arms of three seeds, two at a time
     text = "\n".join(lines(left, 2))
     assert "7 min of training on 2 cores" in text
-    assert "a guess from 30 images/s and thread at 160 pixels" in text
+    assert "a guess from 30 images/s per thread at 160 pixels" in text
 
 
 def test_what_cannot_be_guessed_is_not(project: Path, tmp_path: Path) -> None:

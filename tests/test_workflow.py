@@ -241,6 +241,8 @@ def test_the_log_of_a_failed_rule_is_shown(tmp_path: Path) -> None:
     result = snakemake(project, "preset=coco", flags=("--until", "data"))
     assert result.returncode != 0
     assert "nowhere" in result.stderr
+    assert "rule data:" in result.stderr
+    assert not re.search(r"SNAKEMAKE|reason:", result.stderr)
 
 
 def test_a_second_workflow_in_the_same_folder_is_told_who_works_there(tmp_path: Path) -> None:
@@ -253,6 +255,7 @@ def test_a_second_workflow_in_the_same_folder_is_told_who_works_there(tmp_path: 
         assert snakemake(project, "preset=smoke", flags=("-n",)).returncode == 0  # looks, and touches nothing
     done = snakemake(project, "preset=smoke", flags=("--until", "data"))
     assert done.returncode == 0, done.stderr
+    assert re.search(r"1 of \d+ steps \(\d+%\) done", done.stderr)
 
 
 def test_bad_yaml_is_one_error_before_anything_runs(tmp_path: Path) -> None:

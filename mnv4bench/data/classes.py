@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from mnv4bench.data.parts import Document
+from mnv4bench.io.words import count
 
 MOST = 30
 """Classes, and lines on single ones, that are printed; the rest are counted."""
@@ -22,6 +23,11 @@ def objects_of(document: Document) -> Counter[str]:
     counts = Counter(dict.fromkeys(names.values(), 0))
     counts.update(names[record["category_id"]] for record in document["annotations"] if not record.get("iscrowd"))
     return counts
+
+
+def counted(objects: int, crowds: int) -> str:
+    """Return "9 objects (2 of them crowds)", which are neither learned nor scored."""
+    return f"{count(objects, 'object')}{f' ({crowds} of them crowds)' if crowds else ''}"
 
 
 def describe(train: Mapping[str, int], val: Mapping[str, int]) -> list[str]:

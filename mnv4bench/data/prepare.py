@@ -70,9 +70,8 @@ def check_folder(folder: Path) -> str:
 
 
 def _objects(document: Document) -> str:
-    """Return how many objects a split has, and how many of them are neither learned nor scored."""
     crowds = sum(record["iscrowd"] for record in document["annotations"])
-    return f"{len(document['annotations'])} objects{f' ({crowds} of them crowds)' if crowds else ''}"
+    return classes.counted(len(document["annotations"]), crowds)
 
 
 def _checked(

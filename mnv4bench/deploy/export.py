@@ -6,7 +6,7 @@ import copy
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ def export(
     nms: bool = False,
     threads: int = 1,
     trust: bool = False,
+    done: Callable[[str, ExportedFile | None], None] = lambda form, file: None,
 ) -> Exported:
     """Write a network in every format into `out`, and <name>.json with how each compares to it.
 
@@ -79,6 +80,7 @@ def export(
         images: folder of images to compare on and to calibrate int8 with.
         data: folder in COCO 2017's layout, for the same and for AP. A run whose own data lie beside it needs neither.
         nms: put suppression into the files.
+        done: is told each format when it is over, and its file, None where it failed.
 
     Raises:
         Mnv4benchError: the model cannot be read, has no trained weights, or there are no images.
@@ -120,6 +122,7 @@ def export(
             files.append(_file(form, FORMATS[form](), target, deployment, about, expected, material.split))
         except Exception as error:  # a runtime may raise anything; the other formats are still worth having
             failed[form] = in_one_line(error)
+        done(form, None if form in failed else files[-1])
     written = {file.file for file in files}
     record = Exported(
         source=model,

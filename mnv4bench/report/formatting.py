@@ -105,6 +105,11 @@ def percent(share: float) -> str:
     return f"{plain(share * 100)}\N{NO-BREAK SPACE}%"
 
 
+def one_decimal(share: float) -> str:
+    """Return 0.9526 as "95.3 %", 1 as "100.0 %": for columns."""
+    return f"{number(share * 100, 1)}\N{NO-BREAK SPACE}%"
+
+
 def change(value: float | None, decimals: int = 1) -> str:
     """Return 0.0213 as "+2.1 %"."""
     return NONE if value is None else f"{number(value * 100, decimals, sign=True)}\N{NO-BREAK SPACE}%"

@@ -15,6 +15,7 @@ from mnv4bench.results.record import read_record
 from mnv4bench.results.run import read_spec, read_status
 from mnv4bench.results.selection import home
 from mnv4bench.spec.naming import slug
+from mnv4bench.spec.preset import PRESETS
 
 COLUMNS = tuple(Scores.model_fields)
 CLASSES = "class, lowest AP first"
@@ -49,6 +50,7 @@ def describe(folder: Path) -> str:
 
 def _not_ended(folder: Path) -> str:
     """Return what a folder is that holds no run which has ended, and what to do."""
+    whose = home(folder.parent if folder.name == RUNS else folder).name
     places = [path for place in (folder, folder / RUNS) for path in place.glob("*/spec.json")]
     return render(
         "text/no_run.j2",
@@ -56,6 +58,7 @@ def _not_ended(folder: Path) -> str:
         exists=folder.is_dir(),
         runs=sorted(path.parent.name for path in places),
         named=NAMED,
+        whose=whose if (PRESETS / f"{whose}.yaml").exists() else None,
         preset=home(folder.parent.parent).name if folder.parent.name == RUNS else None,
     )
 

@@ -83,7 +83,7 @@ class Plan:
             SpecError: the plan has no such run, which happens when YAML changed after the name was made.
         """
         if name not in self.runs:
-            raise SpecError(f"preset {self.preset_name} has no run {name}; `mnv4bench plan` lists its runs")
+            raise SpecError(f"preset {self.preset_name} has no run {name}; `mnv4bench plan --runs` lists its runs")
         return self.runs[name]
 
     def classifier(self, name: str) -> ClassifierRun:
@@ -93,7 +93,7 @@ class Plan:
             SpecError: as of `run`.
         """
         if name not in self.classifiers.runs:
-            raise SpecError(f"preset {self.preset_name} has no classifier {name}; `mnv4bench plan` lists them")
+            raise SpecError(f"preset {self.preset_name} has no classifier {name}; `mnv4bench plan --runs` lists them")
         return self.classifiers.runs[name]
 
 

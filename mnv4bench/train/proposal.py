@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from math import ceil, floor
@@ -13,6 +14,7 @@ import yaml
 from mnv4bench.data.survey import Survey, survey
 from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_bytes, write_text
+from mnv4bench.io.places import DATA_VARIABLE
 from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.spec.plan import Plan, load
@@ -63,7 +65,7 @@ def new_preset(
         "classes": f"{len(found.classes)} {'class' if len(found.classes) == 1 else 'classes'}",
         "smallest": floor(found.small * side),
         "imgsz": side,
-        "path": quoted(data),
+        "path": quoted(_portable(data)),
         "rate": rough(rate),
         "origin": origin,
         "threads": min(2, usable_cores()),
@@ -84,6 +86,13 @@ def image_side(found: Survey) -> int:
     """Return the smallest side at which nine of ten objects fill a cell of the finest grid, or else the images' own."""
     largest = next((side for side in SIDES if side >= found.side), SIDES[-1])
     return next((side for side in SIDES if found.small * side >= CELL or side == largest), largest)
+
+
+def _portable(data: Path) -> Path:
+    """Return a folder without $MNV4BENCH_DATA where it lies below it, since the path is part of every run's name."""
+    base = os.environ.get(DATA_VARIABLE)
+    below = base and Path(base).resolve() in data.resolve().parents
+    return data.resolve().relative_to(Path(base).resolve()) if base and below else data
 
 
 def quoted(path: Path) -> str:

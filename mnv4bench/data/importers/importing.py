@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from mnv4bench.data.classes import describe, objects_of
+from mnv4bench.data.classes import counted, describe, objects_of
 from mnv4bench.data.importers import coco, voc, yolo
 from mnv4bench.data.importers.folder import IMAGES, OTHERS, Folder, list_folder
 from mnv4bench.data.importers.records import (
@@ -86,8 +86,9 @@ def import_dataset(
     splits = {split: with_file_names(images, folder.root) for split, images in splits.items()}
     size = _write(splits, result, target, link)
     counts = " and ".join(f"{len(images)} images to {split}2017" for split, images in splits.items())
-    objects = sum(len(image.objects) for images in splits.values() for image in images)
-    written = f"Wrote {counts} in {target}: {objects} objects of {len(result.classes)} classes, {_readable(size)}."
+    crowds = [item.crowd for images in splits.values() for image in images for item in image.objects]
+    objects = counted(len(crowds), sum(crowds))
+    written = f"Wrote {counts} in {target}: {objects} of {len(result.classes)} classes, {_readable(size)}."
     of_classes = (objects_of(document(images, result.classes, ())) for images in (splits["train"], splits["val"]))
     return "\n".join([written, *result.notes, *describe(*of_classes)])
 

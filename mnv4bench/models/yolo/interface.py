@@ -11,7 +11,7 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import DEFAULT_CFG_DICT, USER_CONFIG_DIR
 from ultralytics.utils.events import events
 
-from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.machine.telemetry import without_openvino_telemetry
 from mnv4bench.models import torchvision_ops
 from mnv4bench.models.yolo.offline import FONT, register_font
@@ -64,7 +64,15 @@ def as_yolo(model: DetectionModel, imgsz: int | None = None) -> YOLO:
     Args:
         imgsz: default side of images in pixels; None takes the one that the model was trained at, where it was loaded
             by `mnv4bench.load` and says so, else 640.
+
+    Raises:
+        SpecError: the network is not ultralytics', as RT-DETR.
     """
+    if getattr(model, "yaml", None) is None:
+        raise SpecError(
+            f"{type(model).__name__} is no network of ultralytics, so as_yolo cannot wrap it; call it on images "
+            "(B, 3, H, W) in 0–1, stretched to a square, or let `mnv4bench export` write it as files"
+        )
     torchvision_ops.provide()
     events.enabled = False  # usage statistics
     if not (USER_CONFIG_DIR / FONT).exists():

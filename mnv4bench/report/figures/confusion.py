@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnv4bench.report.figures.style import FAINT, WIDTH, figure, saying
-from mnv4bench.report.formatting import number
+from mnv4bench.report.formatting import number, wrapped
 from mnv4bench.report.rendering import render
 from mnv4bench.report.results import Results
 from mnv4bench.report.tables.confusion import BACKGROUND
@@ -22,6 +22,8 @@ NUMBERED, NAMED = 12, 30
 """Most classes whose cells hold numbers, and whose names stand beside them."""
 HEIGHT = 3.1
 """Inches of a row of two panels."""
+LETTERS = 36
+"""Of a line of a panel's title, which is as wide as the panel."""
 COLUMNS = ("ablation", "arm", "seeds", "confidence", "true", "detected", "count")
 
 
@@ -75,9 +77,11 @@ def confusion(results: Results, ablation: str, arms: Mapping[str, Counted]) -> F
         axis = made.add_subplot(rows, 2, place + 1)
         _matrix(axis, shares(arms[name], names, results.data.record.val.count), names)
         mark = " (baseline)" if name == spec.baseline else ""
-        axis.set_title(f"{spec.title_of(name)}{mark}, confidence {number(arms[name].confidence, 2)}", loc="left")
+        title = f"{spec.title_of(name)}{mark}, confidence {number(arms[name].confidence, 2)}"
+        axis.set_title(wrapped(title, LETTERS), loc="left")
         axis.set_xlabel("detected as")
         axis.set_ylabel("object")
+    made.supxlabel(render("text/confusion_unit.j2"), fontsize=7)
     return made
 
 

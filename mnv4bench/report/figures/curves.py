@@ -16,6 +16,9 @@ from mnv4bench.report.figures.style import BASELINE
 from mnv4bench.report.results import ArmResult, Results, curve_of
 from mnv4bench.results.curve import VALIDATED, VALIDATION
 
+ROW, MOST = 0.09, 0.6
+"""Shares of a panel's height: a row of its legend, and the largest that all rows get."""
+
 
 def curves(results: Results) -> Figure:
     """Return AP over epochs, one panel per ablation: seeds thin, their mean thick, the trunks' last AP dashed."""
@@ -23,7 +26,7 @@ def curves(results: Results) -> Figure:
     for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _curve_panel(axis, results, arms)
         axis.set_xlabel("epoch")
-        axis.set_ylabel(f"AP (points), first {VALIDATED} images")
+        axis.set_ylabel(f"AP (points), first {min(VALIDATED, results.data.record.val.count)} images")
     return drawn
 
 
@@ -37,7 +40,28 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         axis.axhline(level, color=BASELINE, linewidth=0.8, linestyle="--", zorder=1, label=label)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.margins(y=0.1)
-    axis.legend(loc="lower right", fontsize=legend_size(results), labelspacing=0.2, handlelength=1, borderaxespad=0.2)
+    size = legend_size(results)
+    whole = None if crowded(results) else f"AP on all {results.data.record.val.count} images"
+    rows = len(axis.get_legend_handles_labels()[1]) + (whole is not None)
+    _leave_room(axis, min(ROW * rows, MOST))
+    axis.legend(
+        loc="lower right",
+        title=whole,
+        title_fontsize=size,
+        alignment="left",
+        fontsize=size,
+        labelspacing=0.2,
+        handlelength=1,
+        borderaxespad=0,
+    )
+
+
+def _leave_room(axis: Axes, share: float) -> None:
+    """Leave a share of the panel free below the curves, without ticks."""
+    low, high = axis.get_ylim()
+    ticks = [tick for tick in axis.get_yticks() if low <= tick <= high]
+    axis.set_ylim(high - (high - low) / (1 - share), high)
+    axis.set_yticks(ticks)
 
 
 def _curve(axis: Axes, results: Results, arm: ArmResult, colour: str) -> None:
@@ -67,4 +91,4 @@ def _named(results: Results, arm: ArmResult) -> str:
     """Name an arm's curve, with its AP where there is room, or how its runs ended."""
     if crowded(results) and arm.done:
         return arm.arm.title
-    return f"{arm.arm.title}: {'AP ' * bool(arm.done)}{accuracy.mean(arm, 1)}"
+    return f"{arm.arm.title}: {accuracy.mean(arm, 1)}"
