@@ -147,7 +147,7 @@ for ablation in PLAN.classifiers.ablations if REFERENCE else PLAN.names:
         include: f"ablations/{ablation}.smk"
 
 
-# What tables, figures and paper show, and complete.txt sums up; who is told to delete one gets it made again.
+# What tables, figures and paper show, and complete.txt sums up.
 COMPUTED = [f"{OUT}/compare.json", f"{OUT}/cost.json", f"{OUT}/latency/latency.json"]
 
 # A preset without ablations trains its trunks, which nothing is compared with.
@@ -532,7 +532,20 @@ rule complete:
         f"{DATA}/dataset.json" if PLAN.runs else [],
         SCORED,
         EXTRA,
-        [DETECTED, COMPUTED] if PLAN.arms else [],
+        # All that a step makes, not one file of it: who is told to delete another gets it made again.
+        [
+            COMPUTED,
+            CLAIMED_TIMES,
+            rules.latency.output,
+            LEDGER and rules.ledger.output,
+            rules.tables.output,
+            rules.figures.output,
+            rules.paper.output,
+            rules.page.output,
+            rules.report.output,
+        ]
+        if PLAN.arms
+        else [],
         rules.verify.output if PLAN.arms and not REFERENCE else [],
     output:
         f"{OUT}/complete.txt",

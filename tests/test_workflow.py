@@ -122,6 +122,32 @@ def test_data_that_were_deleted_are_made_again_before_complete_looks_at_them(fin
     assert "rule complete:" in planned
 
 
+@pytest.mark.parametrize(
+    ("away", "rule"),
+    [
+        ("latency/blocks.csv", "latency"),
+        ("tables/slices.csv", "tables"),
+        ("tables/confusion.csv", "tables"),
+        ("figures/curves.pdf", "figures"),
+        ("figures/precision/*.png", "figures"),
+        ("tables/verify.csv", "verify"),
+    ],
+)
+def test_a_file_that_was_deleted_is_made_again_before_complete_looks(finished: Path, away: str, rule: str) -> None:
+    out = finished / "results" / "smoke"
+    moved = [path.rename(path.with_name(f"{path.name}.away")) for path in [*out.glob(away), out / "complete.txt"]]
+    assert len(moved) > 1
+    try:
+        dry = snakemake(finished, "preset=smoke", flags=("-n",))
+    finally:
+        for path in moved:
+            path.rename(path.with_suffix(""))
+    assert dry.returncode == 0, dry.stderr
+    planned = dry.stdout + dry.stderr
+    assert rule in planned.split()
+    assert "train" not in planned.split()
+
+
 def test_a_selection_uses_the_runs_that_are_there_and_leaves_the_other_tables_alone(finished: Path) -> None:
     before = {path: path.read_bytes() for path in (finished / "results" / "smoke" / "tables").iterdir()}
     result = snakemake(finished, "preset=smoke", "only=psa", flags=("--until", "tables"))

@@ -29,7 +29,7 @@ whose annotations are public."""
 
 
 def source(spec: DataSpec) -> Source:
-    """Return the usual halves: 2007's and 2012's trainval together, and 2007's test; of one year's folder the last alone.
+    """Return the usual halves: trainval of 2007 and 2012 together, and test of 2007; of one year's folder, its test.
 
     Objects marked difficult are crowds: neither learned nor counted.
 

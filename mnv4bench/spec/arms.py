@@ -52,7 +52,7 @@ class Arm:
 
     @property
     def full_title(self) -> str:
-        """Return the title beside those of other ablations; settings of published weights need no more than their own."""
+        """Return the title beside those of other ablations; settings of published weights need only their own."""
         return self.title if self.published else f"{self.ablation}: {self.title}"
 
 

@@ -26,7 +26,7 @@ from mnv4bench.train.schedule import average_constants, rates
 CLIP = 10.0
 """Largest norm of the gradient (ultralytics' value)."""
 STEPS_UNLOOKED_AT = {"cuda": 32}
-"""Steps after which losses are looked at, by device: a GPU would have to be waited for each time. Elsewhere each one."""
+"""Device → steps after which losses are looked at: a GPU would have to be waited for each time. Elsewhere each step."""
 
 
 class Extra(Protocol):

@@ -14,8 +14,8 @@ Box = tuple[float, float, float, float]
 Boxes = NDArray[np.float64]
 """(boxes, 4)"""
 DISTANCES = (5.0, 9.0, 14.0, 20.0)
-"""How far from its point a name may stand, nearest first, in the unit of the places. A name further off is hard to follow
-back, and among many points hides what the picture shows."""
+"""How far from its point a name may stand, nearest first, in the unit of the places. A name further off is hard to
+follow back, and among many points hides what the picture shows."""
 LATER = 5
 """So many distances are tried at a point before the next best one."""
 DIRECTIONS = 24
