@@ -536,7 +536,7 @@ rule complete:
         [
             COMPUTED,
             CLAIMED_TIMES,
-            rules.latency.output,
+            f"{OUT}/latency/blocks.csv",
             LEDGER and rules.ledger.output,
             rules.tables.output,
             rules.figures.output,

@@ -195,12 +195,12 @@ def ledger(context: Context) -> None:
 
 
 def claims(context: Context) -> None:
-    from mnv4bench.data.prepared import load
+    from mnv4bench.data.prepared import intact
     from mnv4bench.latency.campaign import first_images
     from mnv4bench.ledger.times import measure
     from mnv4bench.report.ledger import CLAIMED_TIMES
 
-    measure(first_images(load(context.data), context.data, "val", 8), context.results / CLAIMED_TIMES)
+    measure(first_images(intact(context.data), context.data, "val", 8), context.results / CLAIMED_TIMES)
 
 
 def restore(context: Context) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from helpers import prepare_again, tiny_dataset, tiny_run, train_until_killed
 
-from mnv4bench.data.prepared import load
+from mnv4bench.data.prepared import load, verify
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import read_json, write_json
+from mnv4bench.latency.labelled import labelled
+from mnv4bench.latency.named import Named
+from mnv4bench.report.results import DataFacts
 from mnv4bench.results.run import read_status
 from mnv4bench.spec.run import DistillSpec
 from mnv4bench.train import checkpoint
@@ -100,6 +105,21 @@ def test_labels_that_changed_after_preparing_are_refused(data: Path, tmp_path: P
     path.write_text(path.read_text() + " ")
     with pytest.raises(DataError, match="annotations changed"):
         train("run", tiny_run(), data, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '{"images": 3}', "{"])
+def test_labels_that_are_none_are_refused_by_whoever_reads_them(content: str, data: Path, tmp_path: Path) -> None:
+    record = load(data)
+    (data / "annotations" / "val.json").write_text(content)
+    model = cast(Named, SimpleNamespace(data=data))
+    readers: tuple[Callable[[], object], ...] = (
+        lambda: labelled(model, None, tmp_path, remedy=""),  # of export, and of latency --score
+        lambda: DataFacts(data, record).annotations,  # of figures
+        lambda: verify(data),
+    )
+    for read in readers:
+        with pytest.raises(DataError, match="annotations changed"):
+            read()
 
 
 def test_a_status_that_does_not_know_its_data_is_not_obeyed(data: Path, tmp_path: Path) -> None:

@@ -55,30 +55,46 @@ def load(folder: Path) -> Dataset:
     return read_record(Path(folder) / RECORD, Dataset)
 
 
-def verify(folder: Path, read_all: bool = False) -> Dataset:
-    """Return the record of a prepared data set that is still what was prepared.
-
-    The annotations are read and compared with their digest. Of a set that is larger than READ_WHOLE, an image is read
-    only where its size or its time of modification is not the recorded one.
-
-    Args:
-        read_all: read every image, however many.
+def intact(folder: Path) -> Dataset:
+    """Return the record of a prepared data set whose annotations are those that were prepared; images are not read.
 
     Raises:
-        DataError: lists what changed.
+        FileError: there is none, or it is damaged.
+        DataError: an annotation file is missing or another.
     """
     folder = Path(folder)
     dataset = load(folder)
     problems = [f"{path}: missing" for split in SPLITS if not (path := annotations_path(folder, split)).is_file()]
     if not problems and (now := digest(folder)) != dataset.digest:
         problems = [f"{folder}: annotations changed since they were prepared (digest {dataset.digest}, now {now})"]
-    if not problems:
-        known = {} if read_all else _states(folder)
-        if sum(state[0] for split in known.values() for state in split.values() if state) <= READ_WHOLE:
-            known = {}
-        problems = [line for split in SPLITS for line in _changed(folder, dataset, split, known.get(split, {}))]
-    refuse(problems, f"data in {folder} (delete {folder / RECORD} to prepare it again)")
+    _refuse(problems, folder)
     return dataset
+
+
+def verify(folder: Path, read_all: bool = False) -> Dataset:
+    """Return the record of a prepared data set that is still what was prepared.
+
+    Of a set that is larger than READ_WHOLE, an image is read only where its size or its time of modification is not the
+    recorded one.
+
+    Args:
+        read_all: read every image, however many.
+
+    Raises:
+        FileError: there is none, or its record is damaged.
+        DataError: lists what changed.
+    """
+    folder = Path(folder)
+    dataset = intact(folder)
+    known = {} if read_all else _states(folder)
+    if sum(state[0] for split in known.values() for state in split.values() if state) <= READ_WHOLE:
+        known = {}
+    _refuse([line for split in SPLITS for line in _changed(folder, dataset, split, known.get(split, {}))], folder)
+    return dataset
+
+
+def _refuse(problems: list[str], folder: Path) -> None:
+    refuse(problems, f"data in {folder} (delete {folder / RECORD} to prepare it again)")
 
 
 def _changed(folder: Path, dataset: Dataset, split: str, known: FileStates) -> Iterator[str]:

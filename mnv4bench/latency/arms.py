@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mnv4bench.data.prepared import load
+from mnv4bench.data.prepared import intact
 from mnv4bench.evaluate.settings import PUBLISHED_DETECTIONS, TRAINED
 from mnv4bench.io.errors import DataError
 from mnv4bench.latency.analyse.analysis import Judged
@@ -103,7 +103,7 @@ def campaign(plan: Plan, runs: Path, data: Path) -> Campaign:
 
 def _task(plan: Plan, shared: Mapping[str, str], runs: Path, data: Path) -> Task:
     spec, imgsz = plan.preset.latency, plan.preset.data.imgsz
-    dataset = load(data)
+    dataset = intact(data)
     annotations, folder = (dataset.path(data, part) for part in (dataset.val.annotations, dataset.val.images))
     images = first_images(dataset, data, "val", spec.images)
     if not images:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from mnv4bench.data.letterbox import Fit
 from mnv4bench.data.prepare import prepare
+from mnv4bench.data.prepared import intact
 from mnv4bench.evaluate.settings import TRAINED, Settings
 from mnv4bench.io.errors import SpecError
 from mnv4bench.latency.campaign import calibration_images, first_images
 from mnv4bench.latency.measure.accuracy import Split
 from mnv4bench.latency.named import Named
 from mnv4bench.models.published.stored import class_map
-from mnv4bench.results.dataset import RECORD, Dataset
-from mnv4bench.results.record import read_record
+from mnv4bench.results.dataset import Dataset
 from mnv4bench.spec.run import DataSpec
 
 
@@ -65,4 +65,4 @@ def labelled(model: Named, folder: Path | None, out: Path, remedy: str) -> Label
         return Labelled(prepared, prepare(DataSpec(name="folder", path=str(folder.resolve()), train=0), prepared))
     if model.data is None:
         raise SpecError(f"{model.candidate.label}: the images that it was trained on are not beside it; {remedy}")
-    return Labelled(model.data, read_record(model.data / RECORD, Dataset))
+    return Labelled(model.data, intact(model.data))

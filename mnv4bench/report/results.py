@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
-from mnv4bench.data.prepared import load
+from mnv4bench.data.prepared import intact, load
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json
 from mnv4bench.results.comparison import Comparison, Difference
@@ -82,7 +82,12 @@ class DataFacts:
 
     @cached_property
     def annotations(self) -> dict[str, Any]:
-        """The validation split's COCO JSON; only pictures need it."""
+        """The validation split's COCO JSON; only pictures need it.
+
+        Raises:
+            DataError: it is not what was prepared.
+        """
+        intact(self.folder)
         content: dict[str, Any] = read_json(self.record.path(self.folder, self.record.val.annotations))
         return content
 
