@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import fake_results as fake
+import jsonschema
 import pytest
+import yaml
 from tokens import difference, tokens
 
 from mnv4bench.io.errors import Mnv4benchError
@@ -14,7 +17,7 @@ from mnv4bench.io.files import write_json
 from mnv4bench.report.docs import generated
 from mnv4bench.report.docs import passages as passage_module
 from mnv4bench.report.docs.catalogue import catalogue
-from mnv4bench.report.docs.generated import CATALOGUE, DOCUMENTS, PASSAGE, refreshed
+from mnv4bench.report.docs.generated import CATALOGUE, DOCUMENTS, PASSAGE, SCHEMAS, refreshed, schema
 from mnv4bench.report.docs.passages import PASSAGES
 from mnv4bench.report.rendering import render
 from mnv4bench.report.tables.markdown import escape
@@ -43,6 +46,20 @@ def test_a_document_says_what_the_result_files_hold(name: str) -> None:
         absent = not (ROOT / FOLDER / PASSAGES[passage].file).exists()
         assert tokens(current, NAMES).total() > 3 or absent or current == "There is no other reference yet."
         assert difference(committed, current, NAMES) == [], f"{passage}: run `mnv4bench docs`"
+
+
+@pytest.mark.parametrize("path", SCHEMAS)
+def test_an_editor_knows_the_keys_of_every_yaml_file(path: Path) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert text == schema(SCHEMAS[path]), "run `mnv4bench docs`"
+    check = jsonschema.Draft202012Validator(json.loads(text))
+    files = sorted((ROOT / path.parent).glob("*.yaml"))
+    assert len(files) > 10
+    for file in files:
+        # As JSON has it: names of keys are text.
+        content = json.loads(json.dumps(yaml.safe_load(file.read_text(encoding="utf-8"))))
+        assert [error.message for error in check.iter_errors(content)] == [], file
+        assert not check.is_valid({**content, "tittle": "misspelt"})
 
 
 README = """\
@@ -222,7 +239,8 @@ def test_refreshing_writes_only_what_changed(tmp_path: Path) -> None:
         (tmp_path / "docs" / f"{name}.md").write_text("nothing generated\n")
     (tmp_path / "docs" / "method.md").write_text("<!-- generated: repeatability -->\n<!-- end -->\n")
     fake.make_plan(tmp_path)
-    assert generated.refresh(tmp_path) == [tmp_path / CATALOGUE, tmp_path / "docs" / "method.md"]
+    every = [CATALOGUE, *SCHEMAS, Path("docs/method.md")]
+    assert generated.refresh(tmp_path) == [tmp_path / path for path in every]
     assert generated.refresh(tmp_path) == []
     (tmp_path / CATALOGUE).write_text("stale")
     assert generated.refresh(tmp_path) == [tmp_path / CATALOGUE]

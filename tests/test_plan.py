@@ -499,7 +499,7 @@ def test_an_unknown_only_is_named_with_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_a_run_of_another_day_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="has no run default-000; `mnv4bench plan` lists its runs"):
+    with pytest.raises(SpecError, match="has no run default-000; `mnv4bench plan --runs` lists its runs"):
         load(tmp_path).run("default-000")
 
 

@@ -1,10 +1,12 @@
-"""What `mnv4bench docs` writes: docs/ablations.md, and passages of README and docs/ from committed result files.
+"""What `mnv4bench docs` writes: docs/ablations.md, the schemas of YAML files for editors, and passages of README and docs/
+from committed result files.
 
 A passage stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,9 @@ from mnv4bench.io.files import write_text
 from mnv4bench.report.docs.catalogue import catalogue
 from mnv4bench.report.docs.passages import PASSAGES
 from mnv4bench.results.reference import FOLDER
+from mnv4bench.spec.ablation import AblationSpec
+from mnv4bench.spec.base import Spec
+from mnv4bench.spec.preset import Preset
 
 CATALOGUE = Path("docs/ablations.md")
 DOCUMENTS = (
@@ -26,18 +31,29 @@ DOCUMENTS = (
     "docs/results.md",
     "docs/search.md",
 )
+SCHEMAS: dict[Path, type[Spec]] = {
+    Path("config/preset.schema.json"): Preset,
+    Path("ablations/ablation.schema.json"): AblationSpec,
+}
+"""JSON schema → whose files it describes."""
 PASSAGE = re.compile(r"(?P<head><!-- generated: (?P<name>\w+) -->\n)(?P<text>.*?)(?P<foot><!-- end -->)", re.DOTALL)
 
 
 def refresh(root: Path = Path()) -> list[Path]:
-    """Write the list of ablations and every passage anew; return the documents that changed."""
+    """Write the list of ablations, the schemas and every passage anew; return the files that changed."""
     path = root / CATALOGUE
     changed = [path] if _update(path, catalogue(root)) else []
+    changed += [root / path for path, spec in SCHEMAS.items() if _update(root / path, schema(spec))]
     for name in DOCUMENTS:
         text = (root / name).read_text(encoding="utf-8")
         if _update(root / name, refreshed(text, root / FOLDER, where=name)):
             changed.append(root / name)
     return changed
+
+
+def schema(spec: type[Spec]) -> str:
+    """Return the JSON schema of a YAML file: its keys with what they say, types and bounds."""
+    return json.dumps(spec.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _update(path: Path, text: str) -> bool:
