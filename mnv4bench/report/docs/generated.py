@@ -1,5 +1,5 @@
-"""What `mnv4bench docs` writes: docs/ablations.md, the schemas of YAML files for editors, and passages of README and docs/
-from committed result files.
+"""What `mnv4bench docs` writes: docs/ablations.md, the schemas of YAML files for editors, and passages of README and
+docs/ from committed result files.
 
 A passage stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
