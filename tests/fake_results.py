@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 from PIL import Image
 
+from mnv4bench.data.prepared import digest
 from mnv4bench.evaluate import coco, match_records
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.results import matches
@@ -172,7 +173,8 @@ def write_data(folder: Path, slices: bool = True) -> None:
         Image.fromarray(pixels).save(path)
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    write_json(folder / "annotations/val.json", content)
+    for half in ("train", "val"):
+        write_json(folder / f"annotations/{half}.json", content)
     parts = dict.fromkeys(SLICES, 2) if slices else {}
     split = Split(
         annotations="annotations/val.json", images="images/val", count=10, objects=len(annotations), slices=parts
@@ -181,7 +183,7 @@ def write_data(folder: Path, slices: bool = True) -> None:
         folder / "dataset.json",
         Dataset(
             name="scenes",
-            digest="d" * 64,
+            digest=digest(folder),
             classes=CLASSES,
             category_ids=(1, 2),
             slices=SLICES if slices else (),

@@ -52,6 +52,18 @@ def test_a_row_of_the_forest_has_the_published_effect_of_its_own_arm(results: Re
     }
 
 
+def test_an_ablation_of_which_nothing_was_scored_takes_one_line(results: Results) -> None:
+    name, arms = next((name, arms) for name, arms in results.ablations.items() if len(arms) > 2)
+    nothing = tuple(
+        replace(arm, difference=arm.difference and arm.difference.model_copy(update={"mean": None})) for arm in arms
+    )
+    without = replace(results, ablations={**results.ablations, name: nothing})
+    before, after = ({panel.title: panel.lines for panel in effects.panels(r)} for r in (results, without))
+    changed = [title for title, lines in after.items() if lines != before[title]]
+    (title,) = changed
+    assert [line.label for line in after[title]] == [f"all {len(before[title])} arms"]
+
+
 def test_the_forest_draws_measured_and_published_effects_with_markers_of_their_own(results: Results) -> None:
     with look():
         drawn = effects.effects(results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,11 +48,13 @@ class Panel:
 
 
 def panels(results: Results) -> list[Panel]:
-    """Return one panel per ablation in the preset's order, one line per comparison."""
+    """Return one panel per ablation in the preset's order, one line per comparison; one for all where there is none."""
     drawn = []
     for name, arms in results.ablations.items():
         spec = results.plan.ablations[name]
         lines = tuple(_line(spec, arm.difference) for arm in arms if arm.difference is not None)
+        if len(lines) > 1 and all(line.difference.mean is None for line in lines):
+            lines = (replace(lines[0], label=f"all {fmt.count(len(lines), 'arm')}", published={}),)
         if lines:
             drawn.append(Panel(f"{spec.title} (to {spec.title_of(spec.baseline)})", lines))
     return drawn
