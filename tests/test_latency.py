@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 
+from mnv4bench.data.prepared import digest
 from mnv4bench.evaluate import detections as evaluate
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json, write_text
@@ -165,6 +167,11 @@ def make_plan(
     return planning.load("tiny", root=root)
 
 
+def write_annotations(folder: Path, content: Mapping[str, object]) -> None:
+    for half in ("train", "val"):
+        write_json(folder / f"annotations/{half}.json", content)
+
+
 def make_data(folder: Path, count: int = 3) -> Dataset:
     generator = np.random.Generator(np.random.PCG64(0))
     (folder / "images").mkdir(parents=True)
@@ -172,9 +179,11 @@ def make_data(folder: Path, count: int = 3) -> Dataset:
         cv2.imwrite(str(folder / f"images/{number}.png"), generator.integers(0, 255, (40, SIDE, 3), np.uint8))
     # Listed backwards, to be sorted by id.
     records = [{"id": k, "file_name": f"{k}.png", "height": 40, "width": SIDE} for k in reversed(range(count))]
-    write_json(folder / "val.json", {"images": records, "annotations": [], "categories": []})
-    split = Split(annotations="val.json", images="images", count=count, objects=count)
-    dataset = Dataset(name="tiny", digest="0", classes=("a", "b"), category_ids=(1, 2), train=split, val=split)
+    write_annotations(folder, {"images": records, "annotations": [], "categories": []})
+    split = Split(annotations="annotations/val.json", images="images", count=count, objects=count)
+    dataset = Dataset(
+        name="tiny", digest=digest(folder), classes=("a", "b"), category_ids=(1, 2), train=split, val=split
+    )
     write_json(folder / "dataset.json", dataset)
     return dataset
 
@@ -304,7 +313,7 @@ def score(plan: Plan, root: Path, label: str, shift: float = 0.0, runs: Path | N
     folder = (runs or root) / arm.runs[plan.preset.seeds[0]]
     model = detector.build(arm.model, 2)
     weights.load(model, folder / "weights.safetensors")
-    records = read_json(root / "val.json")["images"]
+    records = read_json(root / "annotations/val.json")["images"]
     found = evaluate.detect(model.eval(), records, root / "images", SIDE, (1, 2))
     for row in found[arm.read]:
         row["bbox"][0] += shift
@@ -442,16 +451,18 @@ def test_measure_times_every_arm_in_processes_of_their_own(tmp_path: Path) -> No
 
 def evaluated(plan: Plan, root: Path) -> None:
     """Give every run that is done the files that evaluation writes."""
-    write_json(
-        root / "val.json",
+    write_annotations(
+        root,
         {
-            "images": read_json(root / "val.json")["images"],
+            "images": read_json(root / "annotations/val.json")["images"],
             "annotations": [
                 {"id": 1, "image_id": 0, "category_id": 1, "bbox": [5, 5, 20, 20], "area": 400, "iscrowd": 0}
             ],
             "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
         },
     )
+    dataset = read_json(root / "dataset.json")
+    write_json(root / "dataset.json", {**dataset, "digest": digest(root)})
     for arm in plan.arms:
         folder = root / "runs" / arm.runs[plan.preset.seeds[0]]
         if (folder / "weights.safetensors").exists():

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -22,10 +23,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from benchmarks.faults import kills, records, settings
 from benchmarks.faults.journal import Journal, Trial, commit
@@ -36,6 +38,7 @@ from mnv4bench.io.files import write_json
 from mnv4bench.machine.environment import environment
 
 RECORD = Path("results/benchmarks/faults.json")
+ABSOLUTE = re.compile(r"(?<![\w./])/(?:[\w.-]+/)+")
 Try = Callable[[int, random.Random, str], list[Outcome]]
 """Number, random stream and a name for its folder in, outcomes out."""
 
@@ -119,7 +122,7 @@ def _write(tried: Journal, counted: dict[str, list[Trial]], outcomes: dict[str, 
         }
         for name, found in outcomes.items()
     }
-    faults = [asdict(outcome) for found in outcomes.values() for outcome in found if outcome.kind == "fault"]
+    faults = [told(outcome) for found in outcomes.values() for outcome in found if outcome.kind == "fault"]
     write_json(
         RECORD,
         {
@@ -129,10 +132,15 @@ def _write(tried: Journal, counted: dict[str, list[Trial]], outcomes: dict[str, 
             "counts": counts,
             "subjects": subjects,
             "faults": faults,
-            "mended": list(map(asdict, mended)),
+            "mended": list(map(told, mended)),
             "environment": environment().model_dump(mode="json"),
         },
     )
+
+
+def told(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as it is published: files of this machine without their folders."""
+    return asdict(replace(outcome, detail=ABSOLUTE.sub("", outcome.detail)))
 
 
 @contextmanager

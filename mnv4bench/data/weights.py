@@ -79,7 +79,11 @@ def locate(name: str) -> Path:
     """
     path = next((path for path in places(name) if path.is_file()), None)
     if path is None:
-        raise Missing(how_to_get([name]))
+        record = known()[name]
+        # It goes into records, which leave this machine: no folder's name.
+        raise Missing(
+            f"published weights are missing: place {record.file} from {record.url} into ${DATA_VARIABLE}/{WEIGHTS}/"
+        )
     if path.name == known()[name].file:
         _check(path, known()[name])
     return path
