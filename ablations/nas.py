@@ -20,10 +20,11 @@ from matplotlib.patches import Patch
 from safetensors.torch import load_file
 from scipy.stats import binomtest, kendalltau
 
-from mnv4bench.data.crops import SIDE, from_scenes
+from mnv4bench.data.crops import SIDE
 from mnv4bench.data.slices import SHAPES
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.latency.campaign import schedule
+from mnv4bench.machine.environment import environment
 from mnv4bench.models.mobilenetv4.blocks import UIBRow
 from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.models.mobilenetv4.variants import CONV_SMALL, Variant, parse
@@ -33,11 +34,13 @@ from mnv4bench.report.rendering import page_of
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
 from mnv4bench.results.classifier import RESULT, ClassifierRecord
+from mnv4bench.results.environment import Environment
 from mnv4bench.results.record import Record, read_record
 from mnv4bench.search import space as spaces
 from mnv4bench.search.classifiers import budget_of, classify, costs_of
 from mnv4bench.search.controller import reward
 from mnv4bench.search.cost import Costs, random_architecture
+from mnv4bench.search.labels import objects
 from mnv4bench.search.space import Architecture
 from mnv4bench.search.stage import SHARED
 from mnv4bench.search.supernet import Supernet
@@ -76,6 +79,7 @@ class Times(Record):
 
     milliseconds: dict[str, float]
     """By run."""
+    environment: Environment
 
 
 def write_ranking(plan: Plan, results: Path, data: Path) -> None:
@@ -85,7 +89,7 @@ def write_ranking(plan: Plan, results: Path, data: Path) -> None:
     searched = {seed: record.run for seed, record in records_of(plan, results)[RANKED].items()}
     taught = next(iter(searched.values())).arm.labels
     short = settings.of_runs.model_copy(update={"final_steps": settings.ranking.final_steps})
-    held_out = from_scenes("search", settings.search)
+    held_out = objects(settings, labels)["search"]
     costs = costs_of(len(held_out.classes))
     budget, space = budget_of(settings, costs), spaces.joint(costs.skeleton)
     networks, alone = {}, {}
@@ -114,7 +118,7 @@ def write_times(plan: Plan, results: Path, data: Path) -> None:
     found = {r.run.name: r for records in records_of(plan, results).values() for r in records.values()}
     networks = [Whole(classifier(record)) for record in found.values()]
     times = dict(zip(found, milliseconds(networks, SIDE, schedule(plan.preset.latency)), strict=True))
-    write_json(results / "latency" / "nas.json", Times(milliseconds=times))
+    write_json(results / "latency" / "nas.json", Times(milliseconds=times, environment=environment()))
 
 
 def classifier(record: ClassifierRecord) -> Classifier:

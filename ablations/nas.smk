@@ -1,4 +1,9 @@
 # What was searched: shared weights against networks of their own, times, the networks themselves (nas.py).
+SEARCHED = [
+    f"{OUT}/classifiers/{run}/result.json"
+    for runs in PLAN.classifiers.arms["nas"].values()
+    for run in runs.values()
+]
 EXTRA.append(f"{OUT}/tables/nas.md")
 EXTRA.append(f"{OUT}/figures/nas.png")
 RECORDS += [f"{OUT}/ranking.json", f"{OUT}/latency/nas.json"]
@@ -11,7 +16,7 @@ if REFERENCE:
 rule nas_ranking:
     """Random networks, each trained alone, and what the one-stage searches' shared weights make of them."""
     input:
-        CLASSIFIED,
+        SEARCHED,
         f"{LABELS}/teacher.json",
     output:
         f"{OUT}/ranking.json",

@@ -1,42 +1,45 @@
-"""How well a table of times predicts whole networks: sums over rows beside the time of 20 random networks.
+"""How well a search's prices in milliseconds predict whole networks: 20 random ones, predicted and measured.
 
-    python benchmarks/search_times.py [NETWORKS] [OUT.json]
+    python -m benchmarks.search_times [NETWORKS]
 
-Needs a quiet machine. Prints both times of each network and the median of the relative errors.
+Needs a quiet machine, and three minutes of it. Pieces are timed, and calibrated by other random networks, as `mnv4bench
+search --budget-ms` does (mnv4bench/search/calibration.py). Prints both times of each network and the median of the
+relative errors, with calibration and without; writes results/benchmarks/search_times.json.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
-from mnv4bench.latency.measure.protocol import Schedule
-from mnv4bench.models.mobilenetv4.network import Classifier
+from mnv4bench.data.crops import SIDE
+from mnv4bench.data.slices import SHAPES
+from mnv4bench.io.files import write_json
+from mnv4bench.machine.environment import environment
 from mnv4bench.search import space as spaces
+from mnv4bench.search.calibration import calibrated, random_networks, whole
 from mnv4bench.search.cost import Costs
-from mnv4bench.search.times import Behind, Times, Whole, milliseconds, relative_error
-
-SIDE, CLASSES = 64, 4
-WHOLE = Schedule(rounds=16, blocks=1, block_ms=50)
+from mnv4bench.search.times import Times, relative_error
 
 
-def main(networks: int = 20, out: Path = Path("results/search/times.json")) -> None:
-    skeleton = spaces.conv_small()
-    space, costs = spaces.joint(skeleton), Costs(skeleton, SIDE, CLASSES, Times(out))
-    generator = np.random.Generator(np.random.PCG64(0))
-    predicted, observed = [], []
-    for number in range(networks):
-        picks = [int(generator.integers(len(choice.options))) for choice in space.choices]
-        architecture = space.architecture(picks)
-        whole = Whole(Classifier(spaces.variant(skeleton, architecture), CLASSES))
-        time, call = milliseconds([whole, Behind(3, None)], SIDE, WHOLE)  # a call costs something by itself
-        predicted.append(costs.of(architecture) + call)
-        observed.append(time)
-        print(f"{number:3} predicted {predicted[-1]:7.3f} ms, measured {time:7.3f} ms", flush=True)
-    print(f"median error {100 * relative_error(predicted, observed):.1f} %")
+def main(networks: int = 20) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Costs(spaces.conv_small(), SIDE, len(SHAPES), Times(Path(folder) / "times.json"))
+        costs = calibrated(alone, Path(folder) / "calibration.json")
+        clocked = whole(costs)
+        rows = []
+        for architecture in islice(random_networks(costs.skeleton, "prediction"), networks):
+            predicted = costs.of(architecture)  # its pieces are timed just before the whole
+            rows.append({"sum": alone.of(architecture), "predicted": predicted, "observed": clocked(architecture)})
+            print(f"{len(rows):3} predicted {predicted:.3f} ms, measured {rows[-1]['observed']:.3f} ms", flush=True)
+    observed = [row["observed"] for row in rows]
+    errors = {kind: relative_error([row[kind] for row in rows], observed) for kind in ("sum", "predicted")}
+    print(f"median error {errors['predicted']:.1%}; of the sums as they are {errors['sum']:.1%}")
+    record = {"networks": rows, "errors": errors, "environment": environment().model_dump(mode="json")}
+    write_json(Path("results/benchmarks/search_times.json"), record)
 
 
 if __name__ == "__main__":
-    main(*(kind(value) for kind, value in zip((int, Path), sys.argv[1:], strict=False)))  # type: ignore[arg-type]
+    main(*map(int, sys.argv[1:]))

@@ -259,7 +259,9 @@ def search_architecture(options: argparse.Namespace) -> None:
 
     result = search_backbone(spec, options.images, options.objects, options.out)
     print(*result.rows, sep="\n")
-    print(f"cost {result.expected_cost:.4g} {cost} of {budget:.4g}, {result.macs} MACs, accuracy {result.accuracy:.3f}")
+    measured = "" if result.measured_ms is None else f" (measured {result.measured_ms:.4g})"
+    cost = f"cost {result.expected_cost:.4g}{measured} {cost} of {budget:.4g}"
+    print(f"{cost}, {result.macs} MACs, accuracy {result.accuracy:.3f}")
     print(f"model.backbone: {options.out / 'backbone.json'}")
 
 

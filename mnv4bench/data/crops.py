@@ -33,7 +33,9 @@ SIDE = 64
 SCENE = 160
 """Side of the pictures that Scenes' objects are cut from."""
 CUT_FROM = ("plain", "small", "context")
-"""Slices with objects that stand alone and fit into a crop."""
+"""Slices with objects that stand alone."""
+AROUND = 2
+"""Side of the square that is cut out, in longest sides of the object: its surroundings are the reason to look twice."""
 SMALLEST = 4
 """Pixels below which a side of a box is not worth cutting out."""
 HELD_OUT = 4
@@ -52,7 +54,8 @@ class Crops:
 
 
 def from_scenes(split: Split | Literal["unlabelled"], count: int, seed: int = 0) -> Crops:
-    """Cut the first `count` shapes that stand alone in a window of 64 pixels out of Scenes; no pixel is resampled.
+    """Cut the first `count` shapes out of Scenes that stand alone in a square twice as wide as they are, resized to 64
+    pixels.
 
     A larger split begins with a smaller one's crops. Lamps and frames are left out: what they are is decided outside
     the window. `unlabelled` is a fourth split, for whoever does not look at its labels.
@@ -68,19 +71,21 @@ def _windows(split: str, seed: int) -> Iterator[tuple[Pixels, str]]:
         if slice_of(index) in CUT_FROM:
             pixels, boxes = scene(seed, f"crops/{split}", index, SCENE)
             for number, (name, x, y, width, height) in enumerate(boxes):
+                window = AROUND * max(width, height)
                 left, top = (
-                    min(max(start + length // 2 - SIDE // 2, 0), SCENE - SIDE)
+                    min(max(start + length // 2 - window // 2, 0), SCENE - window)
                     for start, length in ((x, width), (y, height))
                 )
                 others = boxes[:number] + boxes[number + 1 :]
-                if name in SHAPES and max(width, height) < SIDE and not any(_inside(o, left, top) for o in others):
-                    yield pixels[top : top + SIDE, left : left + SIDE], name
+                alone = not any(_inside(other, left, top, window) for other in others)
+                if name in SHAPES and window <= SCENE and alone:
+                    yield resized(pixels[top : top + window, left : left + window], SIDE), name
         index += 1
 
 
-def _inside(box: Box, left: int, top: int) -> bool:
+def _inside(box: Box, left: int, top: int, side: int) -> bool:
     _, x, y, width, height = box
-    return x < left + SIDE and left < x + width and y < top + SIDE and top < y + height
+    return x < left + side and left < x + width and y < top + side and top < y + height
 
 
 def from_folder(folder: Path, most: int, side: int = SIDE) -> dict[Split, Crops]:
@@ -153,6 +158,10 @@ def square(pixels: Pixels, box: list[float], side: int) -> Pixels:
         min(max(round(start + length / 2 - longest / 2), 0), max(limit - longest, 0))
         for start, length, limit in ((box[0], box[2], width), (box[1], box[3], height))
     )
-    cut = pixels[top : top + longest, left : left + longest]
-    method = cv2.INTER_AREA if longest > side else cv2.INTER_LINEAR
+    return resized(pixels[top : top + longest, left : left + longest], side)
+
+
+def resized(cut: Pixels, side: int) -> Pixels:
+    """Return a cut as a square of `side` pixels."""
+    method = cv2.INTER_AREA if max(cut.shape[:2]) > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cut, (side, side), interpolation=method), np.uint8)

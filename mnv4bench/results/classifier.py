@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mnv4bench.results.environment import Environment
 from mnv4bench.results.record import Record
 from mnv4bench.results.search import SearchStage
 from mnv4bench.spec.classifier import ClassifierRun, LabelSet
@@ -26,6 +27,7 @@ class TeacherRecord(Record):
     """SHA-256 of each set's images and labels."""
     relevant: dict[str, int]
     """Class → further images whose probability of it exceeds the threshold, of which D3 is drawn."""
+    environment: Environment
 
 
 class ClassifierRecord(Record):
@@ -50,3 +52,4 @@ class ClassifierRecord(Record):
     """Top-1 on the training objects, without augmentation, by their own labels."""
     hits: str
     """For each test object 1 where the network was right, else 0."""
+    environment: Environment

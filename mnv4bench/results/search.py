@@ -32,6 +32,24 @@ class SearchStage(Record):
     reward_variance: float
 
 
+class Calibration(Record):
+    """calibration.json: what a whole network takes, by the times of its pieces alone."""
+
+    remedy: ClassVar[str] = "delete it and search again"
+
+    scale: float
+    """Factor of the pieces' sum."""
+    fetch: float
+    """Milliseconds for each million weights, which a piece alone keeps in the cache."""
+    call: float
+    """Milliseconds of a call."""
+    predicted: tuple[float, ...]
+    """Milliseconds of each random network by the fit of the others."""
+    observed: tuple[float, ...]
+    error: float
+    """Median of |predicted / observed − 1|."""
+
+
 class SearchResult(Record):
     """search.json."""
 
@@ -45,6 +63,8 @@ class SearchResult(Record):
     rows: tuple[str, ...]
     expected_cost: float
     """The sum over the rows that the search went by, in the budget's unit."""
+    measured_ms: float | None
+    """Of the whole network, where the budget is in milliseconds."""
     macs: int
     """Counted on the whole network."""
     accuracy: float

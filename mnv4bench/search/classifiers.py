@@ -11,6 +11,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_json
 from mnv4bench.io.locks import exclusive
 from mnv4bench.io.signals import ending_in_order
+from mnv4bench.machine.environment import environment
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models.mobilenetv4.blocks import UIBRow
 from mnv4bench.models.mobilenetv4.variants import CONV_SMALL
@@ -55,7 +56,7 @@ def classify(run: ClassifierRun, labels: Path, folder: Path) -> ClassifierRecord
         if (folder / RESULT).exists():
             forget(folder)
             return read_record(folder / RESULT, ClassifierRecord)
-        crops = objects(run.settings)
+        crops = objects(run.settings, labels)
         costs = costs_of(len(crops["train"].classes))
         budget = budget_of(run.settings, costs)
         architecture, stages = _network(run, crops, costs, budget, labels, folder)
@@ -142,4 +143,5 @@ def _judged(
         accuracy=float(hits.mean()),
         train_accuracy=accuracy(network, crops["train"]),
         hits="".join("01"[hit] for hit in hits.astype(int)),
+        environment=environment(),
     )

@@ -6,7 +6,7 @@ whoever learns from them reads images and probabilities, and never sees ground t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mnv4bench.data.crops import SPLITS, Crops, Split, from_scenes
+from mnv4bench.data.slices import SHAPES
 from mnv4bench.io.errors import DataError, FileError
 from mnv4bench.io.files import write_json, write_with
 from mnv4bench.io.locks import exclusive
 from mnv4bench.io.signals import ending_in_order
+from mnv4bench.machine.environment import environment
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import torchvision_ops
 from mnv4bench.models.mobilenetv4.network import Classifier
@@ -43,6 +45,10 @@ from mnv4bench.search.training import (
 from mnv4bench.spec.classifier import ClassifiersSpec, LabelSet
 from mnv4bench.spec.run import derive_seed
 
+OBJECTS = "objects.safetensors"
+"""The three splits, so that not every classifier cuts them anew."""
+PARTS = ("images", "labels")
+
 OPERATIONS = 2
 MAGNITUDES = {"D1": 9, "D3": 5}
 LEVELS = 11
@@ -55,9 +61,22 @@ SHARES: dict[int, tuple[int, ...]] = {1: (1,), 2: (1, 1), 3: (1, 1, 2)}
 """How sets are mixed (Table 8), by their number."""
 
 
-def objects(settings: ClassifiersSpec) -> dict[Split, Crops]:
-    """Return the three splits with their own labels."""
-    return {split: from_scenes(split, getattr(settings, split)) for split in SPLITS}
+def objects(settings: ClassifiersSpec, folder: Path) -> dict[Split, Crops]:
+    """Return the three splits with their own labels, as they lie in `folder`, or else cut anew.
+
+    Raises:
+        FileError: the file in `folder` is damaged.
+    """
+    path = folder / OBJECTS
+    if not path.exists():
+        return {split: from_scenes(split, getattr(settings, split)) for split in SPLITS}
+    content = _loaded(path, [f"{split}.{name}" for split in SPLITS for name in PARTS])
+    return {split: Crops(*(content[f"{split}.{name}"].numpy() for name in PARTS), SHAPES) for split in SPLITS}
+
+
+def _store(crops: Mapping[Split, Crops], folder: Path) -> None:
+    content = {f"{s}.{name}": torch.from_numpy(getattr(crops[s], name)) for s in SPLITS for name in PARTS}
+    write_with(folder / OBJECTS, partial(save_file, content))
 
 
 def write_labels(settings: ClassifiersSpec, folder: Path) -> TeacherRecord:
@@ -73,7 +92,9 @@ def write_labels(settings: ClassifiersSpec, folder: Path) -> TeacherRecord:
         if (folder / TEACHER).exists():
             forget(folder)
             return read_record(folder / TEACHER, TeacherRecord)
-        train, test = (from_scenes(split, getattr(settings, split)) for split in ("train", "test"))
+        crops = objects(settings, folder)
+        _store(crops, folder)
+        train, test = crops["train"], crops["test"]
         teacher = _teacher(settings, train, folder)
         copies = np.tile(train.images, (settings.teacher.copies, 1, 1, 1))
         further = from_scenes("unlabelled", DRAWN_FOR_EACH * len(copies)).images
@@ -100,6 +121,7 @@ def write_labels(settings: ClassifiersSpec, folder: Path) -> TeacherRecord:
             images={name: len(images) for name, images in sets.items()},
             digests=digests,
             relevant=dict(zip(train.classes, relevant, strict=True)),
+            environment=environment(),
         )
         write_json(folder / TEACHER, record)
         forget(folder)
@@ -165,12 +187,17 @@ def lesson_of(sets: Sequence[LabelSet], folder: Path, train: Crops) -> Teaching:
     return lessons[0] if len(lessons) == 1 else Mixture(lessons, SHARES[len(lessons)])
 
 
-def _stored(path: Path, digest: str) -> Lesson:
+def _loaded(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
     try:
         content = load_file(path)
-        lesson = Lesson(content["images"], content["probabilities"])
+        return {name: content[name] for name in names}
     except (OSError, SafetensorError, KeyError) as error:
         raise FileError(f"{path}: cannot be read ({error}); delete {path.parent} and start again") from error
+
+
+def _stored(path: Path, digest: str) -> Lesson:
+    content = _loaded(path, ("images", "probabilities"))
+    lesson = Lesson(content["images"], content["probabilities"])
     if lesson.digest != digest:
         raise FileError(f"{path}: changed since {TEACHER} was written; delete {path.parent} and start again")
     return lesson

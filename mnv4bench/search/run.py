@@ -19,10 +19,12 @@ from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.results.record import read_record
 from mnv4bench.results.search import SearchInput, SearchResult, SearchStage
 from mnv4bench.search import space as spaces
-from mnv4bench.search.cost import Costs, Price, macs_of
+from mnv4bench.search.calibration import calibrated, whole
+from mnv4bench.search.cost import Costs, macs_of
 from mnv4bench.search.progress import forget
 from mnv4bench.search.space import Architecture, Skeleton, Space
 from mnv4bench.search.stage import Material, StageSearch, search_space
+from mnv4bench.search.times import Times
 from mnv4bench.search.training import Teaching, Training, accuracy, hard, recipe, trained
 from mnv4bench.spec.backbone import BackboneFile
 from mnv4bench.spec.search import SearchSpec
@@ -30,19 +32,18 @@ from mnv4bench.spec.search import SearchSpec
 SKELETONS: dict[str, Callable[[], Skeleton]] = {"conv_small": spaces.conv_small, "tiny": spaces.tiny}
 
 RECORD, BACKBONE, INPUT = "search.json", "backbone.json", "input.json"
+TIMES, CALIBRATION = "times.json", "calibration.json"
 
 
 def search(
     spec: SearchSpec,
     crops: Mapping[Split, Crops],
     out: Path,
-    price: Price = macs_of,
     lesson: Teaching | None = None,
 ) -> SearchResult:
     """Search a backbone, train it from scratch, and write search.json and backbone.json into `out`.
 
     Args:
-        price: of each piece of a network, in the unit of the budget.
         lesson: what teaches the weights; by default the training crops with their own labels.
 
     Raises:
@@ -57,9 +58,8 @@ def search(
         if (out / RECORD).exists():
             forget(out)
             return read_record(out / RECORD, SearchResult)
-        skeleton = SKELETONS[spec.skeleton]()
         classes = crops["train"].classes
-        costs = Costs(skeleton, spec.side, len(classes), price)
+        costs = costs_of(spec, len(classes), out)
         material = Material(lesson, hard(crops["search"]), len(classes))
         chosen, stages = searched(spec, costs, material, given.data, out)
         result = _judged(given, chosen, stages, costs, lesson, crops, out)
@@ -67,6 +67,14 @@ def search(
         write_json(out / RECORD, result)
         forget(out)
         return result
+
+
+def costs_of(spec: SearchSpec, classes: int, out: Path) -> Costs:
+    """Return what networks cost in the unit of the budget; times are measured on this machine, and kept in `out`."""
+    skeleton = SKELETONS[spec.skeleton]()
+    if spec.cost == "macs":
+        return Costs(skeleton, spec.side, classes, macs_of)
+    return calibrated(Costs(skeleton, spec.side, classes, Times(out / TIMES)), out / CALIBRATION)
 
 
 def digest_of(lesson: Teaching, crops: Mapping[Split, Crops]) -> str:
@@ -128,6 +136,7 @@ def _judged(
         stages=stages,
         rows=tuple(spaces.as_table(variant.rows)),
         expected_cost=costs.of(chosen),
+        measured_ms=whole(costs)(chosen) if spec.cost == "ms" else None,
         macs=macs(network, spec.side),
         accuracy=accuracy(network, crops["test"]),
     )

@@ -66,7 +66,7 @@ class Lesson:
         flipped = torch.rand(size, generator=generator) < 0.5
         images = self.images[chosen].float() / 255
         images = torch.where(flipped[:, None, None, None], images.flip(3), images)
-        return images, self.targets[chosen]
+        return images.contiguous(memory_format=torch.channels_last), self.targets[chosen]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class Mixture:
         drawn = torch.multinomial(torch.tensor(self.shares).float(), size, replacement=True, generator=generator)
         parts = [lesson.batch(size, *names) for lesson in self.lessons]
         images, targets = (torch.stack(columns) for columns in zip(*parts, strict=True))
-        return images[drawn, torch.arange(size)], targets[drawn, torch.arange(size)]
+        images = images[drawn, torch.arange(size)]
+        return images.contiguous(memory_format=torch.channels_last), targets[drawn, torch.arange(size)]
 
 
 def hard(crops: Crops) -> Lesson:
@@ -140,7 +141,7 @@ class Training:
         self.name, self.lesson, self.spec, self.seed = "training", lesson, spec, seed
         self.network = Classifier(variant, classes)
         initialise(self.network, seed)
-        self.network.train()
+        self.network.to(memory_format=torch.channels_last).train()  # a quarter less time on a CPU
         self.optimizer = make_optimizer(self.network, spec)
         self.step, self.steps = 0, spec.epochs
 
@@ -174,7 +175,8 @@ def trained(training: Training, identity: Identity, folder: Path) -> Classifier:
 def probabilities(network: Callable[[Tensor], Tensor], images: Tensor, batch: int = 256) -> Tensor:
     """Return (n, classes) float32 probabilities of images (n, 3, side, side) uint8."""
     parts = images.tensor_split(-(-len(images) // batch))  # of one size: a norm by the batch's statistics needs many
-    return torch.cat([network(part.float() / 255).softmax(1) for part in parts])
+    ready = (part.float().contiguous(memory_format=torch.channels_last) / 255 for part in parts)
+    return torch.cat([network(part).softmax(1) for part in ready])
 
 
 def right(network: Callable[[Tensor], Tensor], crops: Crops) -> NDArray[np.bool_]:

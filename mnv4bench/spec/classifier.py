@@ -16,7 +16,7 @@ from mnv4bench.spec.base import Spec
 from mnv4bench.spec.run import Seed
 from mnv4bench.spec.search import SearchSpec
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raise it when code changes what an unchanged spec comes to."""
 
 LabelSet = Literal["D1", "D2", "D3"]
@@ -46,7 +46,7 @@ class ClassifiersSpec(Spec):
     """A preset's settings of all classifiers."""
 
     train: int = Field(4000, ge=4, le=1_000_000)
-    """Objects cut from Scenes, 64 pixels wide, that weights are learned from."""
+    """Objects cut from Scenes, resized to 64 pixels, that weights are learned from."""
     search: int = Field(2000, ge=4, le=1_000_000)
     """Others, that searches reward networks on."""
     test: int = Field(4000, ge=4, le=1_000_000)
@@ -71,7 +71,7 @@ class ClassifiersSpec(Spec):
 
     def labels_name(self) -> str:
         """Return the name of the folder that holds the teacher's labels, which depend on these fields alone."""
-        content = self.model_dump(mode="json", include={"train", "test", "batch", "lr", "threads", "teacher"})
+        content = self.model_dump(mode="json", include={"train", "search", "test", "batch", "lr", "threads", "teacher"})
         return _digest("labels", content)[:12]
 
 
