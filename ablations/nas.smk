@@ -33,7 +33,7 @@ rule nas_ranking:
 
 rule nas_times:
     input:
-        CLASSIFIED,
+        SEARCHED,
         f"{OUT}/ranking.json",  # so that it does not make training wait
     output:
         f"{OUT}/latency/nas.json",
@@ -51,7 +51,7 @@ rule nas_times:
 
 rule nas:
     input:
-        CLASSIFIED,
+        SEARCHED,
         f"{OUT}/ranking.json",
         f"{OUT}/latency/nas.json",
     output:
