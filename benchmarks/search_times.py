@@ -21,14 +21,15 @@ from mnv4bench.machine.environment import environment
 from mnv4bench.search import space as spaces
 from mnv4bench.search.calibration import calibrated, random_networks, whole
 from mnv4bench.search.cost import Costs
-from mnv4bench.search.times import Times, relative_error
+from mnv4bench.search.times import Stopwatch, Times, relative_error
 
 
 def main(networks: int = 20) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        alone = Costs(spaces.conv_small(), SIDE, len(SHAPES), Times(Path(folder) / "times.json"))
-        costs = calibrated(alone, Path(folder) / "calibration.json")
-        clocked = whole(costs)
+        times = Times(Path(folder) / "times.json", Stopwatch(SIDE))
+        alone = Costs(spaces.conv_small(), SIDE, len(SHAPES), times)
+        clocked = whole(alone, times)
+        costs = calibrated(alone, clocked, Path(folder) / "calibration.json")
         rows = []
         for architecture in islice(random_networks(costs.skeleton, "prediction"), networks):
             predicted = costs.of(architecture)  # its pieces are timed just before the whole

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +18,16 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from mnv4bench.io.files import write_json
-from mnv4bench.latency.measure.protocol import Schedule
 from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.results.record import read_record
 from mnv4bench.results.search import Calibration
 from mnv4bench.search import space as spaces
 from mnv4bench.search.cost import CLASSIFIER, Costs, Piece, Price, built, pieces
 from mnv4bench.search.space import Architecture, Skeleton
-from mnv4bench.search.times import Whole, milliseconds, relative_error
+from mnv4bench.search.times import Times, Whole, relative_error
 from mnv4bench.spec.run import derive_seed
 
 NETWORKS = 12
-WHOLE = Schedule(rounds=16, blocks=1, block_ms=50)
 
 Clocked = Callable[[Architecture], float]
 """Milliseconds of a whole network."""
@@ -42,17 +41,17 @@ def random_networks(skeleton: Skeleton, name: str) -> Iterator[Architecture]:
         yield space.architecture([int(generator.integers(len(choice.options))) for choice in space.choices])
 
 
-def whole(costs: Costs) -> Clocked:
-    """Return the stopwatch of whole networks, ONNX Runtime with one thread."""
+def whole(costs: Costs, times: Times) -> Clocked:
+    """Return the stopwatch of whole networks."""
 
     def timed(architecture: Architecture) -> float:
         network = Classifier(spaces.variant(costs.skeleton, architecture), costs.classes)
-        return milliseconds([Whole(network)], costs.side, WHOLE)[0]
+        return times.of([Whole(network)])[0]
 
     return timed
 
 
-def calibrated(costs: Costs, path: Path, clocked: Clocked | None = None, networks: int = NETWORKS) -> Costs:
+def calibrated(costs: Costs, clocked: Clocked, path: Path, networks: int = NETWORKS) -> Costs:
     """Return costs whose sums are times of whole networks; measured once, and kept in `path`.
 
     Args:
@@ -62,9 +61,9 @@ def calibrated(costs: Costs, path: Path, clocked: Clocked | None = None, network
         FileError: the file is damaged.
     """
     if not path.exists():
-        clocked = clocked or whole(costs)
-        drawn = [network for network, _ in zip(random_networks(costs.skeleton, "calibration"), range(networks))]  # noqa: B905
-        write_json(path, fitted([parts_of(costs, network) for network in drawn], [clocked(n) for n in drawn]))
+        drawn = islice(random_networks(costs.skeleton, "calibration"), networks)
+        timed = [(parts_of(costs, network), clocked(network)) for network in drawn]
+        write_json(path, fitted(*zip(*timed, strict=True)))
     found = read_record(path, Calibration)
     return Costs(costs.skeleton, costs.side, costs.classes, _priced(costs.price, found))
 

@@ -71,7 +71,8 @@ def objects(settings: ClassifiersSpec, folder: Path) -> dict[Split, Crops]:
     if not path.exists():
         return {split: from_scenes(split, getattr(settings, split)) for split in SPLITS}
     content = _loaded(path, [f"{split}.{name}" for split in SPLITS for name in PARTS])
-    return {split: Crops(*(content[f"{split}.{name}"].numpy() for name in PARTS), SHAPES) for split in SPLITS}
+    arrays = {name: tensor.numpy() for name, tensor in content.items()}
+    return {split: Crops(arrays[f"{split}.images"], arrays[f"{split}.labels"], SHAPES) for split in SPLITS}
 
 
 def _store(crops: Mapping[Split, Crops], folder: Path) -> None:

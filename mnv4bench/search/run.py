@@ -19,12 +19,12 @@ from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.results.record import read_record
 from mnv4bench.results.search import SearchInput, SearchResult, SearchStage
 from mnv4bench.search import space as spaces
-from mnv4bench.search.calibration import calibrated, whole
+from mnv4bench.search.calibration import Clocked, calibrated, whole
 from mnv4bench.search.cost import Costs, macs_of
 from mnv4bench.search.progress import forget
 from mnv4bench.search.space import Architecture, Skeleton, Space
 from mnv4bench.search.stage import Material, StageSearch, search_space
-from mnv4bench.search.times import Times
+from mnv4bench.search.times import Stopwatch, Times
 from mnv4bench.search.training import Teaching, Training, accuracy, hard, recipe, trained
 from mnv4bench.spec.backbone import BackboneFile
 from mnv4bench.spec.search import SearchSpec
@@ -59,22 +59,28 @@ def search(
             forget(out)
             return read_record(out / RECORD, SearchResult)
         classes = crops["train"].classes
-        costs = costs_of(spec, len(classes), out)
+        costs, clocked = costs_of(spec, len(classes), out)
         material = Material(lesson, hard(crops["search"]), len(classes))
         chosen, stages = searched(spec, costs, material, given.data, out)
-        result = _judged(given, chosen, stages, costs, lesson, crops, out)
+        result = _judged(given, chosen, stages, costs, clocked, lesson, crops, out)
         write_json(out / BACKBONE, as_file(result))
         write_json(out / RECORD, result)
         forget(out)
         return result
 
 
-def costs_of(spec: SearchSpec, classes: int, out: Path) -> Costs:
-    """Return what networks cost in the unit of the budget; times are measured on this machine, and kept in `out`."""
+def costs_of(spec: SearchSpec, classes: int, out: Path) -> tuple[Costs, Clocked | None]:
+    """Return what networks cost in the unit of the budget, and for one of milliseconds the stopwatch of whole networks.
+
+    Times are measured on this machine, and kept in `out`.
+    """
     skeleton = SKELETONS[spec.skeleton]()
     if spec.cost == "macs":
-        return Costs(skeleton, spec.side, classes, macs_of)
-    return calibrated(Costs(skeleton, spec.side, classes, Times(out / TIMES)), out / CALIBRATION)
+        return Costs(skeleton, spec.side, classes, macs_of), None
+    times = Times(out / TIMES, Stopwatch(spec.side))
+    alone = Costs(skeleton, spec.side, classes, times)
+    clocked = whole(alone, times)
+    return calibrated(alone, clocked, out / CALIBRATION), clocked
 
 
 def digest_of(lesson: Teaching, crops: Mapping[Split, Crops]) -> str:
@@ -119,6 +125,7 @@ def _judged(
     chosen: Architecture,
     stages: tuple[SearchStage, ...],
     costs: Costs,
+    clocked: Clocked | None,
     lesson: Teaching,
     crops: Mapping[Split, Crops],
     out: Path,
@@ -136,7 +143,7 @@ def _judged(
         stages=stages,
         rows=tuple(spaces.as_table(variant.rows)),
         expected_cost=costs.of(chosen),
-        measured_ms=whole(costs)(chosen) if spec.cost == "ms" else None,
+        measured_ms=clocked and clocked(chosen),
         macs=macs(network, spec.side),
         accuracy=accuracy(network, crops["test"]),
     )

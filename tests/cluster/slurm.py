@@ -80,6 +80,12 @@ class Cluster:
             self.kill(daemon, signal.SIGTERM)
         time.sleep(2)
 
+    def wait_until_saved(self) -> None:
+        """Wait until the controller has written what it knows now, which it does every few seconds; a controller that
+        does not know of a running job starts it once more."""
+        now, state = time.time(), self.folder / "state" / "job_state"
+        wait(60, lambda: state.exists() and state.stat().st_mtime > now)
+
     def jobs(self, rule: str = "") -> list[str]:
         """Return the numbers of the running jobs of a rule."""
         rows = (line.split(maxsplit=1) for line in run("squeue", "-h", "-t", "R", "-o", "%i %k").splitlines())
@@ -150,6 +156,7 @@ def test_smoke_as_jobs_of_which_one_is_killed_and_the_controller_too_has_the_byt
 
     workflow = submitted(project, plugin, *config)
     wait(1800, lambda: cluster.jobs("train"))
+    cluster.wait_until_saved()
     cluster.kill("slurmctld")
     cluster.start_controller()
     wait(1800, lambda: cluster.jobs("train"))
