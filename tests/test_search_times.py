@@ -25,22 +25,22 @@ class Stub(Stopwatch):
 
     def __init__(self) -> None:
         super().__init__(64)
-        self.asked = 0
+        self.sides: list[int] = []
 
     def usual(self) -> float:
         return 2.0
 
-    def ratios(self, networks: Sequence[nn.Module], schedule: Schedule) -> list[float]:
-        self.asked += 1
+    def ratios(self, networks: Sequence[nn.Module], side: int, schedule: Schedule) -> list[float]:
+        self.sides.append(side)
         return [3.0, 1.0][: len(networks)]
 
 
 def test_a_piece_is_measured_once_and_its_price_survives_a_kill(tmp_path: Path) -> None:
     path, stub = tmp_path / "times.json", Stub()
     first = Times(path, stub)
-    assert [first(PIECE), first(PIECE), first(Piece("conv 1x1 8 /1", 16, 8))] == [4.0, 4.0, 4.0]
+    assert [first(PIECE), first(PIECE), first(Piece("conv 1x1 8 /1", 16, 32))] == [4.0, 4.0, 4.0]
     assert Times(path, stub)(PIECE) == 4.0
-    assert stub.asked == 2
+    assert stub.sides == [8, 32], "each once, on a map of its own size"
 
 
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_every_piece_runs_in_the_runtime_beside_the_fixed_network(tmp_path: Path
         Piece("classifier 5", 960, 2),
     ):
         assert Times(tmp_path / f"{piece.channels}{piece.side}.json", stopwatch)(piece) == 0.0
-    assert stopwatch.ratios([Behind(3, None)], Schedule(2, 1, 0.5)) == [1.0]
+    assert stopwatch.ratios([Behind(3, None)], 32, Schedule(2, 1, 0.5)) == [1.0]
 
 
 def test_the_error_of_a_table_is_a_median() -> None:

@@ -46,7 +46,7 @@ def whole(costs: Costs, times: Times) -> Clocked:
 
     def timed(architecture: Architecture) -> float:
         network = Classifier(spaces.variant(costs.skeleton, architecture), costs.classes)
-        return times.of([Whole(network)])[0]
+        return times.of([Whole(network)], costs.side)[0]
 
     return timed
 

@@ -72,9 +72,13 @@ class Stopwatch:
         blocks = run_session([self.reference], 1, WHOLE, seed=0, clock=self.clock)
         return 1000 * median(block.seconds / block.repeats for block in blocks)
 
-    def ratios(self, networks: Sequence[nn.Module], schedule: Schedule) -> list[float]:
-        """Return each network's time over the fixed one's: medians of the rounds' ratios."""
-        subjects = [subject(network, self.side, str(number)) for number, network in enumerate(networks)]
+    def ratios(self, networks: Sequence[nn.Module], side: int, schedule: Schedule) -> list[float]:
+        """Return each network's time over the fixed one's: medians of the rounds' ratios.
+
+        Args:
+            side: of the networks' images, which the fixed one's does not follow.
+        """
+        subjects = [subject(network, side, str(number)) for number, network in enumerate(networks)]
         blocks = run_session([*subjects, self.reference], 1, schedule, seed=0, clock=self.clock)
         took = {(block.arm, block.round): block.seconds / block.repeats for block in blocks}
         return [
@@ -100,15 +104,15 @@ class Times:
 
         def difference() -> float:
             networks = [Behind(piece.channels, module) for module in (built(piece), None)]
-            both = self.of(networks, SCHEDULE)
+            both = self.of(networks, piece.side, SCHEDULE)
             return max(both[0] - both[1], 0.0)
 
         return self._kept(f"{piece.line} @ {piece.channels}x{piece.side}x{piece.side}", difference)
 
-    def of(self, networks: Sequence[nn.Module], schedule: Schedule = WHOLE) -> list[float]:
-        """Return the milliseconds of networks, which are not kept."""
+    def of(self, networks: Sequence[nn.Module], side: int, schedule: Schedule = WHOLE) -> list[float]:
+        """Return the milliseconds of networks on images of `side` pixels, which are not kept."""
         usual = self._kept(REFERENCE, self.stopwatch.usual)
-        return [usual * ratio for ratio in self.stopwatch.ratios(networks, schedule)]
+        return [usual * ratio for ratio in self.stopwatch.ratios(networks, side, schedule)]
 
     def _kept(self, name: str, measure: Callable[[], float]) -> float:
         if name not in self.prices:
