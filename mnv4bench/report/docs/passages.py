@@ -217,6 +217,11 @@ def time_to_table(path: Path) -> Values:
     return dict(read_json(path))
 
 
+def search_times(path: Path) -> Values:
+    """Return how far predicted times of networks are off, and what they were measured on."""
+    return dict(read_json(path))
+
+
 def _picked(content: Mapping[str, Any], *keys: str) -> Values:
     return {key: content[key] for key in keys}
 
@@ -229,6 +234,7 @@ PASSAGES = {
     "published": Passage("published/reference.json", "published", published, absent="published_absent"),
     "published_voc": Passage("published_voc/reference.json", "published", published, absent="published_absent"),
     "search": Passage("search/reference.json", "search", search, absent="published_absent"),
+    "search_times": Passage("benchmarks/search_times.json", "search_times", search_times),
     "scenes": Passage("scenes/reference.json", "outcome", outcome),
     "elsewhere": Passage("scenes/reference.json", "elsewhere", elsewhere),
     "ledger": Passage("scenes/tables/ledger.json", "ledger", ledger),
