@@ -8,6 +8,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import shtab
+from rich_argparse import RichHelpFormatter
 
 from mnv4bench import commands
 from mnv4bench.io.errors import Mnv4benchError
@@ -33,11 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
+class Help(RichHelpFormatter):
+    """Help with argparse's own headings."""
+
+    group_name_formatter = str.lower
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser, and those of its commands, with help in colour on a terminal and paths that a shell completes."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{"formatter_class": Help, **settings})
+
+    def add_argument(self, *args: Any, **settings: Any) -> argparse.Action:
+        action = super().add_argument(*args, **settings)
+        if action.type is Path:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        return action
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "mnv4bench", description="Does each part of MobileNetV4 and YOLOv10 pay for itself?"
-    )
+    parser = Parser("mnv4bench", description="Does each part of MobileNetV4 and YOLOv10 pay for itself?")
     parser.add_argument("--version", action="version", version=f"mnv4bench {_version()}")
+    shtab.add_argument_to(parser, "--print-completion", help="print what completes commands and options in a shell")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     plan = subparsers.add_parser("plan", help="list a preset's arms: what is finished, how long the rest takes")

@@ -107,3 +107,25 @@ def test_an_extension_that_does_not_is_run_and_its_error_told(
 def test_a_step_of_two_extensions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"other\.py: step 'write' is a step of .*one\.py, too"):
         check_extensions(["one", "other"], project(tmp_path, one={}, other={}))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
+def test_a_shell_can_complete_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        cli.main(["--print-completion", shell])
+    assert done.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names())
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=printed, text=True, check=True)
+        assert "import_pos_0_COMPGEN" in printed, "a path is completed as one"
+
+
+def test_help_is_coloured_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    plain = cli._parser().format_help()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = cli._parser().format_help()
+    assert "\x1b[" in coloured
+    assert "\x1b[" not in plain
