@@ -138,7 +138,8 @@ def _parser() -> argparse.ArgumentParser:
         "--format",
         default="onnx,openvino,torchscript",
         metavar="A,B",
-        help="of onnx, openvino, torchscript, ncnn, onnx-int8, openvino-int8 (default: onnx,openvino,torchscript)",
+        help="of onnx, openvino, torchscript, ncnn, litert, onnx-int8, openvino-int8 "
+        "(default: onnx,openvino,torchscript)",
     )
     export.add_argument("--nms", action="store_true", help="put suppression into the files")
     export.add_argument("--imgsz", type=int, metavar="N", help="side in pixels (default: the run's own, else 640)")

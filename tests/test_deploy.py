@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from helpers import CLASSES, SIDE, drawn_run, spread
-from tiny_network import NCNN
+from tiny_network import LITERT, NCNN
 from ultralytics import YOLO
 
 from mnv4bench import cli
@@ -30,8 +30,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
 ]
 
-FLOATS = ("onnx", "openvino", "torchscript", "ncnn")
-INSTALLED = [form for form in FORMATS if form != "ncnn" or NCNN]
+FLOATS = ("onnx", "openvino", "torchscript", "ncnn", "litert")
+INSTALLED = [form for form in FORMATS if form not in ("ncnn", "litert") or form in (*NCNN, *LITERT)]
 
 
 @pytest.fixture(scope="module")

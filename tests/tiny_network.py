@@ -18,7 +18,8 @@ from mnv4bench.spec.model import ModelSpec, Read
 
 CPU = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
 NCNN = ("ncnn",) if find_spec("ncnn") and find_spec("pnnx") else ()
-"""Where it is installed."""
+LITERT = ("litert",) if find_spec("ai_edge_litert") and find_spec("litert_torch") else ()
+"""Where they are installed."""
 PHOTOS = list(images(4, SIDE).numpy())
 
 

@@ -6,7 +6,9 @@ The words are those that ultralytics writes, so that its predictor reads these f
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import yaml
 from mnv4bench.io.files import write_bytes, write_text
 from mnv4bench.latency.runtimes import imports
 from mnv4bench.latency.runtimes.export import OutputAlone, trace
+from mnv4bench.latency.runtimes.litert import LiteRt
 from mnv4bench.latency.runtimes.ncnn import Ncnn
 from mnv4bench.latency.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeInt8
 from mnv4bench.latency.runtimes.openvino import OpenVino, OpenVinoInt8
@@ -140,6 +143,30 @@ class NcnnFolder:
         return runtime
 
 
+class TfLite:
+    """LiteRT's .tflite in float32, with the facts as metadata.json in a zip archive at its end."""
+
+    ending = ".tflite"
+    precision: Precision = "float32"
+    graph_nms = False
+
+    def __init__(self) -> None:
+        self.runtime = LiteRt()
+
+    def write(self, network: Deployment, about: About, path: Path) -> None:
+        file = io.BytesIO(self.runtime.convert(network))
+        with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("metadata.json", json.dumps(dict(about)))
+        write_bytes(path, file.getvalue())
+
+    def open(self, path: Path, threads: int) -> Call:
+        with zipfile.ZipFile(path) as archive:
+            facts = json.loads(archive.read("metadata.json"))
+        runtime = LiteRt()
+        runtime.start(path.read_bytes(), threads, "nms_free" if facts["end2end"] else "nms")
+        return runtime
+
+
 class TorchScript:
     """A traced network, with the facts as the extra file config.txt inside."""
 
@@ -171,6 +198,7 @@ FORMATS: dict[str, type[Format]] = {
     "openvino": OpenVinoFolder,
     "torchscript": TorchScript,
     "ncnn": NcnnFolder,
+    "litert": TfLite,
     "onnx-int8": OnnxInt8,
     "openvino-int8": OpenVinoInt8Folder,
 }

@@ -26,6 +26,9 @@ PACKAGES = (
     "nncf",
     "ncnn",
     "pnnx",
+    "ai-edge-litert",
+    "litert-torch",
+    "litert-converter",
     "snakemake",
 )
 

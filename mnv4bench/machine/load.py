@@ -14,7 +14,17 @@ from mnv4bench.results.environment import Environment
 
 BUSY = 0.5
 """Share of the cores at work for others, above which times are not comparable."""
-PACKAGES = ("torch", "onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "pnnx")
+PACKAGES = (
+    "torch",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "ncnn",
+    "pnnx",
+    "ai-edge-litert",
+    "litert-torch",
+    "litert-converter",
+)
 """Packages whose version moves times."""
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mnv4bench.machine.telemetry import without_openvino_telemetry
@@ -65,6 +68,42 @@ def pnnx() -> Any:
         ImportError: it is missing; says what brings it.
     """
     return _import("pnnx", "pip install 'mnv4bench[ncnn]'")
+
+
+def litert() -> Any:
+    """Return LiteRT's interpreter.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    _import("ai_edge_litert", "pip install litert-torch")
+    return importlib.import_module("ai_edge_litert.interpreter")
+
+
+def litert_torch() -> Any:
+    """Return litert-torch, which converts for LiteRT.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"  # it would print each of its steps
+    with no_cache_left():
+        return _import("litert_torch", "pip install litert-torch")
+
+
+@contextmanager
+def no_cache_left() -> Iterator[None]:
+    """Let PyTorch's compiler, which litert-torch imports, make the folder of its cache in a place that is removed."""
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    with tempfile.TemporaryDirectory(prefix="mnv4bench-") as folder:
+        os.environ[name] = before or folder
+        try:
+            yield
+        finally:
+            del os.environ[name]
+            if before:
+                os.environ[name] = before
 
 
 def _import(name: str, remedy: str) -> Any:
