@@ -1,7 +1,7 @@
 """Training throughput: mnv4bench's parallel one-thread jobs against ultralytics' own trainer, in one run.
 
     python benchmarks/train_throughput.py [--images 192] [--epochs 3]
-    python benchmarks/train_throughput.py --device cuda --imgsz 640 --batch 64 --images 4096    # not yet run
+    python benchmarks/train_throughput.py --device cuda --imgsz 640 --batch 64 --images 4096 --compiled 1    # not yet run
 
 The same model, images, image side, batch size and augmentation on the same cores. Two comparisons:
 - all cores: as many one-thread jobs as there are cores, against one `YOLO.train` as it comes (its threads, its
@@ -44,6 +44,8 @@ class Load:
     imgsz: int
     batch: int
     device: str
+    compiled: int
+    """1: our network is compiled and replayed as CUDA graphs."""
 
     @property
     def flags(self) -> list[str]:
@@ -62,7 +64,9 @@ def ours(work: Load, report: Path) -> None:
     from mnv4bench.train.batches import Batches, training_set
     from mnv4bench.train.loop import Trainer, fit
 
-    on_gpu: dict[str, Any] = {"device": "cuda", "precision": "amp", "workers": WORKERS}
+    on_gpu: dict[str, Any] = {
+        "device": "cuda", "precision": "amp", "workers": WORKERS, "compile": bool(work.compiled)
+    }  # fmt: skip
     here = on_gpu if work.device == "cuda" else {}
     spec = TrainSpec(epochs=work.epochs, batch=work.batch, augment=AugmentSpec(mosaic=1.0), **here)
     set_up_process(spec.threads)
@@ -169,13 +173,14 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int, default=160)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--compiled", type=int, choices=(0, 1), default=0, help="1: compile our side, on a GPU")
     parser.add_argument("--slots", type=int, default=4, help="jobs that share a GPU")
     parser.add_argument("--side", choices=("ours", "as_it_comes", "one_thread"), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        work = Load(options.data, options.epochs, options.imgsz, options.batch, options.device)
+        work = Load(options.data, options.epochs, options.imgsz, options.batch, options.device, options.compiled)
         if options.side == "ours":
             return ours(work, options.report)
         return theirs(work, options.report, options.side == "as_it_comes")
@@ -190,7 +195,7 @@ def main() -> None:
         data = Path(folder) / "data"
         prepare(DataSpec(name="scenes", imgsz=options.imgsz, train=options.images, val=32), data)
         yolo_labels(data)
-        work = Load(data, options.epochs, options.imgsz, options.batch, options.device)
+        work = Load(data, options.epochs, options.imgsz, options.batch, options.device, options.compiled)
         rounds = []
         for number in range(options.rounds):
             order = [("ours", many), ("as_it_comes", 1), ("ours", 1), ("one_thread", 1)]
@@ -215,7 +220,13 @@ def main() -> None:
     }
     for name, values in ratios.items():
         print(f"{name}: median {statistics.median(values):.2f} × (rounds {', '.join(f'{v:.2f}' for v in values)})")
-    record = {"device": options.device, "imgsz": options.imgsz, "batch": options.batch, "cores": cores}
+    record = {
+        "device": options.device,
+        "compiled": options.compiled,
+        "imgsz": options.imgsz,
+        "batch": options.batch,
+        "cores": cores,
+    }
     write_json(Path("results/benchmarks/train_throughput.json"), {**record, "rounds": rounds, "ratios": ratios})
 
 

@@ -563,7 +563,7 @@ del LEAVES["model.mobile_attention"]  # has another value beside a hybrid backbo
 @pytest.mark.parametrize("field", LEAVES)
 def test_every_field_changes_the_digest(field: str) -> None:
     values = one_epoch().model_dump()
-    if field == "train.precision":
+    if field in ("train.precision", "train.compile"):
         values["train"]["device"] = "cuda"
     if field == "train.devices":
         values["train"]["draws"] = "image"
@@ -653,6 +653,8 @@ def test_a_kernel_without_cib_has_no_meaning() -> None:
 def test_precision_that_needs_a_gpu_is_refused_without() -> None:
     with pytest.raises(ValueError, match="precision amp needs device: cuda"):
         TrainSpec(epochs=1, precision="amp")
+    with pytest.raises(ValueError, match="compile needs device: cuda, and devices: 1"):
+        TrainSpec(epochs=1, compile=True)
 
 
 def test_slugs_say_what_differs_from_the_default() -> None:

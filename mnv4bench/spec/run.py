@@ -142,6 +142,9 @@ class TrainSpec(Spec):
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "amp"] = "fp32"
     """fp32: without TF32 on a GPU. amp: float16 autocast with loss scaling, on CUDA only."""
+    compile: bool = False
+    """Compile the network's forward and backward pass and replay them as CUDA graphs: small networks are bound by the
+    launches of kernels. It orders additions in its own way, so it is part of the spec. Not yet run on a GPU."""
     threads: int = Field(1, ge=1, le=1024)
     """Threads of one training job; part of the spec, because it changes the order of additions and so the bits."""
     workers: int = Field(0, ge=0, le=1024)
@@ -165,6 +168,12 @@ class TrainSpec(Spec):
     def _mixed_precision_needs_cuda(self) -> TrainSpec:
         if self.precision == "amp" and self.device != "cuda":
             raise ValueError("precision amp needs device: cuda")
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_of_one_gpu(self) -> TrainSpec:
+        if self.compile and (self.device != "cuda" or self.devices > 1):
+            raise ValueError("compile needs device: cuda, and devices: 1")
         return self
 
     @model_validator(mode="after")

@@ -25,6 +25,8 @@ from mnv4bench.train.schedule import average_constants, rates
 
 CLIP = 10.0
 """Largest norm of the gradient (ultralytics' value)."""
+COMPILED = "reduce-overhead"
+"""How torch.compile is asked for CUDA graphs."""
 STEPS_UNLOOKED_AT = {"cuda": 32}
 """Device → steps after which losses are looked at: a GPU would have to be waited for each time. Elsewhere each step."""
 
@@ -79,6 +81,8 @@ class Trainer:
             ranks: the processes that share the batches, which all have a trainer of the same values.
         """
         self.model, self.spec, self.extra, self.ranks = model, spec, extra, ranks
+        # Of one shape: the last batch of an epoch, if it is smaller, gets graphs of its own.
+        self.forward = torch.compile(model, mode=COMPILED, dynamic=False, fullgraph=True) if spec.compile else model
         self.projectors = extra.projectors if extra else nn.ModuleList()
         self.criterion = model.init_criterion(loss, spec.epochs)
         if ranks.count > 1:
@@ -150,7 +154,9 @@ class Trainer:
         }
         with torch.autocast("cuda", enabled=self.amp):
             images = batch["img"] = batch["img"].to(weight.dtype) / 255
-            predictions = self.model(images)
+            if self.spec.compile:
+                torch.compiler.cudagraph_mark_step_begin()  # the last step's predictions may be written over
+            predictions = self.forward(images)
             losses, items = self._supervised(predictions, batch)
             loss = losses.sum()
             distilled = self.extra(predictions, images) if self.extra else torch.zeros((), device=device)
