@@ -1,7 +1,7 @@
 """Training throughput: mnv4bench's parallel one-thread jobs against ultralytics' own trainer, in one run.
 
     python benchmarks/train_throughput.py [--images 192] [--epochs 3]
-    python benchmarks/train_throughput.py --device cuda --imgsz 640 --batch 64 --images 4096 --compiled 1    # not yet run
+    python benchmarks/train_throughput.py --device cuda --imgsz 640 --batch 64 --images 4096 --compiled 1   # not run
 
 The same model, images, image side, batch size and augmentation on the same cores. Two comparisons:
 - all cores: as many one-thread jobs as there are cores, against one `YOLO.train` as it comes (its threads, its
