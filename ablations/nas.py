@@ -58,6 +58,9 @@ FIRST_RANKED_SEED = 1000
 CHANCE = 200
 """Random networks that tell how often a choice is small by chance."""
 
+TITLE = 14
+"""Letters of a line above a network in the figure."""
+
 SIGNS = ("arm", "size", "below", "above", "chance", "p")
 RANKS = ("seed", "tau", "p")
 
@@ -376,7 +379,7 @@ def drawn(records: dict[str, dict[int, ClassifierRecord]]) -> Figure:
     """Return the networks side by side: a bar for each block, as wide as its filters, stages below each other."""
     found = [("Conv-S\nas published", blocks(spaces.as_table(CONV_SMALL.rows)))]
     found += [
-        (f"{arm.replace('_', ' ')}\nseed {seed}", blocks(record.rows))
+        (f"{fmt.wrapped(arm.replace('_', ' '), TITLE)}\nseed {seed}", blocks(record.rows))
         for arm, seeds in records.items()
         for seed, record in seeds.items()
         if arm != "conv_s"
