@@ -253,6 +253,20 @@ def test_no_file_of_labels_holds_ground_truth_and_a_changed_one_is_refused(finis
         labels.lesson_of(("D2",), tmp_path, train)
 
 
+def test_stored_objects_are_those_that_were_cut_and_changed_ones_are_refused(finished: Context, tmp_path: Path) -> None:
+    settings = finished.plan.preset.classifiers
+    stored = labels.objects(settings, finished.classifiers / settings.labels_name())
+    for split, cut in labels.objects(settings, tmp_path).items():
+        assert np.array_equal(stored[split].images, cut.images)
+        assert np.array_equal(stored[split].labels, cut.labels)
+        assert stored[split].classes == cut.classes
+    content = bytearray((finished.classifiers / settings.labels_name() / labels.OBJECTS).read_bytes())
+    content[-1] ^= 1  # of a pixel
+    (tmp_path / labels.OBJECTS).write_bytes(content)
+    with pytest.raises(FileError, match=r"objects\.safetensors: changed since .*delete"):
+        labels.objects(settings, tmp_path)
+
+
 def test_killed_teacher_and_classifier_end_with_the_same_bytes(
     finished: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

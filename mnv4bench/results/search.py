@@ -63,7 +63,7 @@ class SearchResult(Record):
     rows: tuple[str, ...]
     expected_cost: float
     """The sum over the rows that the search went by, in the budget's unit."""
-    measured_ms: float | None
+    measured_ms: float | None = None
     """Of the whole network, where the budget is in milliseconds."""
     macs: int
     """Counted on the whole network."""

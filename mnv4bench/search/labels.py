@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -71,13 +71,21 @@ def objects(settings: ClassifiersSpec, folder: Path) -> dict[Split, Crops]:
     if not path.exists():
         return {split: from_scenes(split, getattr(settings, split)) for split in SPLITS}
     content = _loaded(path, [f"{split}.{name}" for split in SPLITS for name in PARTS])
-    arrays = {name: tensor.numpy() for name, tensor in content.items()}
-    return {split: Crops(arrays[f"{split}.images"], arrays[f"{split}.labels"], SHAPES) for split in SPLITS}
+    crops = {s: Crops(content[f"{s}.images"].numpy(), content[f"{s}.labels"].numpy(), SHAPES) for s in SPLITS}
+    with safe_open(path, "pt") as file:
+        written = file.metadata()
+    if written != _digests(crops):
+        raise FileError(f"{path}: changed since it was written; delete {path.parent} and start again")
+    return crops
 
 
 def _store(crops: Mapping[Split, Crops], folder: Path) -> None:
     content = {f"{s}.{name}": torch.from_numpy(getattr(crops[s], name)) for s in SPLITS for name in PARTS}
-    write_with(folder / OBJECTS, partial(save_file, content))
+    write_with(folder / OBJECTS, partial(save_file, content, metadata=_digests(crops)))
+
+
+def _digests(crops: Mapping[Split, Crops]) -> dict[str, str]:
+    return {split: hard(crops[split]).digest for split in SPLITS}
 
 
 def write_labels(settings: ClassifiersSpec, folder: Path) -> TeacherRecord:
