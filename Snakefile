@@ -513,9 +513,10 @@ rule report:
 rule verify:
     """Sets the results beside those of results/reference that are most like them."""
     input:
-        SCORED,
-        rules.tables.output,
-        f"{OUT}/latency/latency.json",
+        CLASSIFIED and rules.classifiers.output,
+        [SCORED, rules.tables.output, f"{OUT}/latency/latency.json"]
+        if PLAN.arms
+        else [],
         REFERENCES,
     output:
         table("verify", "compared with the reference"),
@@ -546,7 +547,7 @@ rule complete:
         ]
         if PLAN.arms
         else [],
-        rules.verify.output if PLAN.arms and not REFERENCE else [],
+        rules.verify.output if (PLAN.arms or CLASSIFIED) and not REFERENCE else [],
     output:
         f"{OUT}/complete.txt",
     params:

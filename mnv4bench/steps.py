@@ -215,10 +215,10 @@ def verify(context: Context) -> None:
     from mnv4bench.reference.result_set import ResultSet
     from mnv4bench.reference.verify import closest, verify
     from mnv4bench.report.verified import write_verified
-    from mnv4bench.results.reference import of_detectors
+    from mnv4bench.results.reference import names
 
     here = ResultSet(context.results)
-    reference = closest(here) if of_detectors() else None
+    reference = closest(here) if names() else None
     cells = verify(here, reference) if reference else []
     write_verified(cells, context.results, reference)
 

@@ -16,7 +16,7 @@ import pytest
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.cells import Cell, Reason, cell_of, counts
-from mnv4bench.reference.result_set import COSTS, ResultSet, reference_set
+from mnv4bench.reference.result_set import COSTS, ResultSet
 from mnv4bench.reference.verify import closest, verify
 from mnv4bench.report.tables.write import write_tables
 from mnv4bench.report.verified import TABLE, as_markdown, differing, outcome, reason, write_verified
@@ -345,22 +345,6 @@ def test_the_closest_reference_shares_most_trainings(sides: tuple[ResultSet, Res
         write_json(tmp_path / "references" / name / RECORD, record)
     train_otherwise(ResultSet(tmp_path / "references/other"))
     assert closest(sides[0], tmp_path / "references").folder.name == "same"
-
-
-def test_classifiers_are_not_verified(sides: tuple[ResultSet, ResultSet], tmp_path: Path) -> None:
-    folder = tmp_path / "references/search"
-    record = Reference(
-        preset="search", only=None, seeds=None, title="", trunk=False, detectors=False, files={}, matches={}
-    )
-    write_json(folder / RECORD, record)
-    with pytest.raises(Mnv4benchError, match="no reference to compare with"):
-        closest(sides[0], folder.parent)
-    with pytest.raises(Mnv4benchError, match="search: holds classifiers alone, and only detectors are verified"):
-        reference_set(folder)
-    (sides[0].folder / "tables/ablations.csv").unlink()
-    write_text(sides[0].folder / "top1.json", "{}")
-    with pytest.raises(Mnv4benchError, match="fake: holds classifiers alone"):
-        verify(ResultSet(sides[0].folder), sides[1])
 
 
 def test_of_references_that_share_no_training_one_on_the_same_data_is_closest(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from mnv4bench.results.record import Record
 
+Label = tuple[str, str]
+"""Ablation and arm."""
 Agreement = Literal["agree", "differ", "not comparable"]
 Reason = Literal[
     "no_such_arm",
@@ -16,6 +18,7 @@ Reason = Literal[
     "other_network",
     "other_baseline",
     "same_bytes",
+    "same_answers",
     "other_bytes",
     "other_environment",
     "unscored_here",
@@ -42,7 +45,7 @@ class Cell(Record):
     ablation: str
     arm: str
     quantity: str
-    """AP, ΔAP, a cost of ablations.csv, `identical runs`, `time over baseline`; `cost and time` or `all` where none of
+    """AP, ΔAP, top-1, Δtop-1, a cost, `identical runs`, `time over baseline`; `cost and time` or `all` where none of
     them can be compared."""
     runtime: str | None = None
     threads: int | None = None
@@ -57,7 +60,7 @@ class Cell(Record):
 
 
 def cell_of(
-    label: tuple[str, str],
+    label: Label,
     quantity: str,
     reason: Reason,
     here: float | None = None,
@@ -84,3 +87,18 @@ def counts(cells: Iterable[Cell]) -> dict[Agreement, int]:
     """Return how many cells have each verdict."""
     number = Counter(cell.verdict for cell in cells)
     return {verdict: number[verdict] for verdict in get_args(Agreement)}
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return field → both values where two specs differ, seeds apart."""
+    a, b = dict(_flat(ours)), dict(_flat(theirs))
+    fields = sorted(key for key in {**a, **b} if key != "seed" and a.get(key) != b.get(key))
+    return {key: (a.get(key), b.get(key)) for key in fields}
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item

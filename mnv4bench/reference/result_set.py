@@ -11,7 +11,9 @@ from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import read_json, sha256
-from mnv4bench.results.classifier import TOP1
+from mnv4bench.reference.cells import Label
+from mnv4bench.reference.classifiers import TABLE as CLASSIFIERS
+from mnv4bench.reference.classifiers import ClassifierArm, read_arms
 from mnv4bench.results.environment import Environment
 from mnv4bench.results.latency import Latency, LatencyRow
 from mnv4bench.results.record import read_record
@@ -21,8 +23,6 @@ from mnv4bench.results.run import Status, read_status
 ABLATIONS = Path("tables/ablations.csv")
 COSTS = ("params_M", "train_params_M", "flops_G", "conv_flops_G", "activations_M")
 """Columns of it that must be equal."""
-Label = tuple[str, str]
-"""Ablation and arm."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,14 @@ class ResultSet:
 
     @cached_property
     def arms(self) -> dict[Label, ArmRow]:
-        """Return the rows of ablations.csv.
+        """Return the rows of ablations.csv; none where there are classifiers alone.
 
         Raises:
             Mnv4benchError: the table is missing or lacks a column.
         """
         path = self.folder / ABLATIONS
+        if not path.exists() and (self.folder / CLASSIFIERS).exists():
+            return {}
         try:
             with path.open(newline="", encoding="utf-8") as stream:
                 rows = [ArmRow(fields) for fields in csv.DictReader(stream, strict=True)]
@@ -91,11 +93,24 @@ class ResultSet:
                 row.check()
             return {row.label: row for row in rows}
         except OSError as error:
-            if (self.folder / TOP1).is_file():
-                raise Mnv4benchError(_only_classifiers(self.folder)) from error
             raise Mnv4benchError(f"{path}: cannot be read ({error.strerror}); finish the preset first") from error
         except (KeyError, ValueError, StopIteration, AttributeError, csv.Error) as error:
             raise Mnv4benchError(f"{path}: not this version's table ({error!r}); delete it and start again") from error
+
+    @cached_property
+    def classifiers(self) -> dict[Label, ClassifierArm]:
+        """Return what the arms of classifiers came to; none where there are detectors alone."""
+        return read_arms(self.folder) if (self.folder / CLASSIFIERS).exists() else {}
+
+    @property
+    def labels(self) -> set[Label]:
+        return {*self.arms, *self.classifiers}
+
+    @property
+    def trainings(self) -> set[str]:
+        """Return a name for each training that an arm's seeds share."""
+        detectors = {row.training for row in self.arms.values()}
+        return detectors | {arm.training for arm in self.classifiers.values()}
 
     def baseline(self, ablation: str) -> ArmRow | None:
         return next((row for (name, _), row in self.arms.items() if name == ablation and row.is_baseline), None)
@@ -143,35 +158,13 @@ def reference_set(folder: Path) -> ResultSet:
     """Return what a reference holds.
 
     Raises:
-        Mnv4benchError: a record is missing or is not the one that was published, or there are classifiers alone.
+        Mnv4benchError: a record is missing or is not the one that was published.
     """
     record = read_reference(folder.name, folder.parent)
-    if not record.detectors:
-        raise Mnv4benchError(_only_classifiers(folder))
     check_files(record, folder)
     return ResultSet(folder, record.matches)
-
-
-def _only_classifiers(folder: Path) -> str:
-    return f"{folder}: holds classifiers alone, and only detectors are verified; name another folder or reference"
 
 
 def identical(a: ResultSet, b: ResultSet, run: str) -> bool:
     """Return whether both have the same bytes of a run: its weights and its match records."""
     return a.weights_digest(run) == b.weights_digest(run) and bool(a.match_digests(run) & b.match_digests(run))
-
-
-TRAINING_PACKAGES = ("torch", "numpy", "ultralytics", "opencv-python-headless", "pycocotools")
-
-
-def trains_alike(a: Environment, b: Environment) -> bool:
-    """Return whether two environments should train to the same bytes: the kind of processor, threads and libraries."""
-    return same_processor(a, b) and a.threads == b.threads and _packages(a) == _packages(b)
-
-
-def same_processor(a: Environment, b: Environment) -> bool:
-    return (a.cpu, a.cpu_flags, a.gpu, a.platform) == (b.cpu, b.cpu_flags, b.gpu, b.platform)
-
-
-def _packages(e: Environment) -> list[str | None]:
-    return [e.packages.get(name) for name in TRAINING_PACKAGES]

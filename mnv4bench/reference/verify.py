@@ -2,54 +2,31 @@
 
 A run of the same spec on the same kind of processor must have left the same bytes. Scores and their differences must
 lie as close as two trainings of the reference's own spread would; costs must be equal; ratios of time must agree within
-their intervals, on the same processor. Tolerances hold for all cells together: an honest rerun has every cell agree in
-19 of 20 cases (Bonferroni).
+their intervals, on the same processor. Tolerances hold for all cells together (noise.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.latency.analyse.estimates import MANY
-from mnv4bench.reference.cells import Agreement, Cell, cell_of
+from mnv4bench.reference.alike import same_processor, trains_alike
+from mnv4bench.reference.cells import Cell, Label, cell_of, differences
+from mnv4bench.reference.classifiers import classifier_cells
+from mnv4bench.reference.noise import Noisy, judged, minus, scores_cell
 from mnv4bench.reference.result_set import (
     ArmRow,
-    Label,
     ResultSet,
     identical,
     reference_set,
-    same_processor,
-    trains_alike,
 )
 from mnv4bench.results.latency import UNJUDGED, LatencyRow
-from mnv4bench.results.reference import FOLDER, of_detectors
+from mnv4bench.results.reference import FOLDER, names
 from mnv4bench.statistics import small_samples as stats
-
-ALPHA = 0.05
-
-
-@dataclass(frozen=True)
-class _Noisy:
-    """A cell that is judged by its noise, once it is known how many there are."""
-
-    cell: Cell
-    distance: float
-    se: float
-    """Standard error of the distance, if both measured the same thing."""
-    df: float
-    least: float = 0.0
-    """No tolerance is smaller."""
-
-    def judged(self, family: int) -> Cell:
-        tolerance = max(self.least, stats.student_t_quantile(1 - ALPHA / (2 * family), self.df) * self.se)
-        verdict: Agreement = "agree" if self.distance <= tolerance else "differ"
-        return self.cell.model_copy(update={"tolerance": tolerance, "verdict": verdict})
 
 
 def verify(here: ResultSet, reference: ResultSet) -> list[Cell]:
@@ -58,9 +35,8 @@ def verify(here: ResultSet, reference: ResultSet) -> list[Cell]:
     Raises:
         Mnv4benchError: a table or a record is missing or damaged.
     """
-    cells = [cell for label in here.arms for cell in _arm(label, here, reference)]
-    family = max(1, sum(isinstance(cell, _Noisy) for cell in cells))
-    return [cell.judged(family) if isinstance(cell, _Noisy) else cell for cell in cells]
+    detectors = [cell for label in here.arms for cell in _arm(label, here, reference)]
+    return judged([*detectors, *classifier_cells(here.classifiers, reference.classifiers)])
 
 
 def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
@@ -69,17 +45,16 @@ def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
     Among equals one on the same data, then the one with most of their arms, then the one of the same name.
 
     Raises:
-        Mnv4benchError: there is no reference of detectors.
+        Mnv4benchError: there is no reference.
     """
-    references = [reference_set(folder / name) for name in of_detectors(folder)]
+    references = [reference_set(folder / name) for name in names(folder)]
     if not references:
         raise Mnv4benchError(f"{folder}: no reference to compare with; `mnv4bench publish` makes one")
-    trainings = {row.training for row in results.arms.values()}
 
     def likeness(reference: ResultSet) -> tuple[int, bool, int, bool]:
-        shared = trainings & {row.training for row in reference.arms.values()}
+        shared = results.trainings & reference.trainings
         same_data = _data(reference) == _data(results)
-        arms = results.arms.keys() & reference.arms.keys()
+        arms = results.labels & reference.labels
         return len(shared), same_data, len(arms), reference.folder.name == results.folder.name
 
     return max(references, key=likeness)
@@ -91,12 +66,12 @@ def _data(results: ResultSet) -> str | None:
     return results.spec(runs[0])["data"].get("name") if runs else None
 
 
-def _arm(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell | _Noisy]:
+def _arm(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell | Noisy]:
     ours, theirs = here.arms[label], reference.arms.get(label)
     if theirs is None:
         yield cell_of(label, "all", "no_such_arm")
         return
-    fields = _differences(here.spec(next(iter(ours.runs.values()))), reference.spec(next(iter(theirs.runs.values()))))
+    fields = differences(here.spec(next(iter(ours.runs.values()))), reference.spec(next(iter(theirs.runs.values()))))
     if ours.training == theirs.training:
         yield from _trained(label, here, reference, ours, theirs)
     elif fields:
@@ -111,39 +86,20 @@ def _arm(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell |
     yield from _times(label, here, reference)
 
 
-def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return field → both values where two specs differ, seeds apart."""
-    a, b = dict(_flat(ours)), dict(_flat(theirs))
-    fields = sorted(key for key in {**a, **b} if key != "seed" and a.get(key) != b.get(key))
-    return {key: (a.get(key), b.get(key)) for key in fields}
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _flat(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
-
-
 def _trained(
     label: Label, here: ResultSet, reference: ResultSet, ours: ArmRow, theirs: ArmRow
-) -> Iterator[Cell | _Noisy]:
+) -> Iterator[Cell | Noisy]:
     """Yield what depends on training: the bytes of the runs, AP, and its difference to the baseline."""
     common = [run for run in ours.runs.values() if run in theirs.runs.values()]
     if common:
         yield _bytes(label, here, reference, common)
-    yield _scores(label, "AP", ours.scores, theirs.scores)
+    yield scores_cell(label, "AP", ours.scores, theirs.scores)
     if not ours.is_baseline:
         base, their_base = here.baseline(label[0]), reference.baseline(label[0])
         if base is None or their_base is None or base.training != their_base.training:
             yield cell_of(label, "ΔAP", "other_baseline")
         else:
-            yield _scores(label, "ΔAP", _minus(ours.scores, base.scores), _minus(theirs.scores, their_base.scores))
-
-
-def _minus(scores: Mapping[int, float], base: Mapping[int, float]) -> dict[int, float]:
-    return {seed: value - base[seed] for seed, value in scores.items() if seed in base}
+            yield scores_cell(label, "ΔAP", minus(ours.scores, base.scores), minus(theirs.scores, their_base.scores))
 
 
 def _bytes(label: Label, here: ResultSet, reference: ResultSet, runs: list[str]) -> Cell:
@@ -159,22 +115,6 @@ def _bytes(label: Label, here: ResultSet, reference: ResultSet, runs: list[str])
     return cell_of(label, quantity, "other_environment", *counts, machines=environments)
 
 
-def _scores(label: Label, quantity: str, ours: Mapping[int, float], theirs: Mapping[int, float]) -> Cell | _Noisy:
-    """Judge a mean over seeds: of the seeds that both have, where there are any, else of all."""
-    common = sorted(set(ours) & set(theirs))
-    a, b = ([scores[seed] for seed in common] or list(scores.values()) for scores in (ours, theirs))
-    if not a or not b:
-        return cell_of(label, quantity, "unscored_there" if a else "unscored_here")
-    means = fmean(a), fmean(b)
-    cell = cell_of(label, quantity, "common_seeds" if common else "other_seeds", *means, seeds=common)
-    if len(theirs) < 2:
-        if a == b:
-            return cell.model_copy(update={"verdict": "agree", "tolerance": 0.0})
-        return cell.model_copy(update={"reason": "one_seed"})
-    se = stdev(theirs.values()) * math.sqrt(1 / len(a) + 1 / len(b))
-    return _Noisy(cell, abs(means[0] - means[1]), se, len(theirs) - 1)
-
-
 def _costs(label: Label, ours: ArmRow, theirs: ArmRow) -> Iterator[Cell]:
     for name, a in ours.costs.items():
         b = theirs.costs[name]
@@ -184,7 +124,7 @@ def _costs(label: Label, ours: ArmRow, theirs: ArmRow) -> Iterator[Cell]:
             yield cell_of(label, name, "counted", a, b, verdict="agree" if a == b else "differ", tolerance=0.0)
 
 
-def _times(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell | _Noisy]:
+def _times(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell | Noisy]:
     theirs = reference.times(label)
     for (runtime, threads), row in here.times(label).items():
         other = theirs.get((runtime, threads))
@@ -194,7 +134,7 @@ def _times(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell
             yield _time(cell, row, other, here, reference)
 
 
-def _time(cell: Cell, ours: LatencyRow, theirs: LatencyRow, here: ResultSet, reference: ResultSet) -> Cell | _Noisy:
+def _time(cell: Cell, ours: LatencyRow, theirs: LatencyRow, here: ResultSet, reference: ResultSet) -> Cell | Noisy:
     if ours.verdict == theirs.verdict == "identical":
         return cell.model_copy(update={"verdict": "agree", "reason": "identical_network"})
     for row in (ours, theirs):
@@ -208,7 +148,7 @@ def _time(cell: Cell, ours: LatencyRow, theirs: LatencyRow, here: ResultSet, ref
         return cell.model_copy(update={"reason": "other_machine", "details": {"machines": machines}})
     if not (here.latency.comparable and reference.latency.comparable):
         return cell.model_copy(update={"reason": "busy"})
-    return _Noisy(
+    return Noisy(
         cell,
         abs(a.value - b.value),
         math.sqrt(a.variance + b.variance),

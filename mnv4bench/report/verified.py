@@ -18,7 +18,7 @@ from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.report.tables.csv import to_csv
 
 TABLE = Path("tables/verify.csv")
-SCORES = ("AP", "ΔAP")
+SCORES = ("AP", "ΔAP", "top-1", "Δtop-1")
 """Quantities that are printed in points; verify.csv has them on 0–1."""
 COLUMNS = tuple(name for name in Cell.model_fields if name != "details")
 
@@ -33,7 +33,7 @@ def write_verified(cells: Sequence[Cell], results: Path, reference: ResultSet | 
 def outcome(cells: Sequence[Cell], results: Path, reference: ResultSet | None) -> list[str]:
     """Return how many cells agree, whether runs are identical, and how many arms were not run; a sentence each."""
     identical = {cell.verdict for cell in cells if cell.quantity == "identical runs"} == {"agree"}
-    absent = set(reference.arms) - {(cell.ablation, cell.arm) for cell in cells} if reference else set()
+    absent = reference.labels - {(cell.ablation, cell.arm) for cell in cells} if reference else set()
     return sentences(
         "text/verify_outcome.j2",
         results=results,
