@@ -34,7 +34,7 @@ from mnv4bench.statistics.compare import compare
 
 name, results = sys.argv[1], Path(sys.argv[2])
 plan = plan_of(name)
-plan = replace(plan, preset=plan.preset.model_copy(update={"bootstrap": 300}))
+plan = replace(plan, preset=plan.preset.model_copy(update={"bootstrap": 60}))
 restore(plan, FOLDER / name, results)
 shutil.copy(FOLDER / name / "cost.json", results)
 compare(plan, results)

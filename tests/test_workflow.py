@@ -150,18 +150,18 @@ def test_a_file_that_was_deleted_is_made_again_before_complete_looks(finished: P
 
 def test_a_selection_uses_the_runs_that_are_there_and_leaves_the_other_tables_alone(finished: Path) -> None:
     before = {path: path.read_bytes() for path in (finished / "results" / "smoke" / "tables").iterdir()}
-    result = snakemake(finished, "preset=smoke", "only=psa", flags=("--until", "tables"))
+    result = snakemake(finished, "preset=smoke", "only=nms_free", flags=("--until", "tables"))
     assert result.returncode == 0, result.stderr[-6000:]
     assert "rule train:" not in result.stderr
-    table = finished / "results" / "smoke" / "only" / "psa" / "tables" / "ablations.csv"
+    table = finished / "results" / "smoke" / "only" / "nms_free" / "tables" / "ablations.csv"
     with table.open() as stream:
-        assert {row["ablation"] for row in csv.DictReader(stream)} == {"psa"}
+        assert {row["ablation"] for row in csv.DictReader(stream)} == {"nms_free"}
     assert {path: path.read_bytes() for path in before} == before
     assert "Nothing to be done" in snakemake(finished, "preset=smoke", flags=("-n",)).stdout
 
 
 def test_rewording_one_ablation_remakes_what_depends_on_its_words_and_no_run(finished: Path) -> None:
-    path = finished / "ablations" / "psa.yaml"
+    path = finished / "ablations" / "nms_free.yaml"
     path.touch()
     assert "Nothing to be done" in snakemake(finished, "preset=smoke", flags=("-n",)).stdout  # same content
     text = path.read_text()
@@ -175,42 +175,31 @@ def test_rewording_one_ablation_remakes_what_depends_on_its_words_and_no_run(fin
 
 
 def test_editing_one_ablation_trains_only_its_new_arm(finished: Path) -> None:
-    path = finished / "ablations" / "scdown.yaml"
+    path = finished / "ablations" / "c2fcib.yaml"
     text = path.read_text()
     try:
-        path.write_text(text.replace("{model.downsample: conv}", "{model.downsample: conv, train.lr: 1.0e-3}"))
+        path.write_text(text.replace("{model.block: c2f}", "{model.block: c2f, train.lr: 1.0e-3}"))
         dry = snakemake(finished, "preset=smoke", flags=("-n",)).stdout
     finally:
         path.write_text(text)
     assert dry.splitlines().count("rule train:") == 1
 
 
-def test_kill_and_restart_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_kill_and_restart_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     """SIGKILL to the workflow and to everything that it started, twice, then the same bytes as a run left alone."""
-    config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
-    config["train"] = {"epochs": 3, "augment": {"mosaic": 1.0, "fliplr": 0.5}}
-    config["data"]["train"] = 48
-
-    def project(name: str) -> Path:
-        folder = copy_project(tmp_path / name)
-        (folder / "config" / "smoke.yaml").write_text(yaml.safe_dump(config))
-        return folder
-
+    killed = copy_project(tmp_path / "killed")
+    runs = killed / "results/smoke/runs"
+    once = ("preset=smoke", "only=nms_free")
     target = ("--until", "compare")
-    calm = project("calm")
-    result = snakemake(calm, "preset=smoke", "only=nms_free", flags=target)
+    kill_after(killed, 2, command(*once, flags=target))
+    assert [path.name for path in runs.glob("*/checkpoint.pt")], "the trunk was not in the middle of its training"
+    kill_after(killed, 2, command(*once, flags=target))
+    result = snakemake(killed, *once, flags=target)
     assert result.returncode == 0, result.stderr[-6000:]
 
-    killed = project("killed")
-    for checkpoints in (1, 2):
-        kill_after(killed, checkpoints, command("preset=smoke", "only=nms_free", flags=target))
-    result = snakemake(killed, "preset=smoke", "only=nms_free", flags=target)
-    assert result.returncode == 0, result.stderr[-6000:]
-
-    runs = Path("results/smoke/runs")
-    wanted = digests(calm / runs)
-    assert len(wanted) == 3 * len(SAME_BYTES)
-    assert digests(killed / runs) == wanted
+    found, calm = digests(runs), digests(finished / "results/smoke/runs")
+    assert len(found) == 3 * len(SAME_BYTES)
+    assert found == {name: calm[name] for name in found}
 
 
 def kill_after(project: Path, epochs: int, arguments: list[str]) -> None:
@@ -229,14 +218,17 @@ def kill_after(project: Path, epochs: int, arguments: list[str]) -> None:
         process.stderr.close()
 
 
-def test_a_diverged_arm_is_a_cell_and_fails_the_last_rule_only(tmp_path: Path) -> None:
-    project = copy_project(tmp_path / "project")
-    (project / "ablations" / "scdown.yaml").write_text(
+def test_a_diverged_arm_is_a_cell_and_fails_the_last_rule_only(finished: Path) -> None:
+    ablation = finished / "ablations" / "diverging.yaml"
+    ablation.write_text(
         "title: diverging\nquestion: Is an absurd learning rate survived?\nbaseline: calm\nsmallest_effect: 0.005\n"
         "arms:\n  calm: {}\n  wild: {train.lr: 1.0e+30, train.optimizer: sgd}\n"
     )
-    result = snakemake(project, "preset=smoke", "only=scdown")
-    out = project / "results" / "smoke" / "only" / "scdown"
+    try:
+        result = snakemake(finished, "preset=smoke", "only=diverging")
+    finally:
+        ablation.unlink()
+    out = finished / "results" / "smoke" / "only" / "diverging"
     assert result.returncode != 0
     assert "did not end well" in result.stderr
     assert (out / "paper" / "mnv4bench.pdf").exists()
@@ -287,7 +279,7 @@ def test_a_second_workflow_in_the_same_folder_is_told_who_works_there(tmp_path: 
 def test_bad_yaml_is_one_error_before_anything_runs(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     (project / "ablations" / "psa.yaml").write_text((ROOT / "ablations/psa.yaml").read_text().replace(" psa}", " pza}"))
-    result = snakemake(project, "preset=smoke")
+    result = snakemake(project, "preset=smoke", "only=psa")
     assert result.returncode != 0
     assert "ablations/psa.yaml:18: arms.psa.model.attention" in result.stderr
     assert not (project / "results").exists()
@@ -332,15 +324,17 @@ def test_a_published_reference_is_rebuilt_to_the_byte_and_held_against(finished:
         changed = snakemake(finished, "reference=tiny")
         assert changed.returncode != 0
         assert f"{table.relative_to(finished)}: is not what reference.json was written for" in changed.stderr
+        # What follows is the last rule alone: the others would make the same once more.
+        last = ("step", "--reference", "tiny", "complete")
         other = read_record(record, Reference)
         other = other.model_copy(update={"computed": {**other.computed, "tables/ablations.csv": sha256(table)}})
         write_json(record, other.sealed())
-        changed = snakemake(finished, "reference=tiny")
+        changed = mnv4bench(*last)
         assert changed.returncode != 0
         assert re.search(r"results/reference/tiny: .*\ntables/ablations\.csv, row \d+ \(", changed.stderr)
         table.write_text(text)
         record.write_text(written)
-        assert snakemake(finished, "reference=tiny").returncode == 0
+        assert mnv4bench(*last).returncode == 0
 
         # A damaged record is named, and nothing is built from it.
         record = next(reference.glob("runs/*/metrics.json"))

@@ -10,12 +10,12 @@ from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import top1
 from mnv4bench.report.results import Results, collect
+from mnv4bench.report.searches import published_searches
 from mnv4bench.report.tables.ablations import comparisons
 from mnv4bench.report.tables.cells import Table, stacked
 from mnv4bench.report.tables.columns import Column, words
-from mnv4bench.report.top1 import Classified, classified
-from mnv4bench.results.classifier import TOP1
-from mnv4bench.results.reference import FOLDER, names, of_detectors
+from mnv4bench.report.top1 import Classified
+from mnv4bench.results.reference import FOLDER, of_detectors
 from mnv4bench.spec.plan import Plan
 
 
@@ -34,7 +34,7 @@ def reference(folder: Path) -> Results:
     Raises:
         Mnv4benchError: as for `references`.
     """
-    return collect(_plan(folder), folder)
+    return collect(plan_of(folder.name, folder.parent.parent.parent), folder)
 
 
 def references_of_classifiers(root: Path) -> dict[str, Classified]:
@@ -43,21 +43,7 @@ def references_of_classifiers(root: Path) -> dict[str, Classified]:
     Raises:
         Mnv4benchError: as for `references`.
     """
-    folders = (root / FOLDER / name for name in names(root / FOLDER))
-    return {folder.name: classifiers(folder) for folder in folders if (folder / TOP1).is_file()}
-
-
-def classifiers(folder: Path) -> Classified:
-    """Return what was compared in one reference.
-
-    Raises:
-        Mnv4benchError: as for `references`.
-    """
-    return classified(_plan(folder), folder)
-
-
-def _plan(folder: Path) -> Plan:
-    return plan_of(folder.name, folder.parent.parent.parent)
+    return {name: search.found for name, search in published_searches(root / FOLDER).items()}
 
 
 def measured(ablation: str, results: Mapping[str, Results]) -> Table | None:

@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.files import read_json
-from mnv4bench.report import accuracy, top1
+from mnv4bench.report import accuracy
 from mnv4bench.report.answers import answers, time
 from mnv4bench.report.choices import baselines, ends
 from mnv4bench.report.closing import told
-from mnv4bench.report.docs.measured import classifiers, reference
+from mnv4bench.report.docs.measured import reference
 from mnv4bench.report.findings import outcomes, scope, seen
 from mnv4bench.report.ledger import summary_table
 from mnv4bench.report.ledger_in_short import in_short
 from mnv4bench.report.rendering import render
 from mnv4bench.report.replication import replicate
 from mnv4bench.report.results import ArmResult, Results
+from mnv4bench.report.searches import searches
 from mnv4bench.report.tables.ablations import verdicts
 from mnv4bench.report.tables.cells import table
-from mnv4bench.report.tables.csv import read_csv
 from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
 
 Values = dict[str, Any]
-RANKING = "tables/nas_ranking.csv"
 LAST = 7
 """Lines of complete.txt that README shows: two comparisons, and where to look."""
 
@@ -111,15 +110,8 @@ def published(path: Path) -> Values:
 
 def search(path: Path) -> Values:
     """Return a row per comparison of classifiers, and Kendall's τ of each one-stage search, where they were run."""
-    found, ranked = classifiers(path.parent), path.parent / RANKING
-    rows = read_csv(ranked, ("tau", "p")) if ranked.is_file() else []
-    return {
-        "name": path.parent.name,
-        "scope": top1.scope(found),
-        "answers": top1.answers(found),
-        "networks": found.plan.preset.classifiers.ranking.networks,
-        "ranking": [{name: float(row[name]) for name in ("tau", "p")} for row in rows],
-    }
+    found = searches(path.parent)
+    return {name: getattr(found, name) for name in ("name", "scope", "answers", "ranking")}
 
 
 def choice(path: Path) -> Values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from mnv4bench.io.files import write_with
@@ -74,10 +74,10 @@ def saying(text: str) -> Figure:
 
 
 def _save_png(made: Figure, path: Path) -> None:
-    with io.BytesIO() as pixels:
-        made.savefig(pixels, format="png", dpi=DPI)
-        with Image.open(pixels) as image:
-            few_colours(image).save(path, format="PNG", optimize=True)
+    made.set_dpi(DPI)
+    canvas = FigureCanvasAgg(made)
+    canvas.draw()
+    few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(path, format="PNG", optimize=True)
 
 
 def few_colours(image: Image.Image) -> Image.Image:
@@ -90,12 +90,17 @@ def few_colours(image: Image.Image) -> Image.Image:
     whole = image.convert("RGB")
     few = whole.quantize(256 - len(kept), Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     chosen = list(few.getpalette() or [])[: 3 * (256 - len(kept))]
-    pixels, indices = np.asarray(whole), np.array(few)
-    for place, colour in enumerate(kept, start=len(chosen) // 3):
-        indices[(pixels == colour).all(axis=-1)] = place
+    pixels, indices = _packed(np.asarray(whole)), np.array(few)
+    for place, colour in enumerate(_packed(np.array(kept)), start=len(chosen) // 3):
+        indices[pixels == colour] = place
     made = Image.fromarray(indices, "P")
     made.putpalette([*chosen, *(channel for colour in kept for channel in colour)])
     return made
+
+
+def _packed(colours: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return one number for each colour (…, 3)."""
+    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
 
 
 def save(made: Figure, folder: Path, name: str, pdf: bool = True) -> None:

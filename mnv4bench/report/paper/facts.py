@@ -16,6 +16,7 @@ from mnv4bench.report.ledger_in_short import ledger_in_short
 from mnv4bench.report.paper import method
 from mnv4bench.report.replication import replication
 from mnv4bench.report.results import ArmResult, Results, distinct
+from mnv4bench.report.searches import printed_searches
 from mnv4bench.report.tables import arms, errors, latency
 from mnv4bench.report.tables.ablations import Section, section, verdicts
 from mnv4bench.report.tables.cells import printable
@@ -52,6 +53,7 @@ def facts(results: Results) -> dict[str, Any]:
         "time_legend": _pairs(text.time_legend()),
         **method.method(results),
         "replication": replication(results),
+        "searches": [] if plan.published or plan.preset.data.name == "folder" else printed_searches(),
         "figures": _figures(results),
         "tables": {
             "answers": printable(answers(results)),
