@@ -75,7 +75,7 @@ def saying(text: str) -> Figure:
 
 def _save_png(made: Figure, path: Path) -> None:
     made.set_dpi(DPI)
-    canvas = FigureCanvasAgg(made)
+    canvas: Any = FigureCanvasAgg(made)
     canvas.draw()
     few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba()))).save(path, format="PNG", optimize=True)
 
