@@ -16,19 +16,48 @@ from mnv4bench.results.latency import UNJUDGED, LatencyRow
 def answers(results: Results) -> Table:
     """Return a row per comparison, in the preset's order."""
     header = ("part", "comparison", f"ΔAP (points) [{fmt.percent(results.comparison.level)}]", "verdict", "time ×")
-    return table(header, "llrll", [_row(results, arm) for arm in results.arms if not arm.is_baseline])
+    rows = [(*_names(results, arm), *_difference(results, arm), time(results, arm)) for arm in _compared(results)]
+    return table(header, "llrll", rows)
 
 
-def _row(results: Results, arm: ArmResult) -> Sequence[Cell | str]:
+def answers_on(several: Sequence[Results]) -> Table:
+    """Return a row per comparison of the first results, with what each says of it; times are of the first."""
+    first = several[0]
+    names = [f"ΔAP on {results.data.record.name} [{fmt.percent(results.comparison.level)}]" for results in several]
+    header = ("part", "comparison", *names, f"time × on {first.data.record.name}")
+    return table(header, "ll" + "r" * len(several) + "l", [_row(several, arm) for arm in _compared(first)])
+
+
+def _row(several: Sequence[Results], arm: ArmResult) -> Sequence[Cell | str]:
+    said = (_joined(results, _same(results, arm)) for results in several)
+    return *_names(several[0], arm), *said, time(several[0], arm)
+
+
+def _compared(results: Results) -> list[ArmResult]:
+    return [arm for arm in results.arms if not arm.is_baseline]
+
+
+def _same(results: Results, arm: ArmResult) -> ArmResult | None:
+    """Return the same comparison in other results."""
+    return next((other for other in _compared(results) if other.arm.label == arm.arm.label), None)
+
+
+def _names(results: Results, arm: ArmResult) -> tuple[str, str]:
     spec = results.plan.ablations[arm.arm.ablation]
+    return spec.title, f"{arm.arm.title} − {spec.title_of(spec.baseline)}"
+
+
+def _difference(results: Results, arm: ArmResult) -> tuple[Cell, Cell]:
     strong = accuracy.strong(arm.difference)
-    return (
-        spec.title,
-        f"{arm.arm.title} − {spec.title_of(spec.baseline)}",
-        Cell(accuracy.interval(arm.difference, accuracy.decimals_of(results)), strong),
-        Cell(accuracy.verdict(arm.difference), strong),
-        time(results, arm),
-    )
+    interval = accuracy.interval(arm.difference, accuracy.decimals_of(results))
+    return Cell(interval, strong), Cell(accuracy.verdict(arm.difference), strong)
+
+
+def _joined(results: Results, arm: ArmResult | None) -> Cell:
+    if arm is None:
+        return Cell(fmt.NONE)
+    interval, verdict = _difference(results, arm)
+    return Cell(f"{interval.text} {verdict.text}", interval.strong)
 
 
 def time(results: Results, arm: ArmResult) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mnv4bench.io.files import read_json
 from mnv4bench.report import accuracy
-from mnv4bench.report.answers import answers, time
+from mnv4bench.report.answers import answers, answers_on, time
 from mnv4bench.report.choices import baselines, ends
 from mnv4bench.report.closing import told
 from mnv4bench.report.docs.measured import reference
@@ -26,6 +26,10 @@ from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
 
 Values = dict[str, Any]
+PHOTOGRAPHS = "bccd"
+"""The reference whose answers stand beside those on drawn images."""
+NAS = "nas"
+"""The ablation of searches."""
 LAST = 7
 """Lines of complete.txt that README shows: two comparisons, and where to look."""
 
@@ -55,15 +59,22 @@ def outcome(path: Path) -> Values:
 
 
 def answered(path: Path) -> Values:
-    """Return a row per comparison of a reference, and what they were measured on."""
-    results = reference(path.parent)
+    """Return a row per comparison of a reference, what it came to on photographs, and what both were measured on."""
+    photographs = path.parent.with_name(PHOTOGRAPHS)
+    folders = [path.parent, *([photographs] if photographs.is_dir() else [])]
+    several = [reference(folder) for folder in folders]
     return {
-        "answers": answers(results),
-        "ap": baselines(results),
-        "seen": seen(results),
-        "data": results.data.record,
-        "imgsz": results.cost.imgsz,
-        "seeds": len(results.plan.preset.seeds),
+        "answers": answers_on(several),
+        "measured": [
+            {
+                "ap": baselines(results),
+                "seen": seen(results),
+                "data": results.data.record,
+                "imgsz": results.cost.imgsz,
+                "seeds": len(results.plan.preset.seeds),
+            }
+            for results in several
+        ],
     }
 
 
@@ -112,6 +123,16 @@ def search(path: Path) -> Values:
     """Return a row per comparison of classifiers, and Kendall's τ of each one-stage search, where they were run."""
     found = searches(path.parent)
     return {name: getattr(found, name) for name in ("name", "scope", "answers", "ranking")}
+
+
+def searched(path: Path) -> Values:
+    """Return what the comparisons of the searches came to, a clause each."""
+    found = searches(path.parent)
+    rows = [d for d in found.found.comparison.differences if d.ablation == NAS]
+    decimals = accuracy.decimals_for(rows)
+    title = found.found.plan.classifiers.ablations[NAS].title_of
+    clauses = [f"{title(d.arm)} {accuracy.interval(d, decimals)}, {accuracy.verdict(d)}" for d in rows]
+    return {"baseline": title(rows[0].baseline), "clauses": clauses}
 
 
 def choice(path: Path) -> Values:
@@ -226,6 +247,7 @@ PASSAGES = {
     "published": Passage("published/reference.json", "published", published, absent="published_absent"),
     "published_voc": Passage("published_voc/reference.json", "published", published, absent="published_absent"),
     "search": Passage("search/reference.json", "search", search, absent="published_absent"),
+    "searched": Passage("search/reference.json", "searched", searched, absent="published_absent"),
     "search_times": Passage("benchmarks/search_times.json", "search_times", search_times),
     "scenes": Passage("scenes/reference.json", "outcome", outcome),
     "elsewhere": Passage("scenes/reference.json", "elsewhere", elsewhere),
