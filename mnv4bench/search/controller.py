@@ -20,9 +20,10 @@ BETAS = (0.0, 0.999)
 """Of Adam."""
 GROWTH = 10.0
 """From its first step to its last, the learning rate grows by this factor, exponentially."""
-TRAVEL = 3e-4 * 0.75 * 90 * 1_281_167 / 4096
-"""First learning rate × number of steps: TuNAS's 3e-4 over the last three quarters of 90 epochs of ImageNet in batches
-of 4096. A shorter search gets a higher rate, so that its logits can move as far."""
+TRAVEL = 3e-4 * 0.75 * 90 * 1_231_121 / 256
+"""First learning rate × number of steps: TuNAS's 3e-4 for every 256 images of a batch, over the last three quarters of
+90 epochs of the images that weights learn from. A shorter search gets a higher rate, so that its logits can move as
+far."""
 
 
 def reward(accuracy: float, cost: float, target: float) -> float:

@@ -78,8 +78,8 @@ class MaskedUIB(nn.Module):
         return 1 if middle else self.stride
 
     def forward(self, x: Tensor, block: Block, outputs: int, average: bool) -> Tensor:
-        """Return the block's output; `average` runs all its kernels and takes the mean of each place's outputs."""
-        options = self.averaged() if average else [block.kernels]
+        """Return the block's output; `average` takes the mean over the kernels of each place."""
+        options = self.averaged(block.kernels) if average else [block.kernels]
         expanded = make_divisible(x.shape[1] * block.expansion)
         step = self.start_stride(options[0][1])
         y = _mean(self.start, sorted({start for start, _ in options}), step, x, x.shape[1])
@@ -89,9 +89,10 @@ class MaskedUIB(nn.Module):
         added: Tensor = x + y if self.stride == 1 and x.shape == y.shape else y
         return added
 
-    def averaged(self) -> list[Kernels]:
-        """Return the options that can be averaged: a stride has one place, so those without a second kernel are out."""
-        return [kernels for kernels in self.kernels if self.stride == 1 or kernels[1]]
+    def averaged(self, drawn: Kernels) -> list[Kernels]:
+        """Return the options that are averaged when `drawn` is picked: all, but a stride has one place, and only those
+        with theirs where it is in `drawn` compute maps of one size."""
+        return [kernels for kernels in self.kernels if self.stride == 1 or bool(kernels[1]) == bool(drawn[1])]
 
 
 class Supernet(nn.Module):

@@ -18,11 +18,14 @@ from mnv4bench.spec.search import SearchSpec
 
 PROTOCOL = 2
 """Raise it when code changes what an unchanged spec comes to."""
+SEARCHES = 2
+"""Raise it when code changes what an unchanged search comes to."""
 
 LabelSet = Literal["D1", "D2", "D3"]
 """Images with a teacher's stored labels (MobileNetV4, section 8): copies of the training images under RandAugment, or
 mixed with each other, and further images that no ground truth is known of."""
 Network = Literal["conv_s", "random", "one_stage", "two_stage"]
+SEARCHED: tuple[Network, ...] = ("one_stage", "two_stage")
 
 
 class TeacherSpec(Spec):
@@ -97,7 +100,7 @@ class ClassifierArm(Spec):
     @field_validator("search_labels")
     @classmethod
     def _of_a_search(cls, value: tuple[LabelSet, ...] | None, info: ValidationInfo) -> tuple[LabelSet, ...] | None:
-        if value is not None and info.data.get("network") not in ("one_stage", "two_stage"):
+        if value is not None and info.data.get("network") not in SEARCHED:
             raise ValueError("only a search has shared weights; drop this field, or set network to one_stage")
         return None if value == info.data.get("labels") else value
 
@@ -124,7 +127,8 @@ class ClassifierRun(Spec):
     @property
     def name(self) -> str:
         """Return the name of its folder."""
-        digest = _digest("classifier", self.model_dump(mode="json", exclude_defaults=True))
+        kind = f"classifier, search {SEARCHES}" if self.arm.network in SEARCHED else "classifier"
+        digest = _digest(kind, self.model_dump(mode="json", exclude_defaults=True))
         return f"{self.arm.slug}-{digest[:12]}-s{self.seed}"
 
     @property
