@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +44,8 @@ def coco_folder(folder: Path, images: int = 12) -> Path:
         records, annotations = [], []
         for number in range(1, images + 1):
             pixels = np.full((40, 60, 3), 100, np.uint8)
-            x = 4 + number
-            pixels[10:20, x : x + 10] = 255 if number % 2 else 0
+            x, y = 4 + number, 10 if split == "train" else 11
+            pixels[y : y + 10, x : x + 10] = 255 if number % 2 else 0
             path = folder / f"{split}2017" / f"{split}{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_png(pixels))
@@ -52,7 +55,7 @@ def coco_folder(folder: Path, images: int = 12) -> Path:
                     "id": number,
                     "image_id": number,
                     "category_id": 7 if number % 2 else 3,
-                    "bbox": [x, 10, 10, 10],
+                    "bbox": [x, y, 10, 10],
                     "area": 100,
                     "iscrowd": 0,
                 }
@@ -89,6 +92,48 @@ def test_a_split_without_objects_and_a_broken_box_are_refused(tmp_path: Path) ->
     path.write_text(json.dumps(document))
     with pytest.raises(DataError, match="split test"):
         crops.from_folder(tmp_path, most=100)
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], None], split: str = "train") -> Path:
+    """Change a split's annotation file and return the folder."""
+    path = folder / "annotations" / f"instances_{split}2017.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return folder
+
+
+def test_images_of_another_size_than_their_record_are_refused(tmp_path: Path) -> None:
+    folder = coco_folder(tmp_path)
+    path = folder / "train2017" / "train1.png"
+    path.write_bytes(encode_png(np.full((20, 30, 3), 100, np.uint8)))
+    with pytest.raises(DataError, match=r"train1\.png: is 30×20 pixels, its record says 60×40"):
+        crops.from_folder(folder, most=100)
+
+
+def test_an_image_of_both_halves_is_refused(tmp_path: Path) -> None:
+    folder = coco_folder(tmp_path)
+    shutil.copy(folder / "train2017" / "train1.png", folder / "val2017" / "val2.png")
+    with pytest.raises(DataError, match=r"validation image val2\.png is the same file as training image train1\.png"):
+        crops.from_folder(folder, most=100)
+
+
+def test_equal_files_are_never_in_two_splits() -> None:
+    images = [{"id": n, "file_name": f"{n}.png", "sha256": str(n % 5)} for n in range(100)]
+    boxes = [{"id": n, "image_id": n, "bbox": [0, 0, 9, 9], "category_id": 1, "iscrowd": 0} for n in range(100)]
+    document = {"images": images, "annotations": boxes}
+    train, search = ({image["sha256"] for image, _ in crops._objects(document, name)} for name in ("train", "search"))
+    assert train | search == set("01234")
+    assert not train & search
+
+
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
+    def alike(document: dict[str, Any]) -> None:
+        for annotation in document["annotations"]:
+            annotation["category_id"] = 3
+
+    with pytest.raises(DataError, match="all objects in split train are of class dark; a classifier needs two"):
+        crops.from_folder(edited(coco_folder(tmp_path), alike), most=100)
 
 
 def test_a_square_stays_in_the_image_and_is_cut_where_the_image_is_too_small() -> None:

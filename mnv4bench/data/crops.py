@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnv4bench.data import check, coco
+from mnv4bench.data import coco
 from mnv4bench.data.decode import Pixels, read_image
-from mnv4bench.data.parts import Part
-from mnv4bench.data.problems import refuse
+from mnv4bench.data.parts import Document
+from mnv4bench.data.prepare import checked
 from mnv4bench.data.scenes import Box, scene, slice_of
 from mnv4bench.data.slices import SHAPES
 from mnv4bench.io.errors import DataError
@@ -91,39 +91,41 @@ def _inside(box: Box, left: int, top: int, side: int) -> bool:
 def from_folder(folder: Path, most: int, side: int = SIDE) -> dict[Split, Crops]:
     """Cut objects out of a folder in COCO 2017's layout: a square around each box, resized to `side` pixels.
 
-    `test` is its val split; every fourth image of its train split, by a hash of its name, goes to `search`. Where there
-    are more than `most` objects, they are chosen by a hash.
+    `test` is its val split; every fourth image of its train split, by a hash of its bytes, goes to `search`, so that
+    equal files never lie on both sides. Where there are more than `most` objects, they are chosen by a hash.
 
     Raises:
-        DataError: lists what is wrong with the folder, or names a split that is empty.
+        DataError: lists what is wrong with the folder, or names a split that is empty or has one class.
     """
-    origin = coco.source(DataSpec(name="folder", path=str(folder)))
-    train, val = origin.train, origin.val
-    assert train is not None, "without train: 0 both halves are read"
-    problems = [problem for part in (train, val) for problem in check.structure(part)]
-    refuse(problems + check.same_categories(train, val), f"data {folder}")
-    names = {record["id"]: record["name"] for record in train.document["categories"]}
-    order = {number: place for place, number in enumerate(sorted(names))}
-    classes = tuple(names[number] for number in sorted(names))
+    spec = DataSpec(name="folder", path=str(folder))
+    origin = coco.source(spec)
+    documents, _, _ = checked(origin, spec)
+    categories = documents["train"]["categories"]
+    order = {record["id"]: place for place, record in enumerate(categories)}
+    classes = tuple(record["name"] for record in categories)
     crops = {}
     for split in SPLITS:
-        part = val if split == "test" else train
-        objects = _objects(part, split)[:most]
+        half = "val" if split == "test" else "train"
+        objects = _objects(documents[half], split)
         if not objects:
             raise DataError(f"{folder}: no objects of {SMALLEST} pixels or more in split {split}; add labelled images")
-        images = np.stack(list(_cut(part, objects, side))).transpose(0, 3, 1, 2)
+        if len(found := {record["category_id"] for _, record in objects}) < 2:
+            name = classes[order[found.pop()]]
+            raise DataError(f"{folder}: all objects in split {split} are of class {name}; a classifier needs two")
+        objects = objects[:most]
         labels = np.array([order[record["category_id"]] for _, record in objects])
+        images = np.stack(list(_cut(origin.halves[half].images, objects, side))).transpose(0, 3, 1, 2)
         crops[split] = Crops(np.ascontiguousarray(images), labels, classes)
     return crops
 
 
-def _objects(part: Part, split: Split) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _objects(document: Document, split: Split) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return (image, annotation) of every usable object of a split, in an order that a hash draws."""
-    images = {record["id"]: record for record in part.document["images"]}
+    images = {record["id"]: record for record in document["images"]}
     usable = [
         (images[record["image_id"]], record)
-        for record in part.document["annotations"]
-        if min(record["bbox"][2:]) >= SMALLEST and not record.get("iscrowd")
+        for record in document["annotations"]
+        if min(record["bbox"][2:]) >= SMALLEST and not record["iscrowd"]
     ]
     if split != "test":
         usable = [pair for pair in usable if _held_out(pair[0]) == (split == "search")]
@@ -131,20 +133,17 @@ def _objects(part: Part, split: Split) -> list[tuple[dict[str, Any], dict[str, A
 
 
 def _held_out(image: dict[str, Any]) -> bool:
-    return derive_seed("held out", image["file_name"]) % HELD_OUT == 0
+    return derive_seed("held out", image["sha256"]) % HELD_OUT == 0
 
 
-def _cut(part: Part, objects: list[tuple[dict[str, Any], dict[str, Any]]], side: int) -> Iterator[Pixels]:
+def _cut(folder: Path, objects: list[tuple[dict[str, Any], dict[str, Any]]], side: int) -> Iterator[Pixels]:
     """Yield crops in the order of `objects`; every image is decoded once."""
     crops: dict[int, Pixels] = {}
     by_image: dict[str, list[int]] = {}
     for place, (image, _) in enumerate(objects):
         by_image.setdefault(image["file_name"], []).append(place)
     for name, places in by_image.items():
-        path = part.images / name
-        if check.outside(path, part.root or part.images, name):
-            raise DataError(f"{path}: file_name {name!r} leaves the data folder; move the image into it")
-        pixels = read_image(path)
+        pixels = read_image(folder / name)
         for place in places:
             crops[place] = square(pixels, objects[place][1]["bbox"], side)
     yield from (crops[place] for place in range(len(objects)))

@@ -34,7 +34,7 @@ def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset
     folder = Path(folder)
     (folder / RECORD).unlink(missing_ok=True)
     origin = source(spec, folder)
-    documents, notes, states = _checked(origin, spec, threads)
+    documents, notes, states = checked(origin, spec, threads)
     for name, document in documents.items():
         write_text(annotations_path(folder, name), json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
     write_json(folder / STATES, states)
@@ -61,7 +61,7 @@ def check_folder(folder: Path) -> str:
     """
     spec = coco.typed(folder)
     origin = coco.source(spec)
-    documents, notes, _ = _checked(origin, spec, None)
+    documents, notes, _ = checked(origin, spec)
     counts = (f"{len(document['images'])} images and {_objects(document)} in {n}" for n, document in documents.items())
     earlier = {note for part in origin.halves.values() for note in coco.notes_of(part.document)}
     told = (f"At import: {note}" if note in earlier else note for note in notes)
@@ -74,10 +74,14 @@ def _objects(document: Document) -> str:
     return classes.counted(len(document["annotations"]), crowds)
 
 
-def _checked(
-    origin: Source, spec: DataSpec, threads: int | None
+def checked(
+    origin: Source, spec: DataSpec, threads: int | None = None
 ) -> tuple[dict[str, Document], tuple[str, ...], dict[str, FileStates]]:
-    """Return the documents to write, image sums included, the notes, and the images' files, after every check."""
+    """Return the documents to write, image sums included, the notes, and the images' files, after every check.
+
+    Raises:
+        DataError: lists every offender by name.
+    """
     parts = origin.halves
     problems = [problem for part in parts.values() for problem in check.structure(part)]
     if origin.train:
