@@ -148,8 +148,9 @@ MobileNetV4-Conv-S has {{ conv_s.filters | join(" and ") }} filters, {{ conv_s.b
 
 - The paper says that a one-stage search prefers small filters and expansions. Counted are the choices of all seeds \
 below and above the middle: the stages' base filters, and the expansion of 4 that two stages always have. “By chance” \
-is the share below of {{ chance }} random networks at the same cost, and p the exact two-sided binomial test against \
-it. The choices of one search depend on each other, so p is too small rather than too large.
+is the share below of {{ chance }} random networks at the same cost, drawn where the sizes were chosen; p is the exact \
+two-sided binomial test against it. The choices of one search depend on each other, so p is too small rather than too \
+large.
 
 ## Do shared weights rank networks as training them alone does?
 
@@ -304,22 +305,28 @@ def sign_tests(
     records: dict[str, dict[int, ClassifierRecord]], costs: Costs, budget: float, chance: int = CHANCE
 ) -> list[SignTest]:
     """Return a test for each search's filters, and for the expansions of those that choose them."""
-    space, bases = spaces.joint(costs.skeleton), [base for base, _ in costs.skeleton.stages]
-    drawn_rows = [
-        spaces.as_table(spaces.rows(costs.skeleton, random_architecture(space, costs, budget, seed)))
-        for seed in range(2 * FIRST_RANKED_SEED, 2 * FIRST_RANKED_SEED + chance)
-    ]
+    bases = [base for base, _ in costs.skeleton.stages]
+    # Filters are chosen in the first stage's space, where there are two.
+    spaces_of = {"one_stage": spaces.joint(costs.skeleton), "two_stage": spaces.coarse(costs.skeleton)}
+    by_chance = {method: _drawn(space, costs, budget, chance) for method, space in spaces_of.items()}
     tests = []
     for arm, seeds in records.items():
         method = next(iter(seeds.values())).run.arm.network
-        if method not in ("one_stage", "two_stage"):
+        if method not in by_chance:
             continue
         sizes: tuple[Size, ...] = ("filters", "expansion") if method == "one_stage" else ("filters",)
         for size in sizes:
             below, above = _sides([record.rows for record in seeds.values()], size, bases)
-            fewer, more = _sides(drawn_rows, size, bases)
+            fewer, more = _sides(by_chance[method], size, bases)
             tests.append(SignTest(arm, size, below, above, fewer / (fewer + more)))
     return tests
+
+
+def _drawn(space: spaces.Space, costs: Costs, budget: float, count: int) -> list[list[str]]:
+    """Return the rows of random networks of a space at the budget."""
+    seeds = range(2 * FIRST_RANKED_SEED, 2 * FIRST_RANKED_SEED + count)
+    networks = (random_architecture(space, costs, budget, seed) for seed in seeds)
+    return [spaces.as_table(spaces.rows(costs.skeleton, network)) for network in networks]
 
 
 def _sides(networks: Iterable[Sequence[str]], size: Size, bases: Sequence[int]) -> tuple[int, int]:

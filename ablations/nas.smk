@@ -25,6 +25,7 @@ rule nas_ranking:
     benchmark:
         f"{OUT}/benchmarks/nas_ranking.tsv"
     priority: 10
+    threads: SPEC.classifiers.threads
     params:
         ranking=SPEC.classifiers.ranking.model_dump_json(),
     shell:

@@ -179,8 +179,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--steps", type=int, metavar="N", help="of the search (default: 4000)")
     search.add_argument("--final-steps", type=int, metavar="N", help="of the network's own training (default: 3000)")
+    search.add_argument("--lr", type=float, metavar="X", help="learning rate of the weights (default: 0.002)")
     search.add_argument("--seed", type=int, metavar="N")
-    search.add_argument("--out", type=Path, default=Path("results/search"), metavar="DIR")
+    search.add_argument(
+        "--out", type=Path, default=Path("results/backbone"), metavar="DIR", help="default: results/backbone"
+    )
     search.set_defaults(command=commands.search_architecture)
 
     ledger = subparsers.add_parser("ledger", help="check the published figures of papers and article, one by one")

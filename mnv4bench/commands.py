@@ -251,7 +251,7 @@ def show_run(options: argparse.Namespace) -> None:
 
 
 def search_architecture(options: argparse.Namespace) -> None:
-    names = ("method", "steps", "final_steps", "seed")
+    names = ("method", "steps", "final_steps", "lr", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     cost, budget = ("macs", options.budget_macs) if options.budget_macs is not None else ("ms", options.budget_ms)
     spec = search_spec({**given, "cost": cost, "budget": budget})

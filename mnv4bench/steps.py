@@ -179,7 +179,7 @@ def figures(context: Context) -> None:
 def paper(context: Context) -> None:
     from mnv4bench.report.paper.write import write_paper
 
-    write_paper(context.plan, context.results)
+    write_paper(context.plan, context.results, reference=context.reference is not None)
 
 
 def page(context: Context) -> None:

@@ -41,8 +41,16 @@ def change(side: ResultSet, run: str, edit: Callable[[dict[str, Any]], None]) ->
     return ResultSet(side.folder)
 
 
+def renamed(side: ResultSet) -> None:
+    """Give the arm's runs other names, as another training or protocol has."""
+    table = side.folder / "tables/classifiers.csv"
+    for run in runs_of(side):
+        (side.folder / "classifiers" / run).rename(side.folder / "classifiers" / f"x{run}")
+        table.write_text(table.read_text().replace(run, f"x{run}"))
+
+
 def runs_of(side: ResultSet) -> list[str]:
-    return [record.run.name for record in side.classifiers[ARM].records.values()]
+    return list(side.classifiers[ARM].runs.values())
 
 
 def cell(cells: list[Cell], quantity: str) -> Cell:
@@ -91,10 +99,26 @@ def test_another_processor_is_told_and_scores_are_judged_by_the_references_sprea
 
 def test_other_settings_are_named(here: ResultSet) -> None:
     for run in runs_of(here):
-        here = change(here, run, lambda content: content["run"]["settings"].update(final_steps=3))
-    found = [row for row in verify(here, reference_set(FOLDER / REFERENCE)) if (row.ablation, row.arm) == ARM]
+        change(here, run, lambda content: content["run"]["settings"].update(final_steps=3))
+    renamed(here)
+    found = [row for row in verify(ResultSet(here.folder), reference_set(FOLDER / REFERENCE)) if row.arm == ARM[1]]
     assert [(row.quantity, row.reason) for row in found] == [("top-1", "other_training")]
     assert found[0].details["fields"] == {"settings.final_steps": (3, 800)}
+
+
+def test_other_seeds_of_the_same_training_are_compared_where_one_is_shared(here: ResultSet) -> None:
+    table = here.folder / "tables/classifiers.csv"
+    first, *others = runs_of(here)
+    table.write_text(table.read_text().replace(f"{first} ", ""))
+    found = verify(ResultSet(here.folder), reference_set(FOLDER / REFERENCE))
+    assert cell(found, "identical runs").here == len(others)
+    assert cell(found, "top-1").details["seeds"] == [1, 2]
+
+
+def test_runs_of_another_version_of_the_protocol_are_not_taken_for_the_same(here: ResultSet) -> None:
+    renamed(here)
+    found = [row for row in verify(ResultSet(here.folder), reference_set(FOLDER / REFERENCE)) if row.arm == ARM[1]]
+    assert [(row.quantity, row.reason) for row in found] == [("top-1", "other_protocol")]
 
 
 def test_an_arm_that_the_reference_lacks_is_told(here: ResultSet) -> None:

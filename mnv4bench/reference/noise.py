@@ -1,11 +1,12 @@
-"""Cells of `verify` that two honest runs may have different: judged by their noise, all together."""
+"""Scores beside a reference's: what two honest trainings may have different is judged by its noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Protocol
 
 from mnv4bench.reference.cells import Agreement, Cell, Label, cell_of
 from mnv4bench.statistics import small_samples as stats
@@ -38,7 +39,49 @@ def judged(cells: Iterable[Cell | Noisy]) -> list[Cell]:
     return [cell.judged(family) if isinstance(cell, Noisy) else cell for cell in found]
 
 
-def scores_cell(label: Label, quantity: str, ours: Mapping[int, float], theirs: Mapping[int, float]) -> Cell | Noisy:
+class Scored(Protocol):
+    """An arm of either kind."""
+
+    @property
+    def is_baseline(self) -> bool: ...
+
+    @property
+    def runs(self) -> Mapping[int, str]:
+        """Seed → run."""
+        ...
+
+    @property
+    def scores(self) -> Mapping[int, float]:
+        """Seed → score on 0–1, of the seeds that have one."""
+        ...
+
+
+def shared_runs(ours: Scored, theirs: Scored) -> list[str]:
+    """Return the runs of ours that are theirs too: trained by the same spec, and the same version of the protocol."""
+    others = set(theirs.runs.values())
+    return [run for run in ours.runs.values() if run in others]
+
+
+def score_cells(
+    label: Label, metric: str, here: Mapping[Label, Scored], reference: Mapping[Label, Scored]
+) -> Iterator[Cell | Noisy]:
+    """Yield how an arm's mean score, and its difference to the baseline's, lie beside the reference's."""
+    ours, theirs = here[label], reference[label]
+    yield _means(label, metric, ours.scores, theirs.scores)
+    if ours.is_baseline:
+        return
+    base, their_base = _baseline(here, label[0]), _baseline(reference, label[0])
+    if base is None or their_base is None or not shared_runs(base, their_base):
+        yield cell_of(label, f"Δ{metric}", "other_baseline")
+    else:
+        yield _means(label, f"Δ{metric}", _minus(ours.scores, base.scores), _minus(theirs.scores, their_base.scores))
+
+
+def _baseline(arms: Mapping[Label, Scored], ablation: str) -> Scored | None:
+    return next((arm for (name, _), arm in arms.items() if name == ablation and arm.is_baseline), None)
+
+
+def _means(label: Label, quantity: str, ours: Mapping[int, float], theirs: Mapping[int, float]) -> Cell | Noisy:
     """Judge a mean over seeds: of the seeds that both have, where there are any, else of all."""
     common = sorted(set(ours) & set(theirs))
     a, b = ([scores[seed] for seed in common] or list(scores.values()) for scores in (ours, theirs))
@@ -54,6 +97,5 @@ def scores_cell(label: Label, quantity: str, ours: Mapping[int, float], theirs: 
     return Noisy(cell, abs(means[0] - means[1]), se, len(theirs) - 1)
 
 
-def minus(scores: Mapping[int, float], base: Mapping[int, float]) -> dict[int, float]:
-    """Return the differences to a baseline, of the seeds that both have."""
+def _minus(scores: Mapping[int, float], base: Mapping[int, float]) -> dict[int, float]:
     return {seed: value - base[seed] for seed, value in scores.items() if seed in base}

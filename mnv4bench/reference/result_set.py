@@ -45,11 +45,6 @@ class ArmRow:
         return {int(run.rpartition("-s")[2]): run for run in self.fields["runs"].split()}
 
     @property
-    def training(self) -> str:
-        """Return what all seeds share: the name of their runs up to the seed."""
-        return next(iter(self.runs.values())).rpartition("-s")[0]
-
-    @property
     def scores(self) -> dict[int, float]:
         """Return seed → AP of the seeds that have one."""
         values = {seed: self.fields.get(f"AP_seed{seed}", "") for seed in self.runs}
@@ -65,7 +60,7 @@ class ArmRow:
         """Raise KeyError, ValueError, AttributeError or StopIteration unless every property can be had."""
         if None in self.fields or None in self.fields.values():
             raise ValueError("a row of another length than the header")
-        _ = self.label, self.is_baseline, self.scores, self.costs, self.training
+        _ = self.label, self.is_baseline, self.scores, self.costs, next(iter(self.runs))
 
 
 @dataclass(frozen=True)
@@ -107,13 +102,9 @@ class ResultSet:
         return {*self.arms, *self.classifiers}
 
     @property
-    def trainings(self) -> set[str]:
-        """Return a name for each training that an arm's seeds share."""
-        detectors = {row.training for row in self.arms.values()}
-        return detectors | {arm.training for arm in self.classifiers.values()}
-
-    def baseline(self, ablation: str) -> ArmRow | None:
-        return next((row for (name, _), row in self.arms.items() if name == ablation and row.is_baseline), None)
+    def runs(self) -> set[str]:
+        detectors = {run for row in self.arms.values() for run in row.runs.values()}
+        return detectors | {run for arm in self.classifiers.values() for run in arm.runs.values()}
 
     @cached_property
     def latency(self) -> Latency:

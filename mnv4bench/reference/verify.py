@@ -17,7 +17,7 @@ from mnv4bench.latency.analyse.estimates import MANY
 from mnv4bench.reference.alike import same_processor, trains_alike
 from mnv4bench.reference.cells import Cell, Label, cell_of, differences
 from mnv4bench.reference.classifiers import classifier_cells
-from mnv4bench.reference.noise import Noisy, judged, minus, scores_cell
+from mnv4bench.reference.noise import Noisy, judged, score_cells, shared_runs
 from mnv4bench.reference.result_set import (
     ArmRow,
     ResultSet,
@@ -40,7 +40,7 @@ def verify(here: ResultSet, reference: ResultSet) -> list[Cell]:
 
 
 def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
-    """Return the reference that shares most trainings with `results`.
+    """Return the reference that shares most runs with `results`.
 
     Among equals one on the same data, then the one with most of their arms, then the one of the same name.
 
@@ -52,7 +52,7 @@ def closest(results: ResultSet, folder: Path = FOLDER) -> ResultSet:
         raise Mnv4benchError(f"{folder}: no reference to compare with; `mnv4bench publish` makes one")
 
     def likeness(reference: ResultSet) -> tuple[int, bool, int, bool]:
-        shared = results.trainings & reference.trainings
+        shared = results.runs & reference.runs
         same_data = _data(reference) == _data(results)
         arms = results.labels & reference.labels
         return len(shared), same_data, len(arms), reference.folder.name == results.folder.name
@@ -72,8 +72,9 @@ def _arm(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell |
         yield cell_of(label, "all", "no_such_arm")
         return
     fields = differences(here.spec(next(iter(ours.runs.values()))), reference.spec(next(iter(theirs.runs.values()))))
-    if ours.training == theirs.training:
-        yield from _trained(label, here, reference, ours, theirs)
+    if shared := shared_runs(ours, theirs):
+        yield _bytes(label, here, reference, shared)
+        yield from score_cells(label, "AP", here.arms, reference.arms)
     elif fields:
         yield cell_of(label, "AP", "other_training", fields=fields)
     else:
@@ -84,22 +85,6 @@ def _arm(label: Label, here: ResultSet, reference: ResultSet) -> Iterator[Cell |
         return
     yield from _costs(label, ours, theirs)
     yield from _times(label, here, reference)
-
-
-def _trained(
-    label: Label, here: ResultSet, reference: ResultSet, ours: ArmRow, theirs: ArmRow
-) -> Iterator[Cell | Noisy]:
-    """Yield what depends on training: the bytes of the runs, AP, and its difference to the baseline."""
-    common = [run for run in ours.runs.values() if run in theirs.runs.values()]
-    if common:
-        yield _bytes(label, here, reference, common)
-    yield scores_cell(label, "AP", ours.scores, theirs.scores)
-    if not ours.is_baseline:
-        base, their_base = here.baseline(label[0]), reference.baseline(label[0])
-        if base is None or their_base is None or base.training != their_base.training:
-            yield cell_of(label, "ΔAP", "other_baseline")
-        else:
-            yield scores_cell(label, "ΔAP", minus(ours.scores, base.scores), minus(theirs.scores, their_base.scores))
 
 
 def _bytes(label: Label, here: ResultSet, reference: ResultSet, runs: list[str]) -> Cell:

@@ -62,6 +62,6 @@ def published_searches(folder: Path = FOLDER) -> dict[str, Searches]:
 def printed_searches() -> list[dict[str, Any]]:
     """Return what the paper prints of them."""
     return [
-        {"scope": found.scope, "answers": printable(found.answers), "ranking": list(found.ranking)}
+        {"name": found.name, "scope": found.scope, "answers": printable(found.answers), "ranking": list(found.ranking)}
         for found in published_searches().values()
     ]

@@ -18,7 +18,7 @@ from scipy.special import log_softmax, softmax
 from torch import nn
 
 from mnv4bench.cost import counting
-from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.io.errors import SpecError
 from mnv4bench.models.mobilenetv4.blocks import EmptyRow, Row, Style, UIBRow, make_divisible
 from mnv4bench.models.mobilenetv4.network import FEATURES, HEAD_CHANNELS
 from mnv4bench.models.mobilenetv4.variants import as_line, parse
@@ -111,11 +111,27 @@ def near(cost: float, target: float) -> bool:
     return abs(cost / target - 1) <= NEAR
 
 
+def check_budget(space: Space, costs: Costs, target: float) -> None:
+    """Refuse a target that no network of the space can cost within 2 %.
+
+    Raises:
+        SpecError: names the budget, and what the smallest and the largest network cost.
+    """
+    ends = ([choice.smallest for choice in space.choices], [choice.largest for choice in space.choices])
+    lowest, highest = (costs.of(space.architecture(picks)) for picks in ends)
+    if not lowest * (1 - NEAR) <= target <= highest * (1 + NEAR):
+        raise SpecError(_beyond(target, lowest, highest))
+
+
+def _beyond(target: float, lowest: float, highest: float) -> str:
+    return f"budget {target:g}: networks of this space cost {lowest:g} to {highest:g}; choose one between"
+
+
 def random_architecture(space: Space, costs: Costs, target: float, seed: int) -> Architecture:
     """Return a uniformly drawn architecture that costs the target within 2 %: the baseline that a search has to beat.
 
     Raises:
-        Mnv4benchError: none is found, so the target is not in the space.
+        SpecError: none is found, so the target is not in the space.
     """
     generator = np.random.Generator(np.random.PCG64(derive_seed("random architecture", seed)))
     lowest, highest = math.inf, 0.0
@@ -126,9 +142,7 @@ def random_architecture(space: Space, costs: Costs, target: float, seed: int) ->
         lowest, highest = min(lowest, cost), max(highest, cost)
         if near(cost, target):
             return architecture
-    raise Mnv4benchError(
-        f"budget {target:g}: networks of this space cost {lowest:g} to {highest:g}; choose one between"
-    )
+    raise SpecError(_beyond(target, lowest, highest))
 
 
 def likeliest(

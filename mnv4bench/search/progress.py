@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from mnv4bench.io.errors import Diverged
 from mnv4bench.train import checkpoint
 
 SAVED_EVERY = 50
@@ -38,12 +39,16 @@ def finish(job: Job, identity: checkpoint.Identity, folder: Path) -> None:
 
     Raises:
         FileError: a file cannot be written or read.
-        Mnv4benchError: what a step raises.
+        Diverged: names the step at which a loss was not finite.
+        Mnv4benchError: what else a step raises.
     """
     if state := checkpoint.read(identity, folder):
         job.load_state(state)
     for _ in _told(job):
-        job.run_step()
+        try:
+            job.run_step()
+        except Diverged as error:
+            raise Diverged(f"{folder}, {job.name}, step {job.step + 1} of {job.steps}: {error}") from error
         if job.step % SAVED_EVERY == 0 or job.step == job.steps:
             checkpoint.save(job, identity, folder)
 

@@ -80,8 +80,16 @@ class Choice:
     @property
     def largest(self) -> int:
         """Return the index of the largest size; of `present`, that of True."""
-        sizes = [option for option in self.options if isinstance(option, int)]
-        return sizes.index(max(sizes))
+        return self._sizes.index(max(self._sizes))
+
+    @property
+    def smallest(self) -> int:
+        return self._sizes.index(min(self._sizes))
+
+    @property
+    def _sizes(self) -> list[int]:
+        """Filters, expansion, presence, or weights of both kernels for each channel."""
+        return [option if isinstance(option, int) else sum(k * k for k in option) for option in self.options]
 
 
 @dataclass(frozen=True)

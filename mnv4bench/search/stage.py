@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import write_json, write_with
 from mnv4bench.results.record import read_record
 from mnv4bench.results.search import SearchStage
 from mnv4bench.search.controller import Controller, reward
-from mnv4bench.search.cost import Costs, likeliest, near
+from mnv4bench.search.cost import Costs, check_budget, likeliest, near
 from mnv4bench.search.progress import finish, forget
 from mnv4bench.search.space import Architecture, Space
 from mnv4bench.search.supernet import Place, Supernet
@@ -112,13 +113,20 @@ class StageSearch:
 
     def chosen(self) -> list[int]:
         """Return the most probable option of each choice; if that is not within 2 % of the budget, the most probable
-        one of the networks drawn from the controller that are."""
+        one of the networks drawn from the controller that are.
+
+        Raises:
+            SpecError: none is.
+        """
         best, budget = self.controller.best(), self.spec.budget
         if near(self.costs.of(self.space.architecture(best)), budget):
             return best
         names = ("choice", self.name, self.spec.seed)
         logits = [values.detach().double().numpy() for values in self.controller.logits]
-        return likeliest(self.space, self.costs, budget, logits, *names) or best
+        found = likeliest(self.space, self.costs, budget, logits, *names)
+        if found is None:
+            raise SpecError(f"budget {budget:g}: no network of stage {self.name} costs that within 2 %; choose another")
+        return found
 
     def state(self) -> dict[str, Any]:
         return {
@@ -143,11 +151,13 @@ def search_space(stage: StageSearch, identity: Identity, folder: Path, keep: boo
         keep: also write the shared weights, as supernet.safetensors.
 
     Raises:
+        SpecError: no network of the space costs the budget.
         FileError: a file cannot be written, or is damaged.
         Diverged: the supernet's loss is not finite.
     """
     path = folder / "stage.json"
     if not path.exists():
+        check_budget(stage.space, stage.costs, stage.spec.budget)
         finish(stage, identity, folder)
         if keep:
             write_with(folder / SHARED, partial(save_file, stage.supernet.state_dict()))

@@ -119,7 +119,7 @@ def step(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, lr
         Diverged: the loss is not finite.
     """
     if not torch.isfinite(value):
-        raise Diverged(f"loss is {value.item()}; lower the learning rate")
+        raise Diverged(f"loss is {value.item()}; lower lr (classifiers.lr of a preset, --lr of a search)")
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.zero_grad()

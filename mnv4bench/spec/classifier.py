@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.run import Seed
-from mnv4bench.spec.search import SearchSpec
+from mnv4bench.spec.search import Schedule, SearchSpec
 
 PROTOCOL = 2
 """Raise it when code changes what an unchanged spec comes to."""
@@ -45,7 +45,7 @@ class RankingSpec(Spec):
     """Of each network's own training."""
 
 
-class ClassifiersSpec(Spec):
+class ClassifiersSpec(Schedule):
     """A preset's settings of all classifiers."""
 
     train: int = Field(4000, ge=4, le=1_000_000)
@@ -56,14 +56,6 @@ class ClassifiersSpec(Spec):
     """Others, that finished networks are scored on."""
     budget: float | None = Field(None, gt=0, le=1e15)
     """Multiply-accumulates that every network of a search has to cost; None is what Conv-S costs."""
-    steps: int = Field(4000, ge=8, le=100_000)
-    """Of a search."""
-    final_steps: int = Field(3000, ge=1, le=100_000)
-    """Of each network's own training, from scratch."""
-    batch: int = Field(64, ge=2, le=65_536)
-    reward_batch: int = Field(256, ge=1, le=65_536)
-    lr: float = Field(2e-3, gt=0, le=10)
-    threads: int = Field(1, ge=1, le=1024)
     teacher: TeacherSpec = TeacherSpec()
     ranking: RankingSpec = RankingSpec()
 
@@ -138,9 +130,8 @@ class ClassifierRun(Spec):
 
     def search(self, budget: float) -> SearchSpec:
         """Return the search that finds its network."""
-        fields = ("steps", "final_steps", "batch", "reward_batch", "lr", "threads")
         method = "two_stage" if self.arm.network == "two_stage" else "one_stage"
-        shared = {name: getattr(self.settings, name) for name in fields}
+        shared = {name: getattr(self.settings, name) for name in Schedule.model_fields}
         return SearchSpec(method=method, budget=budget, seed=self.seed, **shared)
 
 

@@ -13,7 +13,21 @@ from mnv4bench.spec.problems import problems
 from mnv4bench.spec.run import Seed
 
 
-class SearchSpec(Spec):
+class Schedule(Spec):
+    """How long and how a search runs, and each network's own training."""
+
+    steps: int = Field(4000, ge=8, le=100_000)
+    """Of a search."""
+    final_steps: int = Field(3000, ge=1, le=100_000)
+    """Of each network's own training, from scratch."""
+    batch: int = Field(64, ge=2, le=65_536)
+    reward_batch: int = Field(256, ge=2, le=65_536)
+    """Held-out images that a sampled network is rewarded on: four times the batch, as TuNAS does by default."""
+    lr: float = Field(2e-3, gt=0, le=10)
+    threads: int = Field(1, ge=1, le=1024)
+
+
+class SearchSpec(Schedule):
     """One search for a backbone at a budget, and the training that its result is judged by."""
 
     skeleton: Literal["conv_small", "tiny"] = "conv_small"
@@ -25,15 +39,7 @@ class SearchSpec(Spec):
     """Multiply-accumulates, or milliseconds in ONNX Runtime with one thread, of one image."""
     side: int = Field(64, ge=32, le=512, multiple_of=32)
     """Of the images, in pixels."""
-    steps: int = Field(4000, ge=8, le=100_000)
-    batch: int = Field(64, ge=2, le=65_536)
-    reward_batch: int = Field(256, ge=1, le=65_536)
-    """Held-out images that a sampled network is rewarded on: four times the batch, as TuNAS does by default."""
-    lr: float = Field(2e-3, gt=0, le=10)
-    final_steps: int = Field(3000, ge=1, le=100_000)
-    """Of the chosen network's own training, from scratch."""
     seed: Annotated[int, Seed] = 0
-    threads: int = Field(1, ge=1, le=1024)
 
 
 def search_spec(settings: Mapping[str, Any]) -> SearchSpec:

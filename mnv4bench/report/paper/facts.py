@@ -16,7 +16,6 @@ from mnv4bench.report.ledger_in_short import ledger_in_short
 from mnv4bench.report.paper import method
 from mnv4bench.report.replication import replication
 from mnv4bench.report.results import ArmResult, Results, distinct
-from mnv4bench.report.searches import printed_searches
 from mnv4bench.report.tables import arms, errors, latency
 from mnv4bench.report.tables.ablations import Section, section, verdicts
 from mnv4bench.report.tables.cells import printable
@@ -30,8 +29,12 @@ SCORES = (
 """Columns of the table of all arms; times follow."""
 
 
-def facts(results: Results) -> dict[str, Any]:
-    """Return all that main.typ reads: numbers unrounded but in tables, names, verdicts, lists, passages of text."""
+def facts(results: Results, searches: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return all that main.typ reads: numbers unrounded but in tables, names, verdicts, lists, passages of text.
+
+    Args:
+        searches: what the paper says of searched backbones, which are no part of the results.
+    """
     plan = results.plan
     sections = [section(results, name) for name in results.ablations]
     return {
@@ -53,7 +56,7 @@ def facts(results: Results) -> dict[str, Any]:
         "time_legend": _pairs(text.time_legend()),
         **method.method(results),
         "replication": replication(results),
-        "searches": [] if plan.published or plan.preset.data.name == "folder" else printed_searches(),
+        "searches": searches,
         "figures": _figures(results),
         "tables": {
             "answers": printable(answers(results)),

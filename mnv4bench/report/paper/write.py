@@ -11,6 +11,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import replacing, write_json, write_text
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.results import collect
+from mnv4bench.report.searches import printed_searches
 from mnv4bench.spec.plan import Plan
 
 SOURCE = Path("paper")
@@ -19,8 +20,13 @@ FACTS = "facts.json"
 FIGURES = ("effects.pdf", "cost.pdf", "pareto.pdf", "curves.pdf", "slices.pdf", "detections.png")
 
 
-def write_paper(plan: Plan, results: Path, dataset: Path | None = None, source: Path = SOURCE) -> None:
+def write_paper(
+    plan: Plan, results: Path, dataset: Path | None = None, source: Path = SOURCE, reference: bool = False
+) -> None:
     """Write paper/facts.json and paper/mnv4bench.pdf under `results`.
+
+    Args:
+        reference: whether the results are rebuilt from a committed reference.
 
     The source is copied beside them, so that the folder holds all that the PDF was made from. Fonts are those inside
     the compiler and the date is fixed: equal inputs give equal bytes. Nothing is fetched.
@@ -30,7 +36,9 @@ def write_paper(plan: Plan, results: Path, dataset: Path | None = None, source: 
     """
     results = Path(results)
     folder = results / "paper"
-    write_json(folder / FACTS, facts(collect(plan, results, dataset)))
+    # The paper of one's own results says nothing of the project's searches; that of a reference does.
+    searches = printed_searches() if reference and not plan.published else []
+    write_json(folder / FACTS, facts(collect(plan, results, dataset), searches))
     for name in SOURCES:
         write_text(folder / name, _read(Path(source) / name))
     for name in FIGURES:
