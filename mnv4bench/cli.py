@@ -136,10 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("model", metavar="MODEL", help="a run's folder or an ultralytics checkpoint (.pt)")
     export.add_argument(
         "--format",
-        default="onnx,openvino,torchscript",
         metavar="A,B",
         help="of onnx, openvino, torchscript, ncnn, litert, onnx-int8, openvino-int8 "
-        "(default: onnx,openvino,torchscript)",
+        "(default: onnx,openvino,torchscript; with --nms onnx,openvino)",
     )
     export.add_argument("--nms", action="store_true", help="put suppression into the files")
     export.add_argument("--imgsz", type=int, metavar="N", help="side in pixels (default: the run's own, else 640)")

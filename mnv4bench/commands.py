@@ -223,7 +223,7 @@ def export_model(options: argparse.Namespace) -> None:
 
     record = export(
         options.model,
-        options.format.split(","),
+        options.format.split(",") if options.format is not None else None,
         options.out,
         imgsz=options.imgsz,
         images=options.images,

@@ -120,6 +120,20 @@ def _split(folder: Path, name: str, count: int) -> Split:
     return Split(annotations=f"annotations/{name}.json", images=f"images/{name}", count=count, objects=len(annotations))
 
 
+def thin_set(folder: Path, width: int = 400) -> Path:
+    """Write two images in COCO 2017's layout, for scoring alone: a square one with an object, and one pixel high."""
+    records, (images, annotations) = [], (folder / "val2017", folder / "annotations")
+    images.mkdir(parents=True)
+    for number, size in enumerate(((SIDE, SIDE), (1, width)), 1):
+        cv2.imwrite(str(images / f"{number}.png"), np.full((*size, 3), 90, np.uint8))
+        records.append({"id": number, "file_name": f"{number}.png", "height": size[0], "width": size[1]})
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [8, 8, 16, 16], "area": 256, "iscrowd": 0}
+    categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, 1)]
+    content = {"images": records, "annotations": [row], "categories": categories}
+    write_json(annotations / "instances_val2017.json", content)
+    return folder
+
+
 def tiny_run(epochs: int = 1, **fields: Any) -> RunSpec:
     """Return the spec of a run on `tiny_dataset`; fields of `train` are given as a mapping."""
     train = TrainSpec(**{"epochs": epochs, "batch": 4, **fields.pop("train", {})})

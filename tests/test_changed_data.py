@@ -113,7 +113,7 @@ def test_labels_that_are_none_are_refused_by_whoever_reads_them(content: str, da
     (data / "annotations" / "val.json").write_text(content)
     model = cast(Named, SimpleNamespace(data=data))
     readers: tuple[Callable[[], object], ...] = (
-        lambda: labelled(model, None, tmp_path, remedy=""),  # of export, and of latency --score
+        lambda: labelled(model, None, tmp_path, 64, remedy=""),  # of export, and of latency --score
         lambda: DataFacts(data, record).annotations,  # of figures
         lambda: verify(data),
     )

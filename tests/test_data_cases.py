@@ -156,6 +156,42 @@ def test_a_test_split_is_left_out_by_name(tmp_path: Path) -> None:
     assert splits(boxes) == HALVES
 
 
+def unsplit_yolo(src: Path) -> None:
+    for position, name in enumerate(NAMES):
+        folder = src / ("data" if position < 4 else "val")
+        picture(folder / f"{name}.jpg")
+        write(folder / f"{name}.txt", ROW.format(0))
+    write(src / "classes.txt", "red\n")
+
+
+def unsplit_voc(src: Path) -> None:
+    voc(src, "data", "data", NAMES[:4])
+    voc(src, "val", "val", NAMES[4:])
+
+
+def unsplit_coco(src: Path) -> None:
+    for name in NAMES:
+        picture(src / "images" / f"{name}.jpg")
+    write(src / "annotations.json", coco([f"{name}.jpg" for name in NAMES[:4]]))
+    write(src / "annotations_val.json", coco([f"{name}.jpg" for name in NAMES[4:]]))
+
+
+def unsplit_whole_coco(src: Path) -> None:
+    unsplit_coco(src)
+    write(src / "annotations.json", coco([f"{name}.jpg" for name in NAMES]))
+
+
+@pytest.mark.parametrize("make", [unsplit_yolo, unsplit_voc, unsplit_coco, unsplit_whole_coco])
+def test_images_of_no_split_beside_a_validation_split_are_trained_on(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "src")
+    message, boxes = imported(tmp_path / "src")
+    assert splits(boxes) == HALVES
+    assert "Divided" not in message
+    assert "Taken as train, images of no split beside a validation split: " in message
+
+
 def test_equal_pictures_stay_on_one_side_of_a_split_made_here(tmp_path: Path) -> None:
     names = [f"im{number}" for number in range(30)]
     voc(tmp_path / "src", names=names)
@@ -195,6 +231,25 @@ def test_lists_written_on_another_machine_are_read(tmp_path: Path, line: str) ->
     _, boxes = imported(src)
     assert splits(boxes) == HALVES
     assert all(len(rows) == 2 for rows in boxes.values())
+
+
+@pytest.mark.parametrize("source", ["../src", "../other/../src", "linked/../src", "../src/data.yaml"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_source_may_be_named_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, listed: bool
+) -> None:
+    yolo(
+        tmp_path / "src",
+        yaml=f"train: images/{'train.txt' if listed else 'train'}\nval: images/val\nnames: [red, blue]",
+    )
+    write(tmp_path / "src" / "images" / "train.txt", "\n".join(f"images/train/{name}.jpg" for name in NAMES[:4]))
+    for folder in ("work", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "work" / "linked").symlink_to(tmp_path / "other")  # behind it, ".." is not the folder before it
+    monkeypatch.chdir(tmp_path / "work")
+    message = import_dataset(Path(source), tmp_path / "dst")
+    assert "Wrote 4 images to train2017 and 2 images to val2017" in message
+    assert "images in no split" not in message
 
 
 # --- files that are not images ---------------------------------------------------------------------------------------
@@ -267,6 +322,24 @@ def _again(tmp_path: Path) -> str:
     with pytest.raises(DataError) as caught:
         import_dataset(tmp_path / "src", tmp_path / "again")
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "0 0.5 0.5 0.00001 0.2",  # 0.0004 of a pixel
+        "0 0.5 0.5 0.2 0.00001",
+        "0 1.0005 0.5 0.0005 0.2",  # beyond the border by less than is taken for rounding
+        "0 0.5 -0.0005 0.2 0.0005",
+        "0 0.5 0.5 0.50001 0.5 0.50001 0.6 0.5 0.6",
+    ],
+)
+def test_a_box_of_which_clipping_and_rounding_leave_nothing_is_dropped_by_name(tmp_path: Path, row: str) -> None:
+    yolo(tmp_path / "src")
+    write(tmp_path / "src" / "labels" / "train" / "im1.txt", f"{ROW.format(0)}\n{row}")
+    message, boxes = imported(tmp_path / "src")
+    assert boxes["im1.jpg"][1:] == [("red", BOX)]
+    assert "Dropped, boxes of zero area: 1 (im1.txt:2)" in message
 
 
 def test_label_files_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
@@ -476,6 +549,22 @@ def test_boxes_from_before_the_exif_orientation_are_turned(tmp_path: Path, kind:
     assert "EXIF orientation: 1 (im1.jpg)" in message
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".webp", ".avif"])
+def test_the_exif_orientation_is_known_of_every_format_that_has_one(tmp_path: Path, suffix: str) -> None:
+    coco_set(tmp_path / "src")
+    folder = tmp_path / "src" / "train2017"
+    (folder / "im1.jpg").unlink()
+    try:
+        picture(folder / f"im1{suffix}", turn=6)
+    except (KeyError, OSError) as error:
+        pytest.skip(f"this Pillow writes no {suffix}: {error}")
+    path = tmp_path / "src" / "annotations" / "instances_train2017.json"
+    write(path, path.read_text().replace("im1.jpg", f"im1{suffix}"))
+    message, boxes = imported(tmp_path / "src")
+    assert boxes[f"im1{suffix}"][1][1] == TURNED[6]
+    assert f"EXIF orientation: 1 (im1{suffix})" in message
+
+
 # --- exports of labelling tools --------------------------------------------------------------------------------------
 
 
@@ -602,6 +691,46 @@ def test_two_files_for_one_split_are_refused(tmp_path: Path) -> None:
     coco_set(tmp_path / "src")
     write(tmp_path / "src" / "old" / "instances_train2017.json", coco(["im1.jpg"]))
     assert "hold one split; keep one" in refusal(tmp_path / "src")
+
+
+def test_an_image_that_two_json_files_of_one_split_name_is_refused_with_both(tmp_path: Path) -> None:
+    for name in NAMES[:3]:
+        picture(tmp_path / "src" / "images" / f"{name}.png")
+    for folder, label, names in (("x", "red", NAMES[:3]), ("y", "blue", NAMES[1:3])):
+        content = coco([f"images/{name}.png" for name in names], categories=[{"id": 1, "name": label}])
+        write(tmp_path / "src" / folder / "ann.json", content)
+    text = refusal(tmp_path / "src")
+    assert "2 problems" in text
+    for number, name in enumerate(NAMES[1:3], 1):
+        assert re.search(
+            rf"y/ann\.json: image {number}: images/{name}\.png is named by .*x/ann\.json too; join the two", text
+        )
+
+
+def test_json_files_beside_images_of_their_own_are_one_set(tmp_path: Path) -> None:
+    for folder in "xy":
+        for name in NAMES[:3]:
+            picture(tmp_path / "src" / folder / "images" / f"{name}.png", folder + name)
+        write(tmp_path / "src" / folder / "ann.json", coco([f"images/{name}.png" for name in NAMES[:3]]))
+    assert "6 objects of 1 classes" in imported(tmp_path / "src")[0]
+    assert len(list((tmp_path / "dst").glob("*2017/*.png"))) == 6
+
+
+@pytest.mark.parametrize("place", ["{}", "images/{}", "{}2017"])
+def test_pictures_of_one_name_in_both_splits_are_each_found_in_their_own(tmp_path: Path, place: str) -> None:
+    for split, names in (("train", NAMES), ("val", NAMES[:2])):
+        for name in names:
+            picture(tmp_path / "src" / place.format(split) / f"{name}.png", split + name)
+        write(tmp_path / "src" / "annotations" / f"instances_{split}.json", coco([f"{name}.png" for name in names]))
+    message = import_dataset(tmp_path / "src", tmp_path / "dst")
+    again = import_dataset(tmp_path / "dst", tmp_path / "again")  # its own output has such names
+    assert message.startswith("Wrote 6 images to train2017 and 2 images to val2017")
+    assert again.splitlines()[0].replace("again", "dst") == message.splitlines()[0]
+    for folder in ("dst", "again"):
+        check_folder(tmp_path / folder)
+        for split in ("train", "val"):
+            for path in (tmp_path / folder / f"{split}2017").iterdir():
+                assert path.read_bytes() == (tmp_path / "src" / place.format(split) / path.name).read_bytes()
 
 
 # --- content that nobody meant well ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,35 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(DataError, match="No space left on device"):
         import_dataset(tmp_path / "src", tmp_path / "dst")
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
+
+
+def test_what_a_killed_import_left_does_not_hinder_a_process_of_the_same_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    voc_set(tmp_path / "src", {})
+    with monkeypatch.context() as killed:
+        killed.setattr("shutil.copyfile", die)
+        killed.setattr("shutil.rmtree", lambda *_, **__: None)  # a kill removes nothing
+        with pytest.raises(KeyboardInterrupt):
+            import_dataset(tmp_path / "src", tmp_path / "dst")
+    assert len(list(tmp_path.iterdir())) == 2
+    assert import_dataset(tmp_path / "src", tmp_path / "dst").startswith("Wrote")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_folder_has_the_permissions_that_the_user_grants(tmp_path: Path, umask: int) -> None:
+    voc_set(tmp_path / "src", {})
+    before = os.umask(umask)
+    try:
+        import_dataset(tmp_path / "src", tmp_path / "dst")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "dst", tmp_path / "dst" / "val2017")} == {
+        0o777 & ~umask
+    }
 
 
 def test_a_growing_set_moves_no_image_across() -> None:

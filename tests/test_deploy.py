@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from helpers import CLASSES, SIDE, drawn_run, spread
+import torch
+from helpers import CLASSES, SIDE, drawn_run, spread, thin_set
 from tiny_network import LITERT, NCNN
 from ultralytics import YOLO
 
 from mnv4bench import cli
 from mnv4bench.deploy import comparison
+from mnv4bench.deploy import export as exporting
 from mnv4bench.deploy.export import export
 from mnv4bench.deploy.formats import FORMATS, About, TorchScript
-from mnv4bench.io.errors import SpecError
+from mnv4bench.io.errors import DataError, SpecError
 from mnv4bench.io.files import read_json
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, Thresholds
+from mnv4bench.latency.runtimes.pytorch import Torch
 from mnv4bench.latency.runtimes.runtime import Deployment
 from mnv4bench.models.published import networks
 from mnv4bench.report.exported import describe
@@ -122,6 +126,102 @@ def test_a_file_that_computes_something_else_is_not_kept(
     assert "torchscript: not written\n" in told
     assert (tmp_path / record.files[0].file).read_bytes() == before
     assert not list(tmp_path.glob(".draft*"))
+
+
+@pytest.mark.parametrize("part", ["kept", "score", "median_ms"])
+def test_a_format_that_fails_at_its_end_leaves_the_earlier_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    whole = getattr(exporting, part)
+
+    def fail(call: object, *arguments: object) -> object:
+        if isinstance(call, Torch):  # the network itself
+            return whole(call, *arguments)
+        raise RuntimeError("too slow")
+
+    target = tmp_path / "a-run.torchscript"
+    target.write_text("mine")
+    monkeypatch.setattr(exporting, part, fail)
+    record = export(str(run), ["torchscript"], tmp_path)
+    assert (record.files, record.replaced, list(record.failed)) == ((), (), ["torchscript"])
+    assert target.read_text() == "mine"
+    assert not list(tmp_path.glob(".draft*"))
+
+
+@pytest.mark.parametrize("part", ["score", "median_ms"])
+def test_a_network_that_fails_does_so_before_anything_is_converted(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("too slow")
+
+    monkeypatch.setattr(exporting, part, fail)
+    converted: list[str] = []
+    with pytest.raises(RuntimeError, match="too slow"):
+        export(str(run), ["torchscript"], tmp_path, done=lambda form, _: converted.append(form))
+    assert not converted
+
+
+def test_what_a_killed_export_left_does_not_hinder_a_process_of_the_same_number(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(TorchScript, "write", die)
+        killed.setattr("shutil.rmtree", lambda *_, **__: None)  # a kill removes nothing
+        with pytest.raises(KeyboardInterrupt):
+            export(str(run), ["torchscript"], tmp_path)
+    assert list(tmp_path.glob(".draft*"))
+    assert not export(str(run), ["torchscript"], tmp_path).failed
+
+
+def test_no_format_is_taken_by_default_that_cannot_hold_suppression(run: Path, tmp_path: Path) -> None:
+    cli.main(["export", f"{run}:nms", "--nms", "--out", str(tmp_path)])  # exits 1 where a format fails
+    record = Exported.model_validate(read_json(tmp_path / "a-run_nms.json"))
+    assert [file.format for file in record.files] == ["onnx", "openvino"]
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "stretch"])
+def test_a_file_says_how_images_become_square(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit: str
+) -> None:
+    monkeypatch.setattr(exporting, "fit_of", lambda _: fit)
+    export(str(run), ["torchscript"], tmp_path)
+    extra = {"config.txt": ""}
+    torch.jit.load(str(tmp_path / "a-run.torchscript"), _extra_files=extra)
+    assert json.loads(extra["config.txt"])["fit"] == fit
+
+
+def test_labelled_images_are_checked_at_the_side_that_they_are_scored_at(run: Path, tmp_path: Path) -> None:
+    data = thin_set(tmp_path / "set")
+    assert export(str(run), [], tmp_path / "out", imgsz=640, data=data).scored == 2
+    with pytest.raises(DataError, match=r"data .*set: 1 problem.*\n.*2\.png: .* nothing is left at 64 pixels"):
+        export(str(run), [], tmp_path / "out", data=data)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("imgsz", 100, "multiple of 32"),
+        ("imgsz", 0, "greater than or equal to 32"),
+        ("imgsz", -32, "greater than or equal to 32"),
+        ("imgsz", 4128, "less than or equal to 4096"),
+        ("threads", 0, "greater than or equal to 1"),
+        ("threads", -1, "greater than or equal to 1"),
+        ("threads", 10_000, "less than or equal to 1024"),
+    ],
+)
+def test_a_side_or_a_count_that_cannot_be_is_refused_by_its_option(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: int, message: str
+) -> None:
+    with pytest.raises(SpecError, match=rf"^--{option}: .*{message} \(got {value}\)"):
+        export(str(run), ["onnx"], tmp_path, **{option: value})
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["export", str(run), f"--{option}", str(value), "--out", str(tmp_path)])
+    assert f"mnv4bench: --{option}: " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(run: Path, tmp_path: Path) -> None:

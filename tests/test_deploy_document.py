@@ -97,7 +97,7 @@ def test_names_and_side_are_where_the_table_says(folder: Path) -> None:
     names, out = dict(enumerate(CLASSES)), folder / "results" / "export"
     facts = onnxruntime.InferenceSession(out / "RUN.onnx").get_modelmeta().custom_metadata_map
     assert (ast.literal_eval(facts["names"]), ast.literal_eval(facts["imgsz"])) == (names, [SIDE, SIDE])
-    assert facts["end2end"] == "True"
+    assert (facts["end2end"], facts["fit"]) == ("True", "letterbox")
     place = out / f"{TRUNK.name}_openvino_model"
     assert yaml.safe_load((place / "metadata.yaml").read_text(encoding="utf-8"))["names"] == names
     assert "model_info" in next(place.glob("*.xml")).read_text(encoding="utf-8")

@@ -90,6 +90,27 @@ def test_a_living_process_keeps_its_temporary_files(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_text() == "mine"
 
 
+DRAFT = """
+import os, signal, sys
+from pathlib import Path
+from mnv4bench.io.files import drafting
+with drafting(Path(sys.argv[1])) as draft:
+    (draft / "half").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_draft_goes_with_its_block_or_after_a_kill_with_the_next_one(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", DRAFT, str(folder)]).returncode == -signal.SIGKILL
+    (left,) = folder.iterdir()
+    assert (left / "half").read_bytes() == b"half"
+    with files.drafting(folder) as mine, files.drafting(folder) as other:
+        assert set(folder.iterdir()) == {mine, other}
+        (mine / "a").write_text("a")
+    assert not list(folder.iterdir())
+
+
 HOLD = """
 import sys, time
 from pathlib import Path

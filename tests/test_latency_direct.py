@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import ROOT, drawn_run, spread, tiny_dataset
+from helpers import ROOT, drawn_run, spread, thin_set, tiny_dataset
+from PIL import Image
 
 from mnv4bench import cli
 from mnv4bench.data.prepared import load
@@ -72,8 +73,42 @@ def test_models_that_cannot_be_timed_are_refused_by_name(
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no image \(\.jpg"):
+    with pytest.raises(DataError, match=r"no image \(.*\.jpg, .*name a folder"):
         direct.time_models(["yolov10n"], tmp_path, tmp_path / "out", TINY)
+
+
+def test_of_a_folder_the_images_are_taken_and_nothing_else(images: Path) -> None:
+    (images / "._0.png").write_bytes(b"\0\5\26\7")  # of macOS
+    (images / ".hidden.png").write_bytes(b"")
+    (images / "folder.png").mkdir()
+    (images / "notes.txt").write_text("notes")
+    pixels = Image.new("RGB", (8, 8))
+    rarer = ["a.gif", "b.jp2", "c.PPM", "d.jfif"]
+    for name in rarer[:3]:
+        pixels.save(images / name)
+    pixels.save(images / rarer[3], "JPEG")
+    found = direct.images_in(images, 10)
+    assert [path.name for path in found] == sorted(["0.png", "1.png", *rarer])
+    assert direct.images_in(images, 2) == found[:2]
+
+
+@pytest.mark.parametrize("side", [100, 0, -32, 4128])
+def test_a_side_that_no_network_takes_is_refused_by_its_option(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], side: int
+) -> None:
+    with pytest.raises(SpecError, match=rf"^--imgsz: .* \(got {side}\)"):
+        direct.time_models(["yolov10n"], images, tmp_path / "out", TINY, imgsz=side)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["latency", "yolov10n", "--images", str(images), "--imgsz", str(side)])
+    assert "mnv4bench: --imgsz: " in capsys.readouterr().err
+
+
+def test_labelled_images_are_checked_at_the_side_that_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, data = make_run(tmp_path / "run"), thin_set(tmp_path / "set")
+    monkeypatch.setattr(direct, "busy_cores", lambda: 99.0)  # which is looked at when all else is well
+    for side, message in ((640, "cores are at work"), (None, r"2\.png: .* nothing is left at 64 pixels")):
+        with pytest.raises(Mnv4benchError, match=message):
+            direct.time_models([run], None, tmp_path / "out", TINY, imgsz=side, score=True, data=data)
 
 
 def test_a_busy_machine_is_refused_unless_allowed(

@@ -29,8 +29,9 @@ from mnv4bench.latency.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeCuda
 from mnv4bench.latency.runtimes.openvino import settings
 from mnv4bench.latency.runtimes.registry import RUNTIMES
 from mnv4bench.latency.runtimes.runtime import Deployment
+from mnv4bench.models import detector
 from mnv4bench.models.nms import read_nms
-from mnv4bench.spec.model import Read
+from mnv4bench.spec.model import ModelSpec, Read
 
 FLOAT = CPU[:3]
 IN_GRAPH = CPU[1:]
@@ -186,6 +187,19 @@ def free() -> nn.Module:
 
 LAST, MEAN = 6, 1
 """Convolutions that stay float in the detector: the head's last ones, and the one that decodes distances."""
+
+
+def test_the_layers_that_stay_float_do_not_depend_on_the_number_of_classes() -> None:
+    found = []
+    for classes in (1, 2):
+        graph = export(deployed(detector.build(ModelSpec(), classes, read="nms_free").eval()), SIDE)
+        flows = (
+            int8._onnx_flow(graph.graph),
+            int8._openvino_flow(imports.openvino().Core().read_model(graph.SerializeToString())),
+        )
+        found.append([layers & int8.kept_float(users, layers) for users, layers in flows])
+    assert found[0] == found[1]
+    assert [len(layers) for layers in found[0]] == [LAST, LAST]
 
 
 def test_onnx_runtime_int8_computes_every_convolution_but_the_last_in_integers(free: nn.Module, tmp_path: Path) -> None:

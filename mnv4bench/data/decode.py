@@ -23,7 +23,8 @@ BY_OPENCV = frozenset({"JPEG", "MPO", "PNG", "BMP", "WEBP"})
 """Formats that OpenCV decodes, which is faster and what ultralytics does; Pillow reads the others, since OpenCV passes
 over a TIFF's orientation and cannot read some of its kinds."""
 DEEP = {"F": "floating-point", "I": "32-bit integer"}
-"""Pillow's modes whose range of values is not known, so that no scaling to 8 bits would be right."""
+"""Pillow's modes whose range of values is not known, so that no scaling to 8 bits would be right; but of PGM, which has
+at most 16 bits, mode I holds those."""
 
 
 def read_image(path: Path) -> Pixels:
@@ -51,7 +52,7 @@ def decode(content: bytes, path: Path, whole: bool = False) -> Pixels:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if image.mode in DEEP:
+            if image.mode in DEEP and (image.mode, image.format) != ("I", "PPM"):
                 raise DataError(f"{path}: {DEEP[image.mode]} samples; convert the image to 8 bits per channel")
             if image.format not in BY_OPENCV:
                 return _by_pillow(image)
@@ -86,7 +87,7 @@ def _by_opencv(content: bytes, path: Path) -> Pixels:
 
 def _by_pillow(image: Image.Image) -> Pixels:
     image.load()
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):
         high = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         high.info = image.info
         image = high
@@ -111,9 +112,12 @@ def _orientation(image: Image.Image, content: bytes) -> int:
         ):  # without this look, Pillow would decode the whole image for a chunk behind the pixels
             return 1
         image.load()
-    exif = Image.Exif()
     try:
-        exif.load(image.info.get("exif", b""))
+        if image.format in BY_OPENCV:
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+        else:
+            exif = image.getexif()  # a TIFF has it among its own tags, and `exif_transpose` goes by it
         return int(exif.get(ExifTags.Base.Orientation, 1))
     except (*UNREADABLE, TypeError, KeyError):
         return 1

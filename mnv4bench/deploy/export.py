@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from mnv4bench.data.letterbox import Fit, fit_of, into_square
 from mnv4bench.deploy.comparison import Call, Expected, check_rows, difference, kept, median_ms, score
 from mnv4bench.deploy.formats import FORMATS, Format
 from mnv4bench.io.errors import Mnv4benchError, SpecError
-from mnv4bench.io.files import write_json
+from mnv4bench.io.files import drafting, write_json
 from mnv4bench.latency.direct import SIDE, images_in
 from mnv4bench.latency.labelled import labelled
 from mnv4bench.latency.measure.accuracy import Split
@@ -31,13 +30,17 @@ from mnv4bench.machine.cores import usable_cores
 from mnv4bench.machine.environment import environment
 from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.results.exported import Exported, ExportedFile
-from mnv4bench.spec.problems import nearest
+from mnv4bench.spec.latency import Threads
+from mnv4bench.spec.problems import check_option, nearest
+from mnv4bench.spec.run import Side
 
 COMPARED = 16
 """Images that each file is compared on."""
 CALIBRATION = 64
 """Images that int8 formats take their ranges from."""
 STRIDE = 32
+USUAL = ("onnx", "openvino", "torchscript")
+"""Formats that are written where none is named."""
 IMAGES = (
     "give --images DIR, any pictures like those that it will see, or --data DIR, labelled ones in COCO 2017's layout, "
     "for AP too"
@@ -57,7 +60,7 @@ class Material:
 
 def export(
     model: str,
-    formats: Sequence[str],
+    formats: Sequence[str] | None,
     out: Path,
     *,
     imgsz: int | None = None,
@@ -76,6 +79,7 @@ def export(
 
     Args:
         model: a run's folder or an ultralytics checkpoint; ":nms" or ":nms_free" behind it chooses the reading.
+        formats: names of FORMATS; None is those of USUAL that can be as `nms` asks.
         imgsz: side of the images in pixels; by default the one that the run was trained at, else 640.
         images: folder of images to compare on and to calibrate int8 with.
         data: folder in COCO 2017's layout, for the same and for AP. A run whose own data lie beside it needs neither.
@@ -85,9 +89,13 @@ def export(
     Raises:
         Mnv4benchError: the model cannot be read, has no trained weights, or there are no images.
     """
+    if formats is None:
+        formats = [form for form in USUAL if FORMATS[form].graph_nms or not nms]
     for name in formats:
         if name not in FORMATS:
             raise SpecError(f"--format: no format {name!r}; {nearest(name, list(FORMATS))}")
+    check_option("--imgsz", Side | None, imgsz)
+    check_option("--threads", Threads, threads)
     if images is not None and data is not None:
         raise SpecError("--images and --data: labelled images are images too; leave --images out")
     chosen = named(model, trust)
@@ -114,7 +122,8 @@ def export(
     before = [file for file in (name + form.ending for form in FORMATS.values()) if (out / file).exists()]
     expected, network = _network(deployment, _squares(material.images, side, fit))
     quiet = busy_cores(0.5) <= BUSY * usable_cores()
-    about = facts(name, classes, deployment)
+    about = facts(name, classes, fit, deployment)
+    ap, ms = score(network, read, False, material.split), median_ms(network, expected.images)
     files, failed = [], {}
     for form in formats:
         try:
@@ -134,8 +143,8 @@ def export(
         iou=DEPLOYED.iou,
         images=len(material.images),
         scored=material.scored,
-        AP=score(network, read, False, material.split),
-        ms=median_ms(network, expected.images),
+        AP=ap,
+        ms=ms,
         threads=threads,
         quiet=quiet,
         files=tuple(files),
@@ -154,8 +163,8 @@ def file_name(model: Named, nms: bool = False) -> str:
     return re.sub(r"[^\w.+-]", "_", path.resolve().name.removesuffix(".pt")) + ("_nms" if nms else "")
 
 
-def facts(name: str, classes: Sequence[str], network: Deployment) -> Mapping[str, Any]:
-    """Return what a file says of itself, in ultralytics' words."""
+def facts(name: str, classes: Sequence[str], fit: Fit, network: Deployment) -> Mapping[str, Any]:
+    """Return what a file says of itself, in ultralytics' words, and how images become square, of which it has none."""
     return {
         "description": f"{name}, exported by mnv4bench",
         "task": "detect",
@@ -163,6 +172,7 @@ def facts(name: str, classes: Sequence[str], network: Deployment) -> Mapping[str
         "batch": 1,
         "channels": 3,
         "imgsz": [network.imgsz, network.imgsz],
+        "fit": fit,
         "names": dict(enumerate(classes)),
         "end2end": network.read == "nms_free",
         "args": {"nms": network.nms_in_graph},
@@ -189,9 +199,7 @@ def _file(
     inside = deployment.nms_in_graph
     if inside and not form.graph_nms:
         raise Mnv4benchError("suppression cannot be part of this format; leave out --nms, or the format")
-    draft = target.parent / f".draft-{os.getpid()}"
-    draft.mkdir(parents=True)
-    try:
+    with drafting(target.parent) as draft:
         written = draft / target.name
         call = _opened(form, deployment, about, written)
         off = None
@@ -203,18 +211,17 @@ def _file(
             off = difference(bare, expected)
             if inside:
                 check_rows(call, replace(expected, outputs=tuple(bare(image).copy() for image in expected.images)))
+        file = ExportedFile(
+            format=name,
+            file=target.name,
+            bytes=_size(written),
+            detections_kept=kept(call, expected, inside),
+            difference=off,
+            AP=score(call, expected.read, inside, split),
+            ms=median_ms(call, expected.images),
+        )
         _replace(written, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return ExportedFile(
-        format=name,
-        file=target.name,
-        bytes=_size(target),
-        detections_kept=kept(call, expected, inside),
-        difference=off,
-        AP=score(call, expected.read, inside, split),
-        ms=median_ms(call, expected.images),
-    )
+    return file
 
 
 def _opened(form: Format, deployment: Deployment, about: Mapping[str, Any], path: Path) -> Call:
@@ -243,6 +250,6 @@ def _material(
     if images is not None:
         files = images_in(images, CALIBRATION)
         return Material(files[:COMPARED], files)
-    found = labelled(model, data, out, IMAGES)
+    found = labelled(model, data, out, side, IMAGES)
     split = found.split(side, found.settings(classes), fit)
     return Material(found.images(COMPARED), found.calibration(CALIBRATION), split, found.dataset.val.count)

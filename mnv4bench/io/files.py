@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import platform
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -57,6 +59,29 @@ def _remove_abandoned(folder: Path) -> None:
         owner = path.name.rsplit(f".{NODE}-", 1)[1].split("-")[0]
         if owner.isdecimal() and not is_running(int(owner)):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def drafting(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder inside `folder`, which is made, and remove it afterwards with what is left in it.
+
+    What killed processes of this machine left there is removed first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = f".draft-{NODE}-"
+    remove_abandoned(folder, prefix)
+    # Of a random name: in a container, a killed process may have had this one's number.
+    prefix += f"{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True) as draft:
+        yield Path(draft)
+
+
+def remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove temporary folders, named by `prefix` and their process's number, of processes that no longer run."""
+    for path in parent.glob(f"{prefix}*-*"):
+        owner = path.name.removeprefix(prefix).split("-")[0]
+        if owner.isdecimal() and not is_running(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)  # another user's stays
 
 
 def is_running(process: int) -> bool:

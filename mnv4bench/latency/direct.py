@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mnv4bench.cost.arms import deployed
+from mnv4bench.data.importers.folder import IMAGES, is_hidden
 from mnv4bench.data.letterbox import fit_of
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.io.files import write_json
@@ -24,8 +25,9 @@ from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.results.latency import Latency
 from mnv4bench.spec.latency import LatencySpec
 from mnv4bench.spec.model import Read
+from mnv4bench.spec.problems import check_option
+from mnv4bench.spec.run import Side
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SIDE = 640
 """Side in pixels where no run says another."""
 SCORE = "name labelled images with --score DIR, a folder in COCO 2017's layout, as `mnv4bench import` writes it"
@@ -58,15 +60,17 @@ def time_models(
         Mnv4benchError: a model cannot be read, there are no images, or the machine is busy.
     """
     check_runtimes(spec.runtimes, "--runtimes")
+    check_option("--imgsz", Side | None, imgsz)
     if len(set(models)) != len(models):
         raise SpecError("each model may be named once; a second copy of the first one is timed anyway")
     chosen = [named(model, trust) for model in models]
-    labels = labelled(chosen[0], data, out, SCORE) if score else None
+    side = _side(chosen, imgsz)
+    labels = labelled(chosen[0], data, out, side, SCORE) if score else None
     if labels:
         chosen = [replace(model, candidate=_scored(model, labels)) for model in chosen]
     elif images is None:
         raise SpecError("--images: missing; name a folder of images to run on, or labelled ones with --score")
-    campaign = _campaign(chosen, images, labels, spec, imgsz)
+    campaign = _campaign(chosen, images, labels, spec, side)
     busy = busy_cores()
     if busy > BUSY * usable_cores() and not allow_busy:
         raise Mnv4benchError(
@@ -102,11 +106,10 @@ def _float_ap(campaign: Campaign, labels: Labelled) -> dict[str, float | None]:
 
 
 def _campaign(
-    models: Sequence[Named], images: Path | None, labels: Labelled | None, spec: LatencySpec, imgsz: int | None
+    models: Sequence[Named], images: Path | None, labels: Labelled | None, spec: LatencySpec, side: int
 ) -> Campaign:
     files = images_in(images, spec.images) if images else labels.images(spec.images) if labels else ()
     calibration = labels.calibration(spec.calibration) if labels else files[: spec.calibration]
-    side = _side(models, imgsz)
     first: dict[tuple[str, Read], str] = {}
     arms = tuple(
         Judged(
@@ -136,9 +139,10 @@ def images_in(folder: Path, count: int) -> tuple[Path, ...]:
     Raises:
         DataError: there is none.
     """
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES)[:count]
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES and not is_hidden(path.name))
+    files = [path for path in files if path.is_file()][:count]
     if not files:
-        raise DataError(f"{folder}: no image ({', '.join(IMAGES)}); name a folder of images with --images")
+        raise DataError(f"{folder}: no image ({', '.join(sorted(IMAGES))}); name a folder of images with --images")
     return tuple(files)
 
 

@@ -49,11 +49,12 @@ class Labelled:
         return replace(TRAINED, classes=class_map(dict(enumerate(classes)), self.dataset.classes))
 
 
-def labelled(model: Named, folder: Path | None, out: Path, remedy: str) -> Labelled:
+def labelled(model: Named, folder: Path | None, out: Path, imgsz: int, remedy: str) -> Labelled:
     """Return the labelled images in a folder in COCO 2017's layout, or without one those that a run was trained on.
 
     Args:
         out: folder in which a record of the checked images is kept.
+        imgsz: side in pixels that images of a folder are checked for.
         remedy: how the user names a folder.
 
     Raises:
@@ -62,7 +63,8 @@ def labelled(model: Named, folder: Path | None, out: Path, remedy: str) -> Label
     """
     if folder is not None:
         prepared = out / "data"
-        return Labelled(prepared, prepare(DataSpec(name="folder", path=str(folder.resolve()), train=0), prepared))
+        spec = DataSpec(name="folder", path=str(folder.resolve()), train=0, imgsz=imgsz)
+        return Labelled(prepared, prepare(spec, prepared))
     if model.data is None:
         raise SpecError(f"{model.candidate.label}: the images that it was trained on are not beside it; {remedy}")
     return Labelled(model.data, intact(model.data))

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from mnv4bench.io.errors import SpecError
 
 Place = tuple[str | int, ...]
 
@@ -24,6 +26,18 @@ def problems(record: type[BaseModel], error: ValidationError) -> Iterator[tuple[
             continue  # what is unknown was meant to be it
         text = _description(record, p["type"], p["loc"], p["msg"], p["input"])
         yield _named(record, p["loc"], text) if p["type"] == "value_error" else (p["loc"], text)
+
+
+def check_option(option: str, kind: Any, value: object) -> None:
+    """Check a value of the command line against the type that a preset's field of that meaning has.
+
+    Raises:
+        SpecError: names the option, what is allowed and what was given.
+    """
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise SpecError(f"{option}: {error.errors()[0]['msg']} (got {shortened(value)})") from error
 
 
 def _guess(record: type[BaseModel], place: Place) -> str | None:

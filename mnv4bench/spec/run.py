@@ -23,6 +23,8 @@ included: every run gets a new name. A new field whose default trains what was t
 
 
 Seed = Field(ge=0, le=2**31 - 1)
+Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+"""Of a square image in pixels: whole cells of the head's coarsest grid."""
 MOST_IMAGES = 10_000_000
 LARGEST_FLOAT = 1e38
 """About float32's: a larger rate or gain is infinite where it is used."""
@@ -35,7 +37,7 @@ class DataSpec(Spec):
 
     name: Literal["scenes", "bccd", "coco", "voc", "folder"] = "scenes"
     """folder: images of your own, in the layout that `mnv4bench import` writes."""
-    imgsz: int = Field(160, ge=32, le=4096, multiple_of=32)
+    imgsz: Side = 160
     train: int | None = Field(None, ge=0, le=MOST_IMAGES)
     """Number of training images; scenes makes as many, other sets take the first ones; None is all of them, 0 is for
     networks that are not trained, and the set needs no training half then."""

@@ -6,12 +6,12 @@ import math
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from mnv4bench.data import check
 from mnv4bench.data.coco import load_document
 from mnv4bench.data.importers.folder import ByName, Folder, split_in
-from mnv4bench.data.importers.pictures import Picture, measure, turned
+from mnv4bench.data.importers.pictures import ROTATED, Picture, is_turned, measure, turned
 from mnv4bench.data.importers.records import ImportedImage, ImportedObject, ImportedSet
 from mnv4bench.io.errors import DataError
 
@@ -45,17 +45,23 @@ def read(folder: Folder) -> ImportedSet:
     """
     result = ImportedSet(KIND, [])
     images = ByName(folder.images, folder.root)
-    used: set[Path] = set()
     documents = {path: _with_whole_ids(load_document(path)) for path in _chosen(folder, result)}
-    result.classes = _classes(documents, result)
+    categories = {path: _by_id(path, document, "categories", result) for path, document in documents.items()}
+    result.classes = _classes(documents, categories, result)
+    owners: dict[str | None, dict[Path, Path]] = {}
     for path, document in documents.items():
-        split = split_in((*path.relative_to(folder.root).parent.parts, path.stem))
-        used |= _read(path, document, split, images, result)
+        split = _split(folder, path)
+        _read(path, document, categories[path], split, images, owners.setdefault(split, {}), result)
+    used = {file for given in owners.values() for file in given}
     others = [folder.named(path) for path in folder.images if path not in used]
     result.note("Left out, images that no JSON file names", others)
     empty = [image.path.name for image in result.images if not image.objects]
     result.note("Images without objects, taken as background", empty)
     return result
+
+
+def _split(folder: Folder, path: Path) -> str | None:
+    return split_in((*path.relative_to(folder.root).parent.parts, path.stem))
 
 
 def _chosen(folder: Folder, result: ImportedSet) -> list[Path]:
@@ -69,7 +75,7 @@ def _chosen(folder: Folder, result: ImportedSet) -> list[Path]:
     )
     chosen: dict[tuple[str | None, Path], Path] = {}
     for path in instances or paths:
-        split = split_in((*path.relative_to(folder.root).parent.parts, path.stem))
+        split = _split(folder, path)
         other = chosen.setdefault((split, path.parent if split is None else folder.root), path)
         if other != path:
             raise DataError(f"{folder.root}: {folder.named(other)} and {folder.named(path)} hold one split; keep one")
@@ -92,12 +98,11 @@ def _with_whole_ids(document: Json) -> Json:
     return document
 
 
-def _classes(documents: dict[Path, Json], result: ImportedSet) -> list[str]:
+def _classes(documents: dict[Path, Json], categories: dict[Path, dict[int, Json]], result: ImportedSet) -> list[str]:
     """Return all class names by id; the files may number them differently, but each name appears once in a file."""
     names: dict[str, None] = {}
-    for path, document in documents.items():
-        records = _by_id(path, document, "categories", result)
-        annotated = [row.get("category_id") for row in document["annotations"] if isinstance(row, dict)]
+    for path, records in categories.items():
+        annotated = [row.get("category_id") for row in documents[path]["annotations"] if isinstance(row, dict)]
         above = [record.get("supercategory") for record in records.values()]
         repeated = Counter(str(record.get("name")) for record in records.values())
         result.problems += [f"{path}: two categories are named {name!r}" for name in repeated if repeated[name] > 1]
@@ -112,24 +117,25 @@ def _classes(documents: dict[Path, Json], result: ImportedSet) -> list[str]:
     return list(names)
 
 
-def _read(path: Path, document: Json, split: str | None, images: ByName, result: ImportedSet) -> set[Path]:
+def _read(
+    path: Path,
+    document: Json,
+    categories: dict[int, Json],
+    split: str | None,
+    images: ByName,
+    owners: dict[Path, Path],
+    result: ImportedSet,
+) -> None:
+    """Add a JSON file's images to the set.
+
+    Args:
+        owners: image files of the split, each with the JSON file that names it; those of this one are added.
+    """
     records = _by_id(path, document, "images", result)
-    files: dict[int, Path] = {}
-    taken: set[Path] = set()
-    for number, record in records.items():
-        name = str(record.get("file_name", ""))
-        file = images.written(name, path)
-        if file is None:
-            result.problems.append(f"{path}: image {number}: {name}: missing image file, or more than one")
-        elif file in taken:
-            result.problems.append(f"{path}: image {number}: {name} appears more than once")
-        else:
-            files[number] = file
-            taken.add(file)
+    files = _files(path, records, split, images, owners, result)
     pictures, problems = measure(files.values())
     result.problems += problems
-    rows = _rows(path, document, result)
-    categories = _by_id(path, document, "categories", ImportedSet(KIND, []))  # reported before
+    rows = _rows(path, document, records, result)
     names = {number: record.get("name") for number, record in categories.items()}
     rotated = []
     for number, record in records.items():
@@ -139,18 +145,41 @@ def _read(path: Path, document: Json, split: str | None, images: ByName, result:
             continue
         turn = _is_turned(path, record, file, picture, result)
         rotated += [file.name] if turn else []
-        objects = [_object(path, row, names, record, picture, turn, result) for row in rows.get(number, [])]
+        objects = [_object(path, row, names, record, picture, turn, result) for row in rows[number]]
         known = [item for item in objects if item is not None]
         result.images.append(ImportedImage(file, picture.width, picture.height, picture.sha256, known, split))
-    result.note("Boxes rotated, since the size is given as before the image's EXIF orientation", rotated)
-    return taken
+    result.note(ROTATED, rotated)
 
 
-def _rows(path: Path, document: Json, result: ImportedSet) -> dict[Any, list[Json]]:
-    ids = {
-        record.get("id") for record in document["images"] if isinstance(record, dict) and _is_whole(record.get("id"))
-    }
-    rows: dict[Any, list[Json]] = {number: [] for number in ids}
+def _files(
+    path: Path,
+    records: dict[int, Json],
+    split: str | None,
+    images: ByName,
+    owners: dict[Path, Path],
+    result: ImportedSet,
+) -> dict[int, Path]:
+    """Return the image files by id, and add them to `owners`."""
+    files: dict[int, Path] = {}
+    for number, record in records.items():
+        name = str(record.get("file_name", ""))
+        file = images.written_in(split, name, path)
+        place = f"{path}: image {number}: {name}"
+        if file is None:
+            result.problems.append(f"{place}: missing image file, or more than one")
+        elif file not in owners:
+            files[number] = file
+            owners[file] = path
+        elif owners[file] == path:
+            result.problems.append(f"{place} appears more than once")
+        else:
+            result.problems.append(f"{place} is named by {owners[file]} too; join the two JSON files or keep one")
+    return files
+
+
+def _rows(path: Path, document: Json, records: dict[int, Json], result: ImportedSet) -> dict[int, list[Json]]:
+    """Return the annotations by image."""
+    rows: dict[int, list[Json]] = {number: [] for number in records}
     for position, row in enumerate(document["annotations"], 1):
         number = row.get("image_id") if isinstance(row, dict) else None
         if _is_whole(number) and number in rows:
@@ -166,7 +195,7 @@ def _by_id(path: Path, document: Json, key: str, result: ImportedSet) -> dict[in
     records: dict[int, Json] = {}
     for position, record in enumerate(document[key], 1):
         number = record.get("id") if isinstance(record, dict) else None
-        if not isinstance(number, int) or not _is_whole(number):
+        if not _is_whole(number):
             result.problems.append(f"{path}: {key}: number {position} of the list needs an integer id")
         elif number in records:
             result.problems.append(f"{path}: {key}: id {number} appears more than once")
@@ -175,21 +204,17 @@ def _by_id(path: Path, document: Json, key: str, result: ImportedSet) -> dict[in
     return records
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_turned(path: Path, record: Json, file: Path, picture: Picture, result: ImportedSet) -> bool:
     size = (record.get("width"), record.get("height"))
-    upright = (picture.width, picture.height)
-    if not all(size) or size == upright:
-        return False
-    if size == picture.stored:
-        return True
-    result.problems.append(
-        f"{path}: image {record.get('id')}: says {size[0]}×{size[1]}, {file} is {upright[0]}×{upright[1]}"
-    )
-    return False
+    turn = is_turned(size, picture) if all(size) else False
+    if turn is None:
+        sizes = f"says {size[0]}×{size[1]}, {file} is {picture.width}×{picture.height}"
+        result.problems.append(f"{path}: image {record.get('id')}: {sizes}")
+    return bool(turn)
 
 
 def _object(

@@ -17,6 +17,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 IMAGES = _words(".avif .bmp .dib .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .mpo .pgm .png .pnm .ppm .tif .tiff .webp")
+"""Suffixes of files that are taken for images; one that cannot be read is refused by name."""
 OTHERS = _words(".cache .csv .data .html .ipynb .json .jsonl .labels .md .names .pdf .py .txt .xml .yaml .yml")
 """Suffixes of files that are expected among images and need no report."""
 ROLES = _words("annotation annotations annots image images img imgs jpegimages label labels obj_train_data xml xmls")
@@ -48,7 +49,7 @@ class Folder:
 
 def list_folder(root: Path) -> Folder:
     """Return all files below `root`; a link to a folder is followed once."""
-    root = root.absolute()
+    root = plain(root)
     files: list[Path] = []
     hidden: list[str] = []
     seen: set[str] = set()
@@ -62,13 +63,21 @@ def list_folder(root: Path) -> Folder:
             folders.clear()
             continue
         seen.add(real)
-        hidden += [os.path.relpath(Path(place) / name, root) for name in (*folders, *names) if _hidden(name)]
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        files += [Path(place) / name for name in names if not _hidden(name)]
+        hidden += [os.path.relpath(Path(place) / name, root) for name in (*folders, *names) if is_hidden(name)]
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        files += [Path(place) / name for name in names if not is_hidden(name)]
     return Folder(root, sorted(files), sorted(hidden))
 
 
-def _hidden(name: str) -> bool:
+def plain(path: Path) -> Path:
+    """Return an absolute path without "..", so that paths below it can be told by their parts."""
+    short = Path(os.path.normpath(path.absolute()))
+    same = short.exists() and short.samefile(path)  # ".." behind a link leaves the folder that the link points to
+    return short if same else path.resolve()
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is passed over by its name."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
@@ -122,6 +131,16 @@ class ByName:
         Args:
             near: a file beside which the path was written; of files that share as much, its neighbours win.
         """
+        return _only(self._alike(text, near))
+
+    def written_in(self, split: str | None, text: str, near: Path) -> Path | None:
+        """Return what `written` does; of files that are still alike, the one in a folder of that split wins, or where
+        it is None the one in a folder of no split."""
+        best = self._alike(text, near)
+        own = [path for path in best if split_in(path.relative_to(self._root).parent.parts) == split]
+        return _only(best) or _only(own)
+
+    def _alike(self, text: str, near: Path | None) -> list[Path]:
         wanted = PurePath(text.replace("\\", "/"))
         candidates = [path for path in self._by_stem.get(wanted.stem, []) if path.name == wanted.name]
         shared = {path: _shared_end(path.parts, wanted.parts) for path in candidates}
@@ -130,7 +149,7 @@ class ByName:
         if len(best) > 1 and near is not None:
             close = {path: _shared_start(path.parts, near.parts) for path in best}
             best = [path for path in best if close[path] == max(close.values())]
-        return _only(best)
+        return best
 
 
 def _only(paths: Sequence[Path]) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Literal
 
 from mnv4bench.data.classes import counted, describe, objects_of
 from mnv4bench.data.importers import coco, voc, yolo
-from mnv4bench.data.importers.folder import IMAGES, OTHERS, Folder, list_folder
+from mnv4bench.data.importers.folder import IMAGES, OTHERS, Folder, list_folder, plain
 from mnv4bench.data.importers.records import (
     ImportedImage,
     ImportedSet,
@@ -22,7 +21,7 @@ from mnv4bench.data.importers.records import (
 )
 from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError
-from mnv4bench.io.files import write_json
+from mnv4bench.io.files import drafting, write_json
 
 Layout = Literal["voc", "yolo", "coco"]
 LAYOUTS: tuple[Layout, ...] = ("voc", "yolo", "coco")
@@ -72,7 +71,7 @@ def import_dataset(
         raise DataError(f"{source}: no such folder")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: is not empty; name a new folder or delete this one")
-    config = source.absolute() if source.is_file() else None
+    config = plain(source.parent) / source.name if source.is_file() else None
     folder = list_folder(source.parent if config else source)
     result = _read(folder, config, layout, background)
     refuse(result.problems, f"{result.kind} in {source}")
@@ -148,6 +147,10 @@ def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
     by_split: dict[str | None, list[ImportedImage]] = {}
     for image in result.images:
         by_split.setdefault(image.split, []).append(image)
+    if "val" in by_split and "train" not in by_split and None in by_split:
+        by_split["train"] = by_split.pop(None)
+        beside = [image.path.name for image in by_split["train"]]
+        result.note("Taken as train, images of no split beside a validation split", beside)
     if "train" in by_split and "val" in by_split:
         chosen = {split: by_split.pop(split) for split in ("train", "val")}
         chosen["train"] = _not_scored(chosen["train"], chosen["val"], result)
@@ -197,24 +200,23 @@ def divide(sums: Sequence[str]) -> dict[str, str]:
 
 def _write(splits: dict[str, list[ImportedImage]], result: ImportedSet, target: Path, link: bool) -> int:
     """Write the whole folder or nothing, and return the bytes of its images."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.absolute().parent / f".{target.absolute().name}.{os.getpid()}"
     size = 0
     try:
-        for split, images in splits.items():
-            (draft / f"{split}2017").mkdir(parents=True)
-            for image in images:
-                size += _place(image.path, draft / f"{split}2017" / image.file_name, link)
-        for split, images in splits.items():
-            notes = result.notes if split == "train" else []
-            write_json(draft / "annotations" / f"instances_{split}2017.json", document(images, result.classes, notes))
-        if target.is_dir():
-            target.rmdir()
-        draft.rename(target)
+        with drafting(target.absolute().parent) as draft:
+            whole = draft / "set"
+            for split, images in splits.items():
+                (whole / f"{split}2017").mkdir(parents=True)
+                for image in images:
+                    size += _place(image.path, whole / f"{split}2017" / image.file_name, link)
+            for split, images in splits.items():
+                notes = result.notes if split == "train" else []
+                content = document(images, result.classes, notes)
+                write_json(whole / "annotations" / f"instances_{split}2017.json", content)
+            if target.is_dir():
+                target.rmdir()
+            whole.rename(target)
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror}); nothing is left there") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return size
 
 

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnv4bench.data.content import file_content
 from mnv4bench.data.decode import decode, orientation
 from mnv4bench.io.errors import DataError
+
+ROTATED = "Boxes rotated, since the size is given as before the image's EXIF orientation"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ def _measure(path: Path) -> Picture | str:
         return Picture(width, height, orientation(content), hashlib.sha256(content).hexdigest())
     except DataError as error:
         return str(error)
+
+
+def is_turned(size: tuple[Any, Any], picture: Picture) -> bool | None:
+    """Return whether a source gives the stored image's size and not the upright one's; None where it is neither's."""
+    if size == (picture.width, picture.height):
+        return False
+    return True if size == picture.stored else None
 
 
 def turned(box: list[float], picture: Picture) -> list[float]:

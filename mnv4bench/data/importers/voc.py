@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv4bench.data.importers.folder import ByName, Folder, lines_of, own_parts, split_in
-from mnv4bench.data.importers.pictures import Picture, measure, turned
+from mnv4bench.data.importers.pictures import ROTATED, Picture, is_turned, measure, turned
 from mnv4bench.data.importers.records import ImportedImage, ImportedObject, ImportedSet
-from mnv4bench.data.voc_xml import VocImage, VocObject, read_voc, sound_objects
+from mnv4bench.data.voc_xml import VocImage, read_voc, sound_objects
 from mnv4bench.io.errors import DataError
 
 KIND = "Pascal VOC"
@@ -161,22 +161,17 @@ def _stem(line: str, by_name: dict[str, Path]) -> str:
 
 def _objects(annotation: Annotation, picture: Picture, result: ImportedSet) -> list[ImportedObject]:
     path, record = annotation.path, annotation.record
-    upright = (picture.width, picture.height)
-    size = (record.width, record.height)
-    if min(size) <= 0:
-        size = upright
-    if size not in (upright, picture.stored):
-        sizes = f"says {size[0]}×{size[1]}, {annotation.image.name} is {upright[0]}×{upright[1]}"
-        result.problems.append(f"{path}:1: {sizes}")
+    turn = is_turned((record.width, record.height), picture) if min(record.width, record.height) > 0 else False
+    if turn is None:
+        sizes = f"{record.width}×{record.height}, {annotation.image.name} is {picture.width}×{picture.height}"
+        result.problems.append(f"{path}:1: says {sizes}")
         return []
     result.empty += [f"{path.name}:{item.line}" for item in record.objects if item.is_empty]
+    size = picture.stored if turn else (picture.width, picture.height)
     objects, problems = sound_objects(path, [item for item in record.objects if not item.is_empty], *size)
     result.problems += problems
-    return [ImportedObject(item.name, _box(item, size, picture), item.difficult) for item in objects]
-
-
-def _box(item: VocObject, size: tuple[int, int], picture: Picture) -> list[float]:
-    return item.box if size == (picture.width, picture.height) else turned(item.box, picture)
+    boxes = [turned(item.box, picture) if turn else item.box for item in objects]
+    return [ImportedObject(item.name, box, item.difficult) for item, box in zip(objects, boxes, strict=True)]
 
 
 def _tell(annotations: list[Annotation], pictures: dict[Path, Picture], result: ImportedSet) -> None:
@@ -184,13 +179,9 @@ def _tell(annotations: list[Annotation], pictures: dict[Path, Picture], result: 
     empty = [item.path.name for item in known if min(item.record.width, item.record.height) <= 0]
     result.note("Files without a <size>, for which the image's own is taken", empty)
     rotated = [
-        item.image.name
-        for item in known
-        if (item.record.width, item.record.height) == pictures[item.image].stored
-        and pictures[item.image].orientation >= 5
-        and pictures[item.image].stored != (pictures[item.image].width, pictures[item.image].height)
+        item.image.name for item in known if is_turned((item.record.width, item.record.height), pictures[item.image])
     ]
-    result.note("Boxes rotated, since the size is given as before the image's EXIF orientation", rotated)
+    result.note(ROTATED, rotated)
     difficult = sum(item.crowd for image in result.images for item in image.objects)
     if difficult:
         result.notes.append(

@@ -48,7 +48,9 @@ def row_object(row: str, form: RowFormat, size: tuple[int, int]) -> ImportedObje
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, 1), min(bottom, 1)
     width, height = size
     box = [left * width, top * height, (right - left) * width, (bottom - top) * height]
-    return ImportedObject(form.classes[int(values[0])], [round(value, 3) for value in box])
+    box = [round(value, 3) for value in box]
+    # Clipping and rounding leave nothing of some boxes.
+    return ImportedObject(form.classes[int(values[0])], box) if min(box[2:]) > 0 else None
 
 
 def _corners(values: Sequence[float]) -> tuple[float, float, float, float]:

@@ -106,22 +106,27 @@ def _onnx_flow(graph: onnx.GraphProto) -> tuple[dict[str, list[str]], set[str]]:
     """Return who uses whom, and the layers; see `kept_float`."""
     users: dict[str, list[str]] = {node.name: [] for node in graph.node}
     maker = {output: node.name for node in graph.node for output in node.output}
-    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+
+    def averages(layer: onnx.NodeProto) -> bool:
+        return layer.input[1] in weights and _is_mean(onnx.numpy_helper.to_array(weights[layer.input[1]]))
+
     for node in graph.node:
         for name in node.input:
             if name in maker:
                 users[maker[name]].append(node.name)
-    layers = {
-        node.name
-        for node in graph.node
-        if node.op_type in ONNX_LAYERS and not (node.op_type == "Conv" and _is_mean(weights.get(node.input[1], (0,))))
-    }
+    layers = {node.name for node in graph.node if node.op_type in ONNX_LAYERS and not averages(node)}
     return users, layers
 
 
 def _openvino_flow(model: Any) -> tuple[dict[str, list[str]], set[str]]:
     """Return who uses whom, and the layers; see `kept_float`."""
     nodes = model.get_ordered_ops()
+
+    def averages(layer: Any) -> bool:
+        weights = layer.input_value(1).get_node()
+        return weights.get_type_name() == "Constant" and _is_mean(weights.data)
+
     users = {
         node.get_friendly_name(): [
             port.get_node().get_friendly_name() for output in node.outputs() for port in output.get_target_inputs()
@@ -129,17 +134,15 @@ def _openvino_flow(model: Any) -> tuple[dict[str, list[str]], set[str]]:
         for node in nodes
     }
     layers = {
-        node.get_friendly_name()
-        for node in nodes
-        if node.get_type_name() in OPENVINO_LAYERS
-        and not (node.get_type_name() == "Convolution" and _is_mean(node.input(1).get_shape()))
+        node.get_friendly_name() for node in nodes if node.get_type_name() in OPENVINO_LAYERS and not averages(node)
     }
     return users, layers
 
 
-def _is_mean(weights: Sequence[int]) -> bool:
-    """Return whether a convolution only averages: one output channel, as heads decode a distribution over distances."""
-    return weights[0] == 1
+def _is_mean(weights: np.ndarray) -> bool:
+    """Return whether a layer only averages: its weights count 0, 1, 2, …, as heads decode a distribution over distances
+    (DFL, arXiv 2006.04388)."""
+    return weights.size > 1 and np.array_equal(weights.ravel(), np.arange(weights.size))
 
 
 def _saturates() -> bool:

@@ -13,7 +13,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from mnv4bench.io.files import NODE, is_running
+from mnv4bench.io.files import NODE, remove_abandoned
 
 FONT = "Arial.ttf"
 """What ultralytics draws labels with, and looks for on the network where it finds none of that name."""
@@ -23,18 +23,10 @@ PREFIX = f"mnv4bench-{NODE}-"
 
 
 def _private_folder() -> Path:
-    _remove_abandoned(Path(tempfile.gettempdir()))
+    remove_abandoned(Path(tempfile.gettempdir()), PREFIX)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Remove the folders of this machine's processes that were killed, and so did not do it themselves."""
-    for path in parent.glob(f"{PREFIX}*-*"):
-        owner = path.name.removeprefix(PREFIX).split("-")[0]
-        if owner.isdecimal() and not is_running(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)  # another user's stays
 
 
 def link_font(folder: Path) -> Path | None:
