@@ -14,7 +14,7 @@ import torch
 
 from mnv4bench.cli import main
 from mnv4bench.data.crops import SPLITS, Crops, Split, from_scenes
-from mnv4bench.io.errors import SpecError
+from mnv4bench.io.errors import Diverged, SpecError
 from mnv4bench.models import detector
 from mnv4bench.models.mobilenetv4.network import Classifier
 from mnv4bench.search import progress, run, stage, training
@@ -43,6 +43,22 @@ def test_a_search_ends_in_a_backbone_and_what_it_came_to(
     written = json.loads((tmp_path / "backbone.json").read_text())
     assert tuple(written["rows"]) == result.rows
     assert written["accuracy"] == result.accuracy
+
+
+@pytest.mark.parametrize(("method", "budget"), [("two_stage", 15.0), ("one_stage", 1e9)])
+def test_a_budget_that_no_network_costs_is_refused_before_the_first_step(
+    method: str, budget: float, crops: Mapping[Split, Crops], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.StageSearch, "run_step", lambda job: pytest.fail("a step was made"))
+    with pytest.raises(SpecError, match=r"budget .*: networks of this space cost .* to .*; choose one between"):
+        run.search(SPEC.model_copy(update={"method": method, "budget": budget}), crops, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_step_and_what_to_lower(
+    crops: Mapping[Split, Crops], tmp_path: Path
+) -> None:
+    with pytest.raises(Diverged, match=r"coarse, step \d+ of 12: loss is nan; lower lr \(.*--lr"):
+        run.search(SPEC.model_copy(update={"lr": 1e30}), crops, tmp_path)
 
 
 def test_killed_at_any_step_and_started_again_it_ends_with_the_same_bytes(

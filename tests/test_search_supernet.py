@@ -154,3 +154,19 @@ def test_averaged_blocks_use_every_kernel() -> None:
     supernet(torch.rand(4, 3, 64, 64), architecture, averaged=[(0, 1)]).sum().backward()
     block = supernet.stages[0][1]  # type: ignore[index]
     assert all(p.grad is not None for p in (*block.start.parameters(), *block.middle.parameters()))
+
+
+@pytest.mark.parametrize(("drawn", "stride"), [((0, 3), 1), ((3, 0), 2)])
+def test_at_a_stride_those_kernels_are_averaged_that_stride_where_the_drawn_one_does(
+    drawn: tuple[int, int], stride: int
+) -> None:
+    block = MaskedUIB(8, 8, 2, space_kernels(), (4,))
+    block(torch.rand(4, 8, 8, 8), Block(True, drawn, 4), 8, True).sum().backward()
+    used = {name.split(".")[0] for name, p in block.start.named_parameters() if p.grad is not None}
+    assert used == {f"{size}x{size}/{stride}" for size in (3, 5)}
+    assert all((p.grad is not None) == bool(drawn[1]) for p in block.middle.parameters())
+
+
+def space_kernels() -> list[tuple[int, int]]:
+    """Return what a block of stride 2 may have."""
+    return [kernels for kernels in spaces.KERNELS if any(kernels)]
