@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -63,6 +63,11 @@ class ArmResult:
         return self.latency.get(runtime, {}).get(stage)
 
     @property
+    def is_missing(self) -> bool:
+        """Whether the file of a published network was not at hand."""
+        return all(result.state == "missing" for result in self.seeds)
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """Arms with equal keys are the same runs read the same way, whichever ablations name them."""
         return (*self.arm.runs.values(), self.arm.read)
@@ -113,6 +118,16 @@ class Results:
     @property
     def arms(self) -> list[ArmResult]:
         return [arm for arms in self.ablations.values() for arm in arms]
+
+    @property
+    def at_hand(self) -> Results:
+        """The same without ablations of which all networks but the baseline's are missing."""
+        kept = {
+            name: arms
+            for name, arms in self.ablations.items()
+            if not all(arm.is_missing for arm in arms if not arm.is_baseline)
+        }
+        return replace(self, ablations=kept)
 
     @property
     def runtimes(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,18 +101,13 @@ def _behind(results: Results, arms: Sequence[ArmResult]) -> dict[str, int]:
 
 
 def published(path: Path) -> Values:
-    """Return a row per comparison on published weights, and the ends of each runtime's front.
-
-    An ablation of which no comparison was scored, as where every other network's file is missing, is left out.
-    """
+    """Return a row per comparison on published weights that are at hand, and the ends of each runtime's front."""
     results = reference(path.parent)
-    scored = {arm.arm.ablation for arm in results.arms if arm.difference and arm.difference.mean is not None}
-    shown = {name: arms for name, arms in results.ablations.items() if name in scored}
     times = results.latency
     return {
         "name": path.parent.name,
         "scope": scope(results),
-        "answers": answers(replace(results, ablations=shown)),
+        "answers": answers(results.at_hand),
         "ends": ends(results),
         "threads": times.threads,
         "cpu": times.environment.cpu,

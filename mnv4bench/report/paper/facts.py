@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ def facts(results: Results, searches: Sequence[Mapping[str, Any]] = ()) -> dict[
     Args:
         searches: what the paper says of searched backbones, which are no part of the results.
     """
+    absent = {name: arms for name, arms in results.ablations.items() if name not in results.at_hand.ablations}
+    results = results.at_hand
     plan = results.plan
     sections = [section(results, name) for name in results.ablations]
     return {
@@ -44,6 +47,10 @@ def facts(results: Results, searches: Sequence[Mapping[str, Any]] = ()) -> dict[
         "comparison": results.comparison.model_dump(include={"level", "bootstrap", "images"}),
         "ledger": None if plan.preset.data.name == "folder" else ledger_in_short(results.folder),
         "scope": scope(results),
+        "absent": [
+            {"title": plan.ablations[name].title, "networks": sum(arm.is_missing for arm in arms)}
+            for name, arms in absent.items()
+        ],
         "baselines": baselines(results),
         "settled": _pairs(settled(results)),
         "concluded": concluded(results),
@@ -87,6 +94,7 @@ def _ablation(results: Results, b: Section) -> dict[str, Any]:
             for arm in arms
         ],
         "findings": findings(results, b.name),
+        "tally": _pairs(Counter(accuracy.verdict(arm.difference) for arm in arms if not arm.is_baseline)),
         "claims": list(b.claims),
     }
 
