@@ -94,6 +94,16 @@ def test_the_scope_counts_what_was_run(results: Results) -> None:
     assert list(map(int, counts)) == [3, 7, 3, train, arm, trunk, val, 4]
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.004, 0.016), (-0.016, -0.004), (-0.004, 0.016)])
+def test_an_inconclusive_finding_says_of_its_interval_what_is_so(results: Results, low: float, high: float) -> None:
+    fields = {"verdict": "inconclusive", "mean": (low + high) / 2, "low": low, "high": high, "p_holm": 0.08}
+    (lines,) = findings(with_psa(results, **fields), "psa")
+    passage = " ".join(lines)
+    excludes = low > 0 or high < 0
+    assert ("the interval excludes zero" in passage) is ("0.080" in passage) is excludes
+    assert ("neither a difference nor equivalence" in passage) is ("power" in passage) is not excludes
+
+
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_a_finding_has_its_verdict_and_claims_no_other(results: Results, verdict: Verdict) -> None:
     d = psa(results).model_copy(update={"verdict": verdict, "mean": 0.01, "low": 0.004, "high": 0.016})
@@ -155,10 +165,14 @@ def test_every_comparison_has_one_outcome(results: Results) -> None:
 @pytest.mark.parametrize(
     ("fields", "numbers"),
     [
-        ({"verdict": "inconclusive", "seed_sd": 0.01, "image_se": 0.005}, ["0.5", "63", "157"]),
-        ({"verdict": "inconclusive", "seed_sd": 0.1, "image_se": 0.005}, ["0.5", "999"]),
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.01, "image_se": 0.005}, ["0.5", "63", "168"]),
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.1, "image_se": 0.005}, ["0.5", "999"]),
+        # Its interval would be short enough with fewer seeds than the test can pass with.
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.002, "image_se": 0.0001}, ["0.5", "4", "10", "8"]),
         # What is at hand would detect 0.5 points, and the interval reaches beyond them all the same.
-        ({"verdict": "inconclusive", "seed_sd": 0.0001, "image_se": 0.0001}, ["0.5"]),
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.0001, "image_se": 0.0001}, ["0.5", "8"]),
+        # The interval excludes zero: no size is known at which the test would agree.
+        ({"verdict": "inconclusive", "low": 0.004, "seed_sd": 0.01, "image_se": 0.005}, []),
         ({"verdict": "untestable", "seed_sd": 0.01, "image_se": 0.005}, ["8"]),
     ],
 )
