@@ -98,7 +98,7 @@ def columns_of(plan: Plan, comparison: Comparison) -> list[Column[ClassifierArm]
     differences = arms.differences(comparison.level, decimals, METRIC)
 
     def label(row: ClassifierArm) -> str:
-        return row.name + ("" if row.difference else " (baseline)")
+        return row.spec.title_of(row.name) + ("" if row.difference else " (baseline)")
 
     def per_seed(row: ClassifierArm) -> str:
         return " ".join(fmt.points(record.accuracy, decimals) for record in row.records.values())
