@@ -135,8 +135,9 @@ def test_the_last_sentence_differs_by_payoff_and_names_the_runtimes_that_decide(
         last[verdict, *speeds.items()] = findings(with_psa(results, speeds, verdict=verdict), "psa")[0][-1]
     assert len(set(last.values())) == len(PAYOFFS)
     named = [set(re.findall(r"\w+", sentence)) & set(fake.RUNTIMES) for sentence in last.values()]
-    both = {"torch", "openvino"}
-    assert named == [set(), {"torch"}, both, {"torch"}, both, {"torch"}, set(), set()]
+    both, every = {"torch", "openvino"}, set(results.timed)
+    assert every < set(fake.RUNTIMES)  # an int8 runtime has verdicts of its own
+    assert named == [every, {"torch"}, both, {"torch"}, both, {"torch"}, set(), set()]
 
 
 def test_an_int8_runtime_decides_nothing(results: Results) -> None:
@@ -144,6 +145,14 @@ def test_an_int8_runtime_decides_nothing(results: Results) -> None:
     slower: dict[str, LatencyVerdict] = {"openvino_int8": "slower"}
     first, second = (findings(with_psa(results, speeds, verdict="better"), "psa")[0][-1] for speeds in ({}, slower))
     assert first == second
+
+
+@pytest.mark.parametrize("verdict", ["better", "equivalent", "worse"])
+def test_the_same_network_is_said_to_be_the_same(results: Results, verdict: Verdict) -> None:
+    same: dict[str, LatencyVerdict] = dict.fromkeys(fake.RUNTIMES, "identical")
+    last = findings(with_psa(results, same, verdict=verdict), "psa")[0][-1]
+    assert "same network" in last
+    assert "runtime" not in last
 
 
 def test_an_arm_without_a_common_seed_has_states_and_no_number(results: Results) -> None:
