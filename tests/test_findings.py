@@ -11,6 +11,7 @@ import pytest
 from jinja2 import Environment, UndefinedError, meta
 
 from mnv4bench.io.files import write_json
+from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import accuracy, text
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.answers import answers
@@ -23,6 +24,7 @@ from mnv4bench.results.comparison import Difference, Verdict
 from mnv4bench.results.latency import LatencyVerdict
 from mnv4bench.results.reference import RECORD, Reference
 
+ROOT = Path(__file__).parent.parent
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "tiny", "equivalent", "inconclusive", "untestable")
 
 
@@ -169,6 +171,16 @@ def test_every_comparison_has_one_outcome(results: Results) -> None:
     for arm in compared:
         spec = results.plan.ablations[arm.ablation]
         assert any(text.startswith(f"{spec.title}, {arm.title} − {spec.title_of(spec.baseline)}: ") for text in told)
+
+
+def test_a_network_against_itself_is_a_check_and_not_a_part_that_did_not_pay() -> None:
+    scenes = collect(plan_of("scenes", ROOT), ROOT / "results/reference/scenes")
+    (line,) = outcomes(scenes)[render("text/outcome_title.j2", payoff="control")]
+    assert "another draw − one draw" in line
+    assert "true difference is zero" in line
+    others = [text for arms in outcomes(scenes).values() for text in arms if text != line]
+    assert len(others) == len(scenes.comparison.differences) - 1
+    assert not any("another draw" in text or "true difference" in text for text in others)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,13 @@ def test_a_tiny_difference_is_settled_where_no_larger_one_is_possible(
     assert (sample_size(d, COMPARISON) is None) is (word != "open")
 
 
+@pytest.mark.parametrize("verdict", ["better", "worse", "tiny", "equivalent", "inconclusive", "untestable"])
+@pytest.mark.parametrize("speeds", [["identical"], ["faster"], []])
+def test_a_network_against_itself_cannot_pay(verdict: Verdict, speeds: list[LatencyVerdict]) -> None:
+    assert payoff(difference(verdict), speeds, control=True) == "control"
+    assert payoff(difference(), speeds, control=True) is None
+
+
 def test_one_seed_is_no_lead_and_no_difference_is_nothing() -> None:
     assert payoff(difference("untestable", seeds=1), ["faster"]) == "open"
     assert payoff(None, ["faster"]) is None
