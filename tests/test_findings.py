@@ -173,6 +173,19 @@ def test_every_comparison_has_one_outcome(results: Results) -> None:
         assert any(text.startswith(f"{spec.title}, {arm.title} − {spec.title_of(spec.baseline)}: ") for text in told)
 
 
+def test_a_mean_of_two_opposite_effects_is_said_to_be_one() -> None:
+    scenes = collect(plan_of("scenes", ROOT), ROOT / "results/reference/scenes")
+    as_long, outputs = (" ".join(lines) for lines in findings(scenes, "distillation"))
+    note = "The trunks disagree, each by more than its seeds vary (default +0.29 in 5 seeds, plain −0.33 in 4 seeds)"
+    teacher = "The teacher of all seeds started from trunk default."
+    (outcome,) = [line for arms in outcomes(scenes).values() for line in arms if "outputs − no teacher" in line]
+    (arm,) = [arm for arm in scenes.ablations["distillation"] if arm.arm.name == "outputs"]
+    for passage in (outputs, outcome, " ".join(text.arm_notes(arm, scenes, 2))):
+        assert note in passage
+        assert teacher in passage
+    assert "disagree" not in as_long
+
+
 def test_a_network_against_itself_is_a_check_and_not_a_part_that_did_not_pay() -> None:
     scenes = collect(plan_of("scenes", ROOT), ROOT / "results/reference/scenes")
     (line,) = outcomes(scenes)[render("text/outcome_title.j2", payoff="control")]
