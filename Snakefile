@@ -16,7 +16,7 @@ from mnv4bench.io.locks import exclusive
 from mnv4bench.machine import gpus
 from mnv4bench.reference.plans import chosen
 from mnv4bench.results.dataset import STAYING
-from mnv4bench.results.reference import names
+from mnv4bench.results.reference import TRUNKS, names
 from mnv4bench.results.selection import connect, home
 
 ALLOWED = ["preset", "only", "seeds", "reference"]
@@ -70,6 +70,8 @@ LEDGER = (
 )
 CLAIMED_TIMES = f"{OUT}/latency/claims.json" if SPEC.latency.claims else []
 REFERENCES = [f"results/reference/{name}/reference.json" for name in names()]
+# Gates hold arms from random weights against those of the same data.
+SHIPPED_TRUNKS = sorted(str(path) for path in TRUNKS.glob("*/metrics.json"))
 # Nothing else may run on a machine while a rule measures there. On a cluster these are the submitting machine's cores,
 # and what a job gets are its cpus_per_task.
 ALL_CORES = workflow.resource_settings.cores or SPEC.needs.cores
@@ -314,7 +316,10 @@ rule cost:
     benchmark:
         f"{OUT}/benchmarks/cost.tsv"
     params:
-        arms=[f"{arm.label} {arm.model} {arm.read}" for arm in PLAN.arms],
+        arms=[
+            f"{arm.label} {arm.model} {arm.read} {PLAN.spec(arm).data.imgsz}"
+            for arm in PLAN.arms
+        ],
     shell:
         "{STEP} cost > {log} 2>&1"
 
@@ -335,7 +340,10 @@ rule latency:
         cpus_per_task=SPEC.needs.cores,
         gpu=min(GPU, 1),
     params:
-        arms=[arm.label for arm in PLAN.arms],
+        arms=[
+            f"{arm.label} {arm.runs} {arm.read} {PLAN.baseline(arm.ablation).name}"
+            for arm in PLAN.arms
+        ],
         protocol=SPEC.latency.model_dump_json(),
     shell:
         "{STEP} latency > {log} 2>&1"
@@ -362,6 +370,7 @@ rule claims:
 rule compare:
     input:
         SCORED,
+        SHIPPED_TRUNKS,
         [f"ablations/{name}.yaml" for name in PLAN.ablations],
     output:
         f"{OUT}/compare.json",
@@ -374,6 +383,7 @@ rule compare:
         cpus_per_task=SPEC.needs.cores,
     params:
         resamples=SPEC.bootstrap,
+        gates=SPEC.gates.model_dump_json(),
         arms=[arm.label for arm in PLAN.arms],
     shell:
         "{STEP} compare > {log} 2>&1"

@@ -46,6 +46,7 @@ from mnv4bench.search.stage import SHARED
 from mnv4bench.search.supernet import Supernet
 from mnv4bench.search.times import Whole, milliseconds
 from mnv4bench.search.training import accuracy
+from mnv4bench.spec.ablation import AblationSpec
 from mnv4bench.spec.classifier import ClassifierArm, ClassifierRun
 from mnv4bench.spec.extensions import Extension
 from mnv4bench.spec.plan import Plan
@@ -203,7 +204,7 @@ def write_networks(plan: Plan, results: Path, data: Path) -> None:
     records = records_of(plan, results)
     times = read_record(results / "latency" / "nas.json", Times).milliseconds
     ranking = read_record(results / "ranking.json", Ranking)
-    settings = plan.preset.classifiers
+    spec, settings = plan.classifiers.ablations[ABLATION], plan.preset.classifiers
     costs = costs_of(len(SHAPES))
     rows = [row_of(arm, record, times) for arm, seeds in records.items() for record in seeds.values()]
     signs = sign_tests(records, costs, budget_of(settings, costs))
@@ -213,10 +214,10 @@ def write_networks(plan: Plan, results: Path, data: Path) -> None:
     conv_s = network(spaces.as_table(CONV_SMALL.rows))
     text = page_of(
         PAGE,
-        networks=_networks_table(rows),
+        networks=_networks_table(rows, spec),
         places=sum(places for _, places in costs.skeleton.stages),
         conv_s=conv_s,
-        signs=_signs_table(signs),
+        signs=_signs_table(signs, spec),
         chance=CHANCE,
         ranking=_ranking_table(ranking),
         ranked=len(ranking.alone),
@@ -224,7 +225,7 @@ def write_networks(plan: Plan, results: Path, data: Path) -> None:
     )
     write_text(results / "tables" / "nas.md", text)
     with look():
-        save(drawn(records), results / "figures", "nas")
+        save(drawn(records, spec), results / "figures", "nas")
 
 
 def records_of(plan: Plan, results: Path) -> dict[str, dict[int, ClassifierRecord]]:
@@ -255,7 +256,7 @@ def row_of(arm: str, record: ClassifierRecord, times: dict[str, float]) -> dict[
     }
 
 
-def _networks_table(rows: Sequence[dict[str, Any]]) -> Table:
+def _networks_table(rows: Sequence[dict[str, Any]], spec: AblationSpec) -> Table:
     header = ("arm", "seed", "top-1 (points)", "MACs (M)", "ms", "filters", "blocks", "expansion", "ExtraDW", "reward")
     lines = []
     for row in rows:
@@ -264,7 +265,7 @@ def _networks_table(rows: Sequence[dict[str, Any]]) -> Table:
             gained = f"{fmt.number(row['reward_mean'], 3)} ± {fmt.number(row['reward_variance'] ** 0.5, 3)}"
         lines.append(
             (
-                row["arm"],
+                spec.title_of(row["arm"]),
                 str(row["seed"]),
                 fmt.points(row["top1"], 1),
                 fmt.number(row["macs"] / 1e6, 2),
@@ -341,10 +342,10 @@ def _sides(networks: Iterable[Sequence[str]], size: Size, bases: Sequence[int]) 
     return sum(value < middle for value, middle in pairs), sum(value > middle for value, middle in pairs)
 
 
-def _signs_table(tests: Sequence[SignTest]) -> Table:
+def _signs_table(tests: Sequence[SignTest], spec: AblationSpec) -> Table:
     lines = [
         (
-            test.arm,
+            spec.title_of(test.arm),
             test.size,
             str(test.below),
             str(test.above),
@@ -382,11 +383,11 @@ KINDS = {
 """(First, middle depthwise convolution there) → name, and a colour that black can be read on."""
 
 
-def drawn(records: dict[str, dict[int, ClassifierRecord]]) -> Figure:
+def drawn(records: dict[str, dict[int, ClassifierRecord]], spec: AblationSpec) -> Figure:
     """Return the networks side by side: a bar for each block, as wide as its filters, stages below each other."""
     found = [("Conv-S\nas published", blocks(spaces.as_table(CONV_SMALL.rows)))]
     found += [
-        (f"{fmt.wrapped(arm.replace('_', ' '), TITLE)}\nseed {seed}", blocks(record.rows))
+        (f"{fmt.wrapped(spec.title_of(arm), TITLE)}\nseed {seed}", blocks(record.rows))
         for arm, seeds in records.items()
         for seed, record in seeds.items()
         if arm != "conv_s"

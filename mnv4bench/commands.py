@@ -311,16 +311,16 @@ def publish_reference(options: argparse.Namespace) -> None:
     from mnv4bench.reference.publish import publish, replaceable, take_over
     from mnv4bench.reference.rebuild import changed
 
-    if not options.rebuilt and (loaded := _load(options))[0].trunks_only:
-        return _ship_trunks(options.name, *loaded)
-    target = replaceable(options.name, FOLDER)
     if options.rebuilt:
-        plan = plan_of(options.name)
+        target, plan = replaceable(options.name, FOLDER), plan_of(options.name)
         for change in changed(plan, target, REBUILT / options.name):
             print(change)
         record = take_over(plan, target, REBUILT / options.name)
     else:
         plan, results = _load(options)
+        if plan.trunks_only:
+            return _ship_trunks(options.name, plan, results)
+        target = replaceable(options.name, FOLDER)
         record = publish(plan, results, options.name, rendered=options.rendered)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {len(record.files)} records, {size / 1e6:.1f} MB in all")

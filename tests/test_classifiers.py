@@ -215,7 +215,8 @@ def test_all_arms_are_scored_at_one_cost(finished: Context) -> None:
         assert 0 <= float(row["top1"]) <= 1
     assert [row["baseline"] for row in found] == ["1", "0", "0", "0", "0"]
     text = (finished.results / "tables/classifiers.md").read_text()
-    assert "| two\\_stage |" in text
+    for arm in finished.plan.classifiers.arms["nas"]:
+        assert f"| {finished.plan.classifiers.ablations['nas'].title_of(arm)}" in text
     assert "4 comparisons" in text
 
 
@@ -227,6 +228,8 @@ def test_what_was_searched_is_told_and_drawn(finished: Context) -> None:
     text = (finished.results / "tables/nas.md").read_text()
     assert "has 96 and 128 filters, 12 blocks" in text
     assert "| top-1 (points) |" in text
+    for arm in finished.plan.classifiers.arms["nas"]:
+        assert f"| {finished.plan.classifiers.ablations['nas'].title_of(arm)} |" in text
     assert f"| {100 * float(own['top1']):.1f} |" in text
     ranking = json.loads((finished.results / "ranking.json").read_text())
     assert set(ranking["rewards"]) == {"0"}

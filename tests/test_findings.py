@@ -11,6 +11,7 @@ import pytest
 from jinja2 import Environment, UndefinedError, meta
 
 from mnv4bench.io.files import write_json
+from mnv4bench.reference.plans import plan_of
 from mnv4bench.report import accuracy, text
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.answers import answers
@@ -23,6 +24,7 @@ from mnv4bench.results.comparison import Difference, Verdict
 from mnv4bench.results.latency import LatencyVerdict
 from mnv4bench.results.reference import RECORD, Reference
 
+ROOT = Path(__file__).parent.parent
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "tiny", "equivalent", "inconclusive", "untestable")
 
 
@@ -94,6 +96,16 @@ def test_the_scope_counts_what_was_run(results: Results) -> None:
     assert list(map(int, counts)) == [3, 7, 3, train, arm, trunk, val, 4]
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.004, 0.016), (-0.016, -0.004), (-0.004, 0.016)])
+def test_an_inconclusive_finding_says_of_its_interval_what_is_so(results: Results, low: float, high: float) -> None:
+    fields = {"verdict": "inconclusive", "mean": (low + high) / 2, "low": low, "high": high, "p_holm": 0.08}
+    (lines,) = findings(with_psa(results, **fields), "psa")
+    passage = " ".join(lines)
+    excludes = low > 0 or high < 0
+    assert ("the interval excludes zero" in passage) is ("0.080" in passage) is excludes
+    assert ("neither a difference nor equivalence" in passage) is ("power" in passage) is not excludes
+
+
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_a_finding_has_its_verdict_and_claims_no_other(results: Results, verdict: Verdict) -> None:
     d = psa(results).model_copy(update={"verdict": verdict, "mean": 0.01, "low": 0.004, "high": 0.016})
@@ -125,8 +137,9 @@ def test_the_last_sentence_differs_by_payoff_and_names_the_runtimes_that_decide(
         last[verdict, *speeds.items()] = findings(with_psa(results, speeds, verdict=verdict), "psa")[0][-1]
     assert len(set(last.values())) == len(PAYOFFS)
     named = [set(re.findall(r"\w+", sentence)) & set(fake.RUNTIMES) for sentence in last.values()]
-    both = {"torch", "openvino"}
-    assert named == [set(), {"torch"}, both, {"torch"}, both, {"torch"}, set(), set()]
+    both, every = {"torch", "openvino"}, set(results.timed)
+    assert every < set(fake.RUNTIMES)  # an int8 runtime has verdicts of its own
+    assert named == [every, {"torch"}, both, {"torch"}, both, {"torch"}, set(), set()]
 
 
 def test_an_int8_runtime_decides_nothing(results: Results) -> None:
@@ -134,6 +147,14 @@ def test_an_int8_runtime_decides_nothing(results: Results) -> None:
     slower: dict[str, LatencyVerdict] = {"openvino_int8": "slower"}
     first, second = (findings(with_psa(results, speeds, verdict="better"), "psa")[0][-1] for speeds in ({}, slower))
     assert first == second
+
+
+@pytest.mark.parametrize("verdict", ["better", "equivalent", "worse"])
+def test_the_same_network_is_said_to_be_the_same(results: Results, verdict: Verdict) -> None:
+    same: dict[str, LatencyVerdict] = dict.fromkeys(fake.RUNTIMES, "identical")
+    last = findings(with_psa(results, same, verdict=verdict), "psa")[0][-1]
+    assert "same network" in last
+    assert "runtime" not in last
 
 
 def test_an_arm_without_a_common_seed_has_states_and_no_number(results: Results) -> None:
@@ -152,13 +173,40 @@ def test_every_comparison_has_one_outcome(results: Results) -> None:
         assert any(text.startswith(f"{spec.title}, {arm.title} − {spec.title_of(spec.baseline)}: ") for text in told)
 
 
+def test_a_mean_of_two_opposite_effects_is_said_to_be_one() -> None:
+    scenes = collect(plan_of("scenes", ROOT), ROOT / "results/reference/scenes")
+    as_long, outputs = (" ".join(lines) for lines in findings(scenes, "distillation"))
+    note = "The trunks disagree, each by more than its seeds vary (default +0.29 in 5 seeds, plain −0.33 in 4 seeds)"
+    teacher = "The teacher of all seeds started from trunk default."
+    (outcome,) = [line for arms in outcomes(scenes).values() for line in arms if "outputs − no teacher" in line]
+    (arm,) = [arm for arm in scenes.ablations["distillation"] if arm.arm.name == "outputs"]
+    for passage in (outputs, outcome, " ".join(text.arm_notes(arm, scenes, 2))):
+        assert note in passage
+        assert teacher in passage
+    assert "disagree" not in as_long
+
+
+def test_a_network_against_itself_is_a_check_and_not_a_part_that_did_not_pay() -> None:
+    scenes = collect(plan_of("scenes", ROOT), ROOT / "results/reference/scenes")
+    (line,) = outcomes(scenes)[render("text/outcome_title.j2", payoff="control")]
+    assert "another draw − one draw" in line
+    assert "true difference is zero" in line
+    others = [text for arms in outcomes(scenes).values() for text in arms if text != line]
+    assert len(others) == len(scenes.comparison.differences) - 1
+    assert not any("another draw" in text or "true difference" in text for text in others)
+
+
 @pytest.mark.parametrize(
     ("fields", "numbers"),
     [
-        ({"verdict": "inconclusive", "seed_sd": 0.01, "image_se": 0.005}, ["0.5", "63", "157"]),
-        ({"verdict": "inconclusive", "seed_sd": 0.1, "image_se": 0.005}, ["0.5", "999"]),
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.01, "image_se": 0.005}, ["0.5", "63", "168"]),
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.1, "image_se": 0.005}, ["0.5", "999"]),
+        # Its interval would be short enough with fewer seeds than the test can pass with.
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.002, "image_se": 0.0001}, ["0.5", "4", "10", "8"]),
         # What is at hand would detect 0.5 points, and the interval reaches beyond them all the same.
-        ({"verdict": "inconclusive", "seed_sd": 0.0001, "image_se": 0.0001}, ["0.5"]),
+        ({"verdict": "inconclusive", "low": -0.01, "seed_sd": 0.0001, "image_se": 0.0001}, ["0.5", "8"]),
+        # The interval excludes zero: no size is known at which the test would agree.
+        ({"verdict": "inconclusive", "low": 0.004, "seed_sd": 0.01, "image_se": 0.005}, []),
         ({"verdict": "untestable", "seed_sd": 0.01, "image_se": 0.005}, ["8"]),
     ],
 )

@@ -125,6 +125,17 @@ def test_recipes_name_their_ablations_the_most_common_first(tmp_path: Path) -> N
     assert (limits["trunk"], limits["short_training"]) == (False, [7])
 
 
+def test_arms_of_other_random_numbers_are_excepted_from_what_a_seed_shares(tmp_path: Path) -> None:
+    fake.make_plan(tmp_path)
+    path = tmp_path / "ablations/psa.yaml"
+    path.write_text(path.read_text().replace("psa: {model.attention: psa}", "psa: {train.draw: 1}"))
+    anew = planning.load("fake", root=tmp_path)
+    fake.write_results(anew, tmp_path / "results")
+    draw_nothing(tmp_path / "results")
+    printed = " ".join(typeset(tmp_path / "results", facts(collect(anew, tmp_path / "results"))).split())
+    assert "every arm, except psa: psa, the same data order" in printed
+
+
 def test_captions_depend_on_what_was_drawn(results: Results) -> None:
     figures = facts(results)["figures"]
     assert (figures["published"], figures["own_scales"], figures["one_network"]) == (True, False, False)

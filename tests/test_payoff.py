@@ -9,6 +9,7 @@ from mnv4bench.results.latency import LatencyVerdict
 from mnv4bench.statistics.payoff import Payoff, payoff
 from mnv4bench.statistics.replication import Disagreement, disagreement, shared_verdict
 from mnv4bench.statistics.sample_size import SampleSize, sample_size
+from mnv4bench.statistics.small_samples import minimum_detectable, satterthwaite
 
 
 def difference(verdict: Verdict | None = None, seeds: int = 8, **fields: float | None) -> Difference:
@@ -67,6 +68,13 @@ def test_a_tiny_difference_is_settled_where_no_larger_one_is_possible(
     assert (sample_size(d, COMPARISON) is None) is (word != "open")
 
 
+@pytest.mark.parametrize("verdict", ["better", "worse", "tiny", "equivalent", "inconclusive", "untestable"])
+@pytest.mark.parametrize("speeds", [["identical"], ["faster"], []])
+def test_a_network_against_itself_cannot_pay(verdict: Verdict, speeds: list[LatencyVerdict]) -> None:
+    assert payoff(difference(verdict), speeds, control=True) == "control"
+    assert payoff(difference(), speeds, control=True) is None
+
+
 def test_one_seed_is_no_lead_and_no_difference_is_nothing() -> None:
     assert payoff(difference("untestable", seeds=1), ["faster"]) == "open"
     assert payoff(None, ["faster"]) is None
@@ -123,15 +131,49 @@ COMPARISON = Comparison(
 
 
 def test_what_it_would_take_by_hand() -> None:
-    """The standard error has to be 0.005 / 2.8016; half of its square for 0.01² / n, half for 0.005² · 10 / images."""
-    assert sample_size(difference("inconclusive"), COMPARISON) == SampleSize(seeds=63, images=157)
-    quiet = difference("inconclusive", seed_sd=0.0001, image_se=0.0001)
-    assert sample_size(quiet, COMPARISON) == SampleSize(seeds=2, images=10)
+    """With many degrees of freedom, the standard error has to be 0.005 / 2.8016: half of its square for 0.01² / n, half
+    for 0.005² · 10 / images: 63 seeds and 157 images. Student's t takes some more."""
+    assert sample_size(difference("inconclusive", low=-0.01), COMPARISON) == SampleSize(63, 168, tested=8)
     for verdict in ("better", "worse", "equivalent", "under-trained"):
         assert sample_size(difference(verdict), COMPARISON) is None  # type: ignore[arg-type]
     assert sample_size(difference("untestable", seeds=1, seed_sd=None), COMPARISON) is None
 
 
+def detectable(seed_sd: float, image_se: float, size: SampleSize) -> float:
+    parts = [(image_se**2 * COMPARISON.images / size.images, size.images - 1)]
+    if size.seeds:
+        parts.append((seed_sd**2 / size.seeds, size.seeds - 1))
+    return minimum_detectable(sum(part for part, _ in parts) ** 0.5, satterthwaite(parts), 0.05, COMPARISON.power)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 8])
+@pytest.mark.parametrize("seed_sd", [0.0, 0.0001, 0.0015, 0.003, 0.01, 0.1])
+@pytest.mark.parametrize("image_se", [0.0, 0.0005, 0.001, 0.01])
+def test_what_it_would_take_has_an_mde_of_the_smallest_effect(seeds: int, seed_sd: float, image_se: float) -> None:
+    d = difference("inconclusive", seeds, low=-0.01, seed_sd=seed_sd, image_se=image_se)
+    size = sample_size(d, COMPARISON)
+    assert size is not None
+    assert detectable(seed_sd, image_se, size) <= d.smallest_effect
+    at_hand = SampleSize(seeds, COMPARISON.images)
+    assert ((size.seeds, size.images) == at_hand[:2]) is (detectable(seed_sd, image_se, at_hand) <= d.smallest_effect)
+
+
+@pytest.mark.parametrize("image_se", [0.0, 0.001, 0.006, 0.05])
+def test_given_weights_take_images_alone(image_se: float) -> None:
+    d = difference("inconclusive", 1, low=-0.01, seed_sd=None, image_se=image_se).model_copy(
+        update={"given_weights": True}
+    )
+    size = sample_size(d, COMPARISON)
+    assert size is not None
+    assert (size.seeds, size.tested) == (0, 0)
+    assert detectable(0, image_se, size) <= d.smallest_effect
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.001, 0.02), (-0.02, -0.001)])
+def test_nothing_is_known_of_what_passes_a_test_that_contradicts_the_interval(low: float, high: float) -> None:
+    assert sample_size(difference("inconclusive", mean=(low + high) / 2, low=low, high=high), COMPARISON) is None
+
+
 def test_a_lead_takes_the_seeds_that_can_pass_the_test() -> None:
     """Of n seeds the smallest two-sided p is 2 / 2^n; six comparisons at 0.05 need it to be at most 0.05 / 6."""
-    assert sample_size(difference("untestable"), COMPARISON) == SampleSize(seeds=8, images=10)
+    assert sample_size(difference("untestable"), COMPARISON) == SampleSize(seeds=8, images=10, tested=8)

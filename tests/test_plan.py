@@ -262,6 +262,14 @@ def test_what_all_arms_have_in_common_is_written_once(tmp_path: Path) -> None:
         load_again(tmp_path, block=text.replace("common: {model.attention", "common: {model.attentoin"))
 
 
+def test_what_all_arms_are_read_by_is_written_once(tmp_path: Path) -> None:
+    text = arms("c2f: {model.block: c2f}\nfree: {read: nms_free}\none_to_one: {model.head: one_to_one, read: nms_free}")
+    found = load(tmp_path, block=text + "common: {read: nms}\n")
+    assert [arm.read for arm in found.arms] == ["nms", "nms_free", "nms_free"]
+    with pytest.raises(SpecError, match=r"block.yaml:\d+: common\.read: a one_to_one head cannot be read 'nms'"):
+        load_again(tmp_path, block=text.replace("one_to_one, read: nms_free", "one_to_one") + "common: {read: nms}\n")
+
+
 def test_core_arms_are_those_that_most_presets_run(tmp_path: Path) -> None:
     text = arms("c2f: {model.block: c2f}\nb: {}\nc: {model.kernel: 5}") + "core: [c2f, b]\n"
     assert [arm.name for arm in load(tmp_path, block=text).arms] == ["c2f", "b"]

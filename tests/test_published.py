@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mnv4bench import steps
 from mnv4bench.data import voc, weights
 from mnv4bench.data.coco_classes import COCO, VOC_NAMES
 from mnv4bench.data.prepare import prepare
+from mnv4bench.data.prepared import load as load_data
 from mnv4bench.data.sources import source_digest
 from mnv4bench.evaluate.detections import evaluate
 from mnv4bench.evaluate.settings import Settings, read_rows, top_rows
@@ -203,6 +204,48 @@ def test_a_missing_file_is_listed_and_taken_once_it_is_there(at_hand: Path, save
     assert evaluate(RUN, spec(), folder, tmp_path / "runs").state == "missing"
     (at_hand / "weights" / "yolov10s.pt").write_bytes(saved.read_bytes())
     assert train(RUN, spec(), folder, tmp_path / "runs").state == "done"
+    assert evaluate(RUN, spec(), folder, tmp_path / "runs").state == "done"
+
+
+def _another_file(at_hand: Path, prepared_data: Path) -> None:
+    checkpoint(at_hand / "weights" / "yolov10s.pt", more=1)
+
+
+def _no_file(at_hand: Path, prepared_data: Path) -> None:
+    (at_hand / "weights" / "yolov10s.pt").unlink()
+
+
+def _other_data(at_hand: Path, prepared_data: Path) -> None:
+    path = at_hand / "few" / "annotations" / "instances_val2017.json"
+    path.write_text(path.read_text().replace('"area": 500', '"area": 400'))
+    prepare(spec().data, prepared_data)
+
+
+@pytest.mark.parametrize("change", [_another_file, _no_file, _other_data])
+def test_a_scored_run_is_taken_and_scored_again_on_what_changed(
+    change: Callable[[Path, Path], None], at_hand: Path, tmp_path: Path
+) -> None:
+    folder, _ = prepared(tmp_path / "prepared")
+    train(RUN, spec(), folder, tmp_path / "runs")
+    evaluate(RUN, spec(), folder, tmp_path / "runs")
+    change(at_hand, folder)
+    status = train(RUN, spec(), folder, tmp_path / "runs")
+    metrics = evaluate(RUN, spec(), folder, tmp_path / "runs")
+    assert metrics.state == status.state
+    if metrics.state == "done":
+        assert metrics.data_digest == status.data_digest == load_data(folder).digest
+
+
+def test_a_run_of_an_earlier_version_keeps_its_spec(at_hand: Path, tmp_path: Path) -> None:
+    folder, _ = prepared(tmp_path / "prepared")
+    status = train(RUN, spec(), folder, tmp_path / "runs")
+    path = tmp_path / "runs" / RUN / "spec.json"
+    earlier = json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "deploy"})
+    path.write_text(earlier)
+    metrics = evaluate(RUN, spec(), folder, tmp_path / "runs")
+    assert train(RUN, spec(), folder, tmp_path / "runs") == status
+    assert path.read_text() == earlier
+    assert evaluate(RUN, spec(), folder, tmp_path / "runs") == metrics
 
 
 def test_fetching_ends_at_the_first_address_that_does_not_answer(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -11,8 +13,9 @@ from mnv4bench.machine.environment import environment
 from mnv4bench.results.curve import COLUMNS, read_curve, write_curve
 from mnv4bench.results.metrics import Metrics, read_metrics
 from mnv4bench.results.record import read_record
-from mnv4bench.results.run import Status, read_spec, read_status
+from mnv4bench.results.run import State, Status, read_spec, read_status
 
+ROOT = Path(__file__).parent.parent
 ROWS = [
     dict(zip(COLUMNS, (epoch, 2 * epoch, 1e-3 / 3, 1.5, 2.5, 0.5, 0.0, 0.1 / 3, 0.2 / 3), strict=True))
     for epoch in (1, 2)
@@ -108,3 +111,8 @@ def test_another_runs_records_are_refused(tmp_path: Path) -> None:
         with pytest.raises(FileError, match=rf"json: the run inside is called a; rename the folder {tmp_path} to a$"):
             read(tmp_path)  # type: ignore[operator]
         assert read(tmp_path, renamed=True).run == "a"  # type: ignore[operator]
+
+
+def test_every_state_of_a_run_is_documented() -> None:
+    (line,) = [line for line in (ROOT / "docs/files.md").read_text().splitlines() if "/status.json` | `train`" in line]
+    assert all(re.search(rf"\b{state}\b", line) for state in get_args(State))

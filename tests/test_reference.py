@@ -14,6 +14,7 @@ import pytest
 from mnv4bench.cli import main
 from mnv4bench.io.errors import FileError, Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
+from mnv4bench.reference.contents import rendered_files
 from mnv4bench.reference.plans import chosen, plan_of
 from mnv4bench.reference.publish import publish, take_over
 from mnv4bench.reference.rebuild import changed, restore
@@ -397,7 +398,7 @@ def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
     assert read_reference("tiny").computed
     for file in ("tables/ablations.md", "figures/effects.png", "paper/mnv4bench.pdf"):
         assert (folder / file).exists() == rendered
-        write_text(rebuilt / file, "made anew")
+    render_anew(*made, rebuilt)
     shutil.rmtree(rebuilt / "runs")
     edit(rebuilt / "tables/ablations.csv", "inconclusive", "equivalent")
     take_over(plan, folder, rebuilt)
@@ -407,6 +408,50 @@ def test_what_was_rebuilt_is_taken_over_and_the_records_stay(
     assert [path.read_text() for path in rendered_now] == ["made anew"] * len(rendered_now)
     assert bool(rendered_now) == rendered
     check_files(read_reference("tiny"), folder)
+
+
+@pytest.mark.parametrize("file", ["tables/ablations.md", "figures/effects.png", "paper/mnv4bench.pdf", "cost.json"])
+def test_an_unfinished_rebuild_is_named_and_leaves_the_reference(
+    file: str, project: tuple[Plan, Path], made: tuple[Plan, Path], rebuilt: Path
+) -> None:
+    plan, folder = project
+    publish(*made, "tiny", rendered=True)
+    render_anew(*made, rebuilt)
+    (rebuilt / file).unlink()
+    before = contents(folder)
+    with pytest.raises(Mnv4benchError, match=rf"rebuilt/tiny/{file}: is missing; "):
+        take_over(plan, folder, rebuilt)
+    assert contents(folder) == before
+    (folder / file).unlink()  # made no more
+    if not file.endswith("json"):
+        take_over(plan, folder, rebuilt)
+        assert not (folder / file).exists()
+
+
+def test_a_rebuild_that_is_stopped_while_it_is_taken_over_leaves_the_reference(
+    project: tuple[Plan, Path], rebuilt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder = project
+    edit(rebuilt / "tables/ablations.csv", "inconclusive", "equivalent")
+    before = contents(folder)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mnv4bench.reference.publish.write_json", stop)
+    with pytest.raises(KeyboardInterrupt):
+        take_over(plan, folder, rebuilt)
+    assert contents(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+def render_anew(plan: Plan, results: Path, rebuilt: Path) -> None:
+    for file in rendered_files(plan, results):
+        write_text(rebuilt / file, "made anew")
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_what_is_asked_for_is_a_preset_or_a_reference(project: tuple[Plan, Path]) -> None:

@@ -16,6 +16,7 @@ from mnv4bench.report.replication import published, replicate
 from mnv4bench.report.results import Results, collect
 from mnv4bench.results.comparison import Comparison, Difference, Verdict
 from mnv4bench.results.reference import RECORD, Reference, read_reference
+from mnv4bench.statistics.replication import opposed
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,22 @@ def test_the_results_may_have_a_name(results: Results, tmp_path: Path) -> None:
     (sentence,) = shared.disagreements
     assert " in scenes" in sentence
     assert " in bccd" in sentence
+
+
+@pytest.mark.parametrize(
+    ("groups", "found"),
+    [
+        ({"a": [3.0, 3.1, 2.9], "b": [-3.0, -3.1, -2.9]}, True),
+        ({"a": [3.0, 3.1, 2.9], "b": [3.0, 3.1, 2.9]}, False),
+        ({"a": [3.0, 3.1, 2.9], "b": [-3.0, 1.0, 0.5]}, False),  # within its seeds' noise
+        ({"a": [3.0, 3.1, 2.9], "b": [-3.0]}, False),  # of unknown noise
+        ({"a": [3.0, 3.1, 2.9], "b": [0.0, 0.0, 0.0]}, False),
+        ({"a": [3.0, 3.1, 2.9]}, False),
+        ({}, False),
+    ],
+)
+def test_trunks_are_opposed_where_each_is_clear_of_zero_on_another_side(
+    groups: dict[str, list[float]], found: bool
+) -> None:
+    assert opposed(groups, 0.95) is found
+    assert opposed({name: [-value for value in values] for name, values in groups.items()}, 0.95) is found

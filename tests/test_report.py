@@ -202,6 +202,14 @@ def test_number_rounds_once_and_has_no_negative_zero(value: float, decimals: int
 
 @pytest.mark.parametrize(
     ("value", "text"),
+    [(-0.0000464, "−0.00"), (0.0000401, "+0.00"), (0.0, "0.00"), (-0.0, "0.00"), (-0.0123, "−1.23"), (None, fmt.NONE)],
+)
+def test_the_end_of_an_interval_tells_on_which_side_of_zero_it_lies(value: float | None, text: str) -> None:
+    assert fmt.bound(value, 2) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
     [(9.994, "9.99"), (9.996, "10.0"), (99.96, "100"), (1234.5, "1234"), (0.09996, "0.100"), (0.0, "0")],
 )
 def test_significant_digits_are_counted_after_rounding(value: float, text: str) -> None:

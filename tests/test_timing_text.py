@@ -153,3 +153,11 @@ def test_the_command_says_every_verdict(record: Latency, verdict: LatencyVerdict
     assert str(row.baseline) in sentences[0]
     assert ("31 %" in sentences[0]) == (reason is not None)
     assert "do not compare" in sentences[1]
+
+
+def test_unresolved_names_every_condition_that_may_be_unmet() -> None:
+    """Those of mnv4bench.latency.analyse.verdict.direction."""
+    legend = text.time_legend()
+    for condition in ("MDE", "sessions", "test"):
+        assert condition in legend["unresolved"]
+        assert condition in legend["faster, slower"]

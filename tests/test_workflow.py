@@ -17,13 +17,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mnv4bench.data.prepared import key
 from mnv4bench.io.files import sha256, write_json
 from mnv4bench.io.locks import exclusive
 from mnv4bench.results.record import read_record
-from mnv4bench.results.reference import RECORD, Reference
+from mnv4bench.results.reference import RECORD, TRUNKS, Reference
+from mnv4bench.spec.plan import load
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("Snakefile", "ablations", "config", "profiles", "paper")
+RULES = ("compare", "cost", "latency")
 SAME_BYTES = ("weights.safetensors", "curve.csv", "metrics.json", "matches.npz", "detections.json", "pairing.json")
 
 
@@ -183,6 +186,69 @@ def test_editing_one_ablation_trains_only_its_new_arm(finished: Path) -> None:
     finally:
         path.write_text(text)
     assert dry.splitlines().count("rule train:") == 1
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose smoke preset is taken for compared, counted and timed, on empty files."""
+    project = copy_project(tmp_path_factory.mktemp("computed") / "project")
+    config = project / "config" / "smoke.yaml"
+    config.write_text(re.sub("(?m)^ablations: .*", "ablations: [nms_free]", config.read_text()))
+    plan, out = load("smoke", root=project), project / "results" / "smoke"
+    for file in (
+        f"data/{key(plan.preset.data)}/dataset.json",
+        *(f"runs/{run}/metrics.json" for run in plan.runs),
+        *("compare.json", "cost.json", "latency/latency.json", "latency/blocks.csv"),
+        *(f"benchmarks/{rule}.tsv" for rule in RULES),
+    ):
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).touch()
+    touched = snakemake(project, "preset=smoke", flags=("--touch", "--forcerun", *RULES, "--until", *RULES))
+    assert touched.returncode == 0, touched.stderr
+    assert made_again(project) == set()
+    return project
+
+
+def made_again(project: Path) -> set[str]:
+    dry = snakemake(project, "preset=smoke", flags=("-n", "--until", *RULES))
+    assert dry.returncode == 0, dry.stderr
+    return {rule for rule in RULES if f"rule {rule}:" in dry.stdout.splitlines()}
+
+
+DUAL = "  dual_nms_free: {{model.head: dual, read: {}}}\n  dual_nms: {{model.head: dual, read: {}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "rules"),
+    [
+        ("config/smoke.yaml", "title: ", "gates: {class_ap: 0.5}\ntitle: ", {"compare"}),
+        ("ablations/nms_free.yaml", "smallest_effect: 0.005", "smallest_effect: 0.01", {"compare"}),
+        ("ablations/nms_free.yaml", "baseline: one_to_many", "baseline: dual_nms", {"compare", "latency"}),
+        ("ablations/nms_free.yaml", DUAL.format("nms_free", "nms"), DUAL.format("nms", "nms_free"), set(RULES)),
+    ],
+    ids=["gates", "smallest_effect", "baseline", "read"],
+)
+def test_what_a_rule_reads_of_a_plan_makes_its_files_again(
+    file: str, old: str, new: str, rules: set[str], computed: Path
+) -> None:
+    path = computed / file
+    text = path.read_text()
+    assert old in text
+    try:
+        path.write_text(text.replace(old, new))
+        assert made_again(computed) == rules
+    finally:
+        path.write_text(text)
+
+
+def test_a_trunk_that_is_shipped_since_makes_comparisons_again(computed: Path) -> None:
+    trunk = computed / TRUNKS / "trunk-0123456789ab-s0"
+    trunk.mkdir(parents=True)
+    try:
+        (trunk / "metrics.json").write_text("{}")
+        assert made_again(computed) == {"compare"}
+    finally:
+        shutil.rmtree(trunk)
 
 
 def test_kill_and_restart_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:

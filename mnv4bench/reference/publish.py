@@ -6,6 +6,8 @@ import lzma
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mnv4bench.data.prepared import key
@@ -48,9 +50,7 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
     """
     results, target = Path(results), replaceable(name, folder)
     sums.check(results, "complete")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as temporary:
-        made = Path(temporary) / "new"
+    with _replacing_folder(target) as made:
         scored = {run: _copy_run(plan, results, made, run) for run in sorted(plan.runs)}
         stays = bool(plan.arms) and _copy_dataset(plan, results, made).stays
         _copy_all(results, made, measured_files(plan, results))
@@ -74,10 +74,19 @@ def publish(plan: Plan, results: Path, name: str, folder: Path = FOLDER, rendere
         kept = [file for file in rendered_files(plan, results) if rendered and not (stays and file == PAPER)]
         _copy_all(results, made, [*computed_files(plan, results), *kept])
         write_json(made / RECORD, record.sealed())
+    return record
+
+
+@contextmanager
+def _replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield where to make a folder; it takes the target's place when the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+        made = Path(temporary) / "new"
+        yield made
         if target.exists():
             target.rename(Path(temporary) / "old")
         made.rename(target)
-    return record
 
 
 def replaceable(name: str, folder: Path) -> Path:
@@ -93,7 +102,8 @@ def replaceable(name: str, folder: Path) -> Path:
 
 
 def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
-    """Replace what a reference holds besides its records by what was rebuilt from them, and return its record.
+    """Replace what a reference holds besides its records by what was rebuilt from them, all of it or nothing, and
+    return its record.
 
     For when a table gained a column, a figure looks otherwise, or a method of computing changed.
 
@@ -102,17 +112,31 @@ def take_over(plan: Plan, target: Path, rebuilt: Path) -> Reference:
     """
     sums.check(rebuilt, "complete")
     record = read_reference(target.name, target.parent)
-    rendered = rendered_files(plan, rebuilt)
-    for file in rendered_files(plan, target):
-        if file not in rendered or not record.rendered:
-            (target / file).unlink()
+    rendered = rendered_files(plan, rebuilt) if record.rendered else []
     records = [file for file in (*timed_files(target), COUNTS) if file in record.files]
-    _copy_all(rebuilt, target, [*records, *computed_files(plan, rebuilt), *(rendered if record.rendered else [])])
-    files = record.files | {file: sha256(target / file) for file in records}
-    computed = {file: sha256(target / file) for file in computed_files(plan, target)}
-    record = record.model_copy(update={"title": plan.title, "files": files, "computed": computed})
-    write_json(target / RECORD, record.sealed())
+    earlier = rendered_files(plan, target)
+    if record.rendered:
+        _refuse_lost(target, rebuilt, sorted({*earlier} - {*rendered}))
+    with _replacing_folder(target) as made:
+        shutil.copytree(target, made)
+        for file in earlier:
+            (made / file).unlink()
+        _copy_all(rebuilt, made, [*records, *computed_files(plan, rebuilt), *rendered])
+        files = record.files | {file: sha256(made / file) for file in records}
+        computed = {file: sha256(made / file) for file in computed_files(plan, made)}
+        record = record.model_copy(update={"title": plan.title, "files": files, "computed": computed})
+        write_json(made / RECORD, record.sealed())
     return record
+
+
+def _refuse_lost(target: Path, rebuilt: Path, files: list[str]) -> None:
+    """Refuse a rebuild without files that the reference has: it was interrupted, or they are made no more."""
+    if files:
+        again = f"snakemake --cores all --config reference={target.name}"
+        lines = [
+            f"{rebuilt / file}: is missing; {again}, or delete {target / file} if it is made no more" for file in files
+        ]
+        raise Mnv4benchError("\n".join(lines))
 
 
 def _copy_run(plan: Plan, results: Path, made: Path, run: str) -> str:

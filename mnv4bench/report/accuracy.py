@@ -49,7 +49,7 @@ def interval(d: Difference | None, decimals: int) -> str:
     middle = fmt.points(d.mean, decimals, sign=True)
     if d.low is None or d.high is None:
         return middle
-    low, high = (fmt.points(bound, decimals, sign=True) for bound in (d.low, d.high))
+    low, high = (fmt.bound(end, decimals) for end in (d.low, d.high))
     return f"{middle} [{low}, {high}]"
 
 

@@ -89,6 +89,7 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
         "level": results.comparison.level,
         "interval": accuracy.interval(d, decimals),
         "reason": text.reason(d, results.comparison, decimals) if d else "",
+        "opposed": text.opposed(arm, results, decimals),
         "ended": [(side.arm.title, _states(side)) for side in (arm, baseline)],
         "params": costs and costs[0].params / costs[1].params,
         "flops": costs and costs[0].flops / costs[1].flops,
@@ -96,11 +97,21 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
         "times": [_time(runtime, row) for runtime, row in times.items()],
         "faster": [runtime for runtime, row in times.items() if row.verdict == "faster"],
         "slower": [runtime for runtime, row in times.items() if row.verdict == "slower"],
-        "payoff": payoff(d, [row.verdict for row in times.values() if row.verdict is not None]),
+        "payoff": payoff(
+            d,
+            [row.verdict for row in times.values() if row.verdict is not None],
+            _is_control(results.plan.spec(arm.arm), results.plan.spec(baseline.arm)),
+        ),
         "size": size,
         "enough": bool(d and size and size.seeds <= len(d.seeds) and size.images <= results.comparison.images),
         "most": MOST_SEEDS,
     }
+
+
+def _is_control(ours: RunSpec, theirs: RunSpec) -> bool:
+    """Whether two runs differ in the random numbers that they draw, and in nothing else."""
+    train = theirs.train.model_copy(update={"draw": ours.train.draw})
+    return ours != theirs and ours == theirs.model_copy(update={"train": train})
 
 
 def _states(arm: ArmResult) -> list[str]:

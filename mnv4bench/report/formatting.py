@@ -49,6 +49,12 @@ def points(value: float | None, decimals: int | None = None, sign: bool = False)
     return plain(in_points(value)) if decimals is None else number(in_points(value), decimals, sign)
 
 
+def bound(value: float | None, decimals: int) -> str:
+    """Return the end of an interval in points of 100; its sign stays where it rounds to zero, to tell the side."""
+    text = points(value, decimals, sign=True)
+    return text if not value or text[0] in "+−–" else f"{'−' if value < 0 else '+'}{text}"
+
+
 def significant(value: float | None, digits: int = 3) -> str:
     """Return `value` with so many significant digits, never in exponent form."""
     if value is None or not math.isfinite(value):

@@ -12,6 +12,7 @@ from mnv4bench.report import formatting
 from mnv4bench.report.tables import markdown
 
 FILTERS = {
+    "bound": formatting.bound,
     "bullets": markdown.bullets,
     "capital": formatting.capital,
     "change": formatting.change,

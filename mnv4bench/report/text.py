@@ -6,6 +6,7 @@ Nothing here chooses words; edit the template of the same name.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from statistics import fmean
 from typing import Any
 
 from mnv4bench.latency.analyse.estimates import LEVEL
@@ -18,6 +19,7 @@ from mnv4bench.report.results import ArmResult, Results, grouped
 from mnv4bench.results.comparison import Comparison, Difference
 from mnv4bench.results.latency import Latency, LatencyRow, LatencySession
 from mnv4bench.spec.plan import Plan
+from mnv4bench.statistics import replication
 
 
 def about(results: Results, template: str) -> list[str]:
@@ -134,10 +136,29 @@ def reason(d: Difference, comparison: Comparison, decimals: int) -> str:
     )
 
 
+def opposed(arm: ArmResult, results: Results, decimals: int) -> str:
+    """Return that the mean of an arm's difference hides opposite effects of its trunks; empty where it does not."""
+    d, plan = arm.difference, results.plan
+    groups = replication.by_trunk(plan, arm.arm, d.seeds) if d else {}
+    if not replication.opposed(groups, results.comparison.level):
+        return ""
+    teacher = plan.spec(arm.arm).teacher
+    start = plan.runs[teacher].start if teacher else None
+    return render(
+        "text/opposed.j2",
+        groups={name: (fmean(values), len(values)) for name, values in groups.items()},
+        decimals=decimals,
+        teacher=next((trunk.block for trunk in plan.trunks if trunk.name == start), None),
+    )
+
+
 def arm_notes(arm: ArmResult, results: Results, decimals: int) -> list[str]:
     """Return what must be said under a table about this arm."""
     why = reason(arm.difference, results.comparison, decimals) if arm.difference else ""
-    return sentences("text/arm_notes.j2", reason=why, decimals=decimals, **_seeds(arm, results))
+    seeds = _seeds(arm, results)
+    return sentences(
+        "text/arm_notes.j2", reason=why, opposed=opposed(arm, results, decimals), decimals=decimals, **seeds
+    )
 
 
 def ended(arm: ArmResult, results: Results) -> list[str]:

@@ -88,6 +88,11 @@ class Difference(Record):
     """None where there is no difference to judge."""
     slices: dict[str, SliceDifference] = Field(default_factory=dict)
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether there is an interval, without zero in it; one that ends on zero contains it."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
 
 class Comparison(Record):
     """compare.json."""

@@ -164,7 +164,7 @@ def _runs(
         if run.distill.wanted:
             run = run.model_copy(update={"teacher": run_name(shared.teacher, "teacher")})
         run = run.model_copy(update={"pretrained": _given(file, ablation, name, shared, run)})
-        read = _read(file, place, run.model, fields.get("read"))
+        read = _read(file, ablation, name, run.model)
         if trunk and run.start:
             _check_fresh(file, place, trunk.spec.model, run.model, run.fresh)
         if run.pretrained:
@@ -233,13 +233,17 @@ def _allowed(ablation: AblationSpec) -> tuple[str, ...]:
     return PUBLISHED_FIELDS if ablation.start == "published" else ARM_FIELDS
 
 
-def _read(file: YamlFile, place: tuple[str, ...], model: ModelSpec, asked: Any) -> Read:
+def _read(file: YamlFile, ablation: AblationSpec, arm: str, model: ModelSpec) -> Read:
+    """Return how an arm is read: by its own `read`, all arms', or as its head is by default."""
+    own = "read" in ablation.arms[arm]
+    asked = (ablation.arms[arm] if own else ablation.common).get("read")
     if asked is None:
         return default_read(model)
     for read in readings(model):
         if read == asked:
             return read
     allowed = ", ".join(readings(model))
+    place = ("arms", arm) if own else ("common",)
     raise file.error((*place, "read"), f"a {model.head} head cannot be read {asked!r}; allowed: {allowed}")
 
 

@@ -24,6 +24,7 @@ from mnv4bench.statistics import bootstrap as resampling
 from mnv4bench.statistics import small_samples as stats
 from mnv4bench.statistics.gates import gate
 from mnv4bench.statistics.permutation import exchange_p
+from mnv4bench.statistics.replication import by_trunk
 from mnv4bench.statistics.verdict import Evidence, judge
 
 LEVEL = 0.95
@@ -158,18 +159,9 @@ def _difference(arm: Arm, plan: Plan, scored: Mapping[str, Sequence[SeedResult]]
     deltas = _deltas(pairs)
     judged = None if arm.published else gate(plan, resampler.results, arm, list(pairs.values()), resampler.objects)
     found = numbers(np.array(list(deltas.values())), replicates, resampler.images, arm.published)
-    parts = {"slices": _slices(pairs), "gate": judged, "trunks": _per_trunk(plan, pairs, deltas)}
+    trunks = {block: fmean(values) for block, values in by_trunk(plan, arm, deltas).items()}
+    parts = {"slices": _slices(pairs), "gate": judged, "trunks": trunks}
     return empty.model_copy(update={"seeds": deltas, **found, **parts})
-
-
-def _per_trunk(plan: Plan, pairs: _Pairs, deltas: Mapping[int, float]) -> dict[str, float]:
-    """Return trunk → mean difference, where the seeds started from several."""
-    blocks = {trunk.name: trunk.block for trunk in plan.trunks}
-    by_trunk: dict[str, list[float]] = {}
-    for seed, delta in deltas.items():
-        if start := plan.runs[pairs[seed][0].run].start:
-            by_trunk.setdefault(blocks[start], []).append(delta)
-    return {block: fmean(values) for block, values in by_trunk.items()} if len(by_trunk) > 1 else {}
 
 
 def _exchange_p(arm: Arm, plan: Plan, row: Difference, resampler: _Resampler) -> float | None:

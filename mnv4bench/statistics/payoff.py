@@ -9,12 +9,13 @@ from mnv4bench.results.comparison import Difference
 from mnv4bench.results.latency import UNJUDGED, LatencyVerdict
 from mnv4bench.statistics.verdict import surely_tiny
 
-Payoff = Literal["pays", "trades", "not shown", "lead", "open"]
+Payoff = Literal["pays", "trades", "not shown", "lead", "open", "control"]
 
 
-def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict]) -> Payoff | None:
+def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict], control: bool = False) -> Payoff | None:
     """Return the word that both kinds of verdict support, the first that fits; None where either kind is missing.
 
+    - `control`: the arms differ in random numbers alone, so that nothing can pay;
     - `lead`: the interval excludes zero, but several seeds are too few for the test;
     - `open`: AP is neither better, worse nor as good, or a runtime gave no verdict;
     - `trades`: better on one side and worse on the other, or faster in one runtime and slower in another;
@@ -26,8 +27,13 @@ def payoff(difference: Difference | None, speeds: Collection[LatencyVerdict]) ->
     Args:
         difference: to the ablation's baseline.
         speeds: the verdict of each runtime that timed the arm as it was scored.
+        control: whether the arm and its baseline differ in random numbers alone.
     """
-    if difference is None or difference.verdict is None or not speeds:
+    if difference is None or difference.verdict is None:
+        return None
+    if control:
+        return "control"
+    if not speeds:
         return None
     if difference.verdict == "untestable" and len(difference.seeds) > 1:
         return "lead"

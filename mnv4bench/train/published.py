@@ -8,6 +8,7 @@ from mnv4bench.data.weights import Missing, locate
 from mnv4bench.io.files import sha256, write_json
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models.published import stored
+from mnv4bench.results import manifest
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status, read_status
 from mnv4bench.spec.run import RunSpec
@@ -25,7 +26,6 @@ def take(folder: Path, spec: RunSpec, dataset: Dataset) -> Status:
         Mnv4benchError: the file is damaged, could run code, or holds another network.
     """
     assert spec.model.weights is not None
-    write_json(folder / "spec.json", spec)
     set_up_process(spec.train.threads)
     try:
         path = locate(spec.model.weights)
@@ -34,7 +34,11 @@ def take(folder: Path, spec: RunSpec, dataset: Dataset) -> Status:
             taken = (status.state, status.data_digest) == ("done", dataset.digest)
             if taken and status.checkpoint_sha256 == sha256(path):
                 return status
-        model = stored.build(spec.model)
+        model, reason = stored.build(spec.model), None
     except Missing as error:
-        return write_outcome(folder, dataset.digest, "missing", str(error))
+        model, reason = None, str(error)
+    (folder / manifest.FILE).unlink(missing_ok=True)  # of files that are now written anew
+    write_json(folder / "spec.json", spec)
+    if model is None:
+        return write_outcome(folder, dataset.digest, "missing", reason)
     return write_outcome(folder, dataset.digest, "done", None, Progress(), average=model, checkpoint=path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.files import read_json
-from mnv4bench.report import accuracy
+from mnv4bench.report import accuracy, text
 from mnv4bench.report.answers import answers, answers_on, time
 from mnv4bench.report.choices import baselines, ends
 from mnv4bench.report.closing import told
@@ -65,6 +66,7 @@ def answered(path: Path) -> Values:
     several = [reference(folder) for folder in folders]
     return {
         "answers": answers_on(several),
+        "opposed": [note for note in map(partial(_opposed, several[0]), several[0].arms) if note],
         "measured": [
             {
                 "ap": baselines(results),
@@ -76,6 +78,11 @@ def answered(path: Path) -> Values:
             for results in several
         ],
     }
+
+
+def _opposed(results: Results, arm: ArmResult) -> str:
+    note = text.opposed(arm, results, accuracy.decimals_of(results))
+    return note and f"{arm.arm.full_title}: {note}"
 
 
 def opening(path: Path) -> Values:

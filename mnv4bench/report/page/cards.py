@@ -96,7 +96,14 @@ def _comparison(results: Results, arm: ArmResult, limit: float) -> Comparison:
 def _notes(results: Results, arm: ArmResult) -> list[str]:
     decimals, d = accuracy.decimals_of(results), arm.difference
     why = text.reason(d, results.comparison, decimals) if d else ""
-    return sentences("page/notes.j2", ended=text.ended(arm, results), d=d, reason=why, decimals=decimals)
+    return sentences(
+        "page/notes.j2",
+        ended=text.ended(arm, results),
+        d=d,
+        reason=why,
+        opposed=text.opposed(arm, results, decimals),
+        decimals=decimals,
+    )
 
 
 def bar(d: Difference | None, limit: float) -> Bar | None:

@@ -86,6 +86,7 @@ def _training(results: Results) -> dict[str, Any]:
         "teachers": [
             {**_length(plan.runs[name]), "from_trunk": plan.runs[name].start is not None} for name in teachers
         ],
+        "own_draws": [arm.arm.full_title for arm in results.arms if plan.spec(arm.arm).train.draw],
         "augment": [[name, value] for name, value in plan.preset.train.augment if value],
         "runs": len(results.statuses),
         "done": sum(status.state == "done" for status in results.statuses.values()),
