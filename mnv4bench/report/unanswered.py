@@ -13,6 +13,8 @@ from mnv4bench.statistics.payoff import Payoff
 
 OPEN = (*UNJUDGED, "unresolved")
 """Verdicts on time after which nobody knows whether there is a difference."""
+TOLD = 6
+"""Of more comparisons on one question than this, only their number is told."""
 
 
 def settled(results: Results) -> dict[str, list[str]]:
@@ -35,16 +37,28 @@ def concluded(results: Results) -> list[str]:
 
 def unanswered(results: Results) -> list[str]:
     """Return what no verdict was reached on, and what a verdict would take; a passage each."""
-    told = [(named(results, arm), values_of(results, arm)) for arm in _compared(results)]
+    told = {arm.arm.label: values_of(results, arm) for arm in _compared(results)}
+    left = [arm for arm in _compared(results) if told[arm.arm.label]["payoff"] in ("lead", "open", None)]
+    by_ablation = grouped(left, lambda arm: arm.arm.ablation)
+    many = {name for name, arms in by_ablation.items() if len(arms) > TOLD}
     undecided = {
         runtime: names
         for runtime in results.timed
         if (names := [named(results, arm) for arm in _compared(results) if _undecided(arm, runtime)])
     }
-    open_ones = [(name, known) for name, known in told if known["payoff"] in ("lead", "open", None)]
+    singly = [(named(results, arm), told[arm.arm.label]) for arm in left if arm.arm.ablation not in many]
     return sentences(
         "text/unanswered.j2",
-        open=[(name, " ".join(sentences("text/conclusion.j2", **known)), known) for name, known in open_ones],
+        open=[(name, " ".join(sentences("text/conclusion.j2", **known)), known) for name, known in singly],
+        many=[
+            {
+                "title": results.plan.ablations[name].title,
+                "open": len(by_ablation[name]),
+                "all": len(results.ablations[name]) - 1,
+            }
+            for name in by_ablation
+            if name in many
+        ],
         undecided=grouped(undecided, lambda runtime: tuple(undecided[runtime])),
     )
 
