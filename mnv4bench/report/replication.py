@@ -110,12 +110,16 @@ def _reference(results: Results, other: Published, here: str) -> str:
 
 def _table(results: Results, others: Sequence[Published], here: str) -> Table:
     rows: list[tuple[Cell | str, ...]] = []
-    for d in results.comparison.differences:
+    for d in _compared(results):
         theirs = [other.find(d) for other in others]
         if any(theirs):
             rows.append((d.ablation, f"{d.arm} − {d.baseline}", _cell(d), *map(_cell, theirs)))
     header = ("ablation", "comparison", here, *(other.name for other in others))
     return table(header, "ll" + "r" * (1 + len(others)), rows)
+
+
+def _compared(results: Results) -> list[Difference]:
+    return [d for d in results.comparison.differences if d.ablation in results.ablations]
 
 
 def _cell(d: Difference | None) -> Cell:
@@ -127,7 +131,7 @@ def _cell(d: Difference | None) -> Cell:
 def _disagreements(results: Results, other: Published, here: str) -> Iterator[str]:
     """Yield a passage for each comparison that came out differently there."""
     same_data = other.dataset.digest == results.data.record.digest
-    for d in results.comparison.differences:
+    for d in _compared(results):
         there = other.find(d)
         if there is None or (how := disagreement(d, there)) is None:
             continue

@@ -93,7 +93,8 @@ def _terms(lines: Iterable[str]) -> dict[str, str]:
 
 def not_timed(times: Latency) -> list[str]:
     """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
-    return sentences("text/not_timed.j2", absent=absences(times))
+    reasons = absences(times)
+    return sentences("text/not_timed.j2", absent=grouped(reasons, reasons.__getitem__))
 
 
 def absences(times: Latency) -> dict[str, str]:
