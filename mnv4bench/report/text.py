@@ -39,7 +39,7 @@ def values(results: Results) -> dict[str, Any]:
         "imgsz": results.cost.imgsz,
         "latency": latency,
         "time_level": LEVEL,
-        "absent": absences(latency),
+        "absent": _by_reason(latency),
         "busiest": max((session.busy_before for session in latency.sessions), default=None),
         "int8": results.timed_int8,
         "resolutions": grouped(resolutions, lambda runtime: fmt.share(resolutions[runtime])),
@@ -93,8 +93,12 @@ def _terms(lines: Iterable[str]) -> dict[str, str]:
 
 def not_timed(times: Latency) -> list[str]:
     """Return the sentence that names the arms and runtimes that were not timed; none where all were."""
+    return sentences("text/not_timed.j2", absent=_by_reason(times))
+
+
+def _by_reason(times: Latency) -> dict[str, list[str]]:
     reasons = absences(times)
-    return sentences("text/not_timed.j2", absent=grouped(reasons, reasons.__getitem__))
+    return grouped(reasons, reasons.__getitem__)
 
 
 def absences(times: Latency) -> dict[str, str]:
