@@ -97,3 +97,26 @@ def test_the_ends_of_every_front_are_the_fastest_and_the_most_accurate(results: 
         fastest = found[0].arms[0].arm
         assert row[1].text == f"{fastest.ablation}: {fastest.title}"
         assert row[6].text == f"{100 * max(choice.mean for choice in found):.1f}"
+
+
+def test_an_interval_of_one_value_reaches_nowhere_whatever_its_rounding(results: Results) -> None:
+    """A single block: its ratio is its own interval, and multiplied out comes back a last bit off."""
+    found = choices.choices(results, "torch")[0]
+    ratio, median = 0.18196071363852528, 1.5900119282637857
+    row = found.row.model_copy(update={"p50_ms": median, "ratio": ratio, "ratio_low": ratio, "ratio_high": ratio})
+    assert median * ratio / ratio != median
+    low, middle, high = replace(found, row=row).reach
+    assert low <= middle <= high
+    assert high - low < 1e-12
+
+
+def test_answers_on_several_data_sets_stand_side_by_side(results: Results) -> None:
+    table = answers.answers_on([results, results])
+    assert table.header[2] == table.header[3]
+    assert all(row[2] == row[3] for row in table.rows)
+    first = answers.answers(results).rows[0]
+    assert table.rows[0][2].text == f"{first[2].text} {first[3].text}"
+    assert table.rows[0][-1] == first[-1]
+    other = replace(results, ablations={name: arms for name, arms in results.ablations.items() if name != "psa"})
+    absent = next(row for row in answers.answers_on([results, other]).rows if row[1].text == "psa − none")
+    assert absent[3].text == "–"

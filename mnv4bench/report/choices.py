@@ -40,7 +40,8 @@ class Choice:
         row = self.row
         if row.ratio is None or row.ratio_low is None or row.ratio_high is None:
             return row.p50_ms, row.p50_ms, row.p50_ms
-        return row.p50_ms * row.ratio_low / row.ratio, row.p50_ms, row.p50_ms * row.ratio_high / row.ratio
+        low, high = row.p50_ms * row.ratio_low / row.ratio, row.p50_ms * row.ratio_high / row.ratio
+        return min(low, row.p50_ms), row.p50_ms, max(high, row.p50_ms)  # an interval of one value may be rounded off it
 
 
 def choices(results: Results, runtime: str) -> list[Choice]:
