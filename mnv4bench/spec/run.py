@@ -145,7 +145,7 @@ class TrainSpec(Spec):
     precision: Literal["fp32", "amp"] = "fp32"
     """fp32: without TF32 on a GPU. amp: float16 autocast with loss scaling, on CUDA only."""
     compile: bool = False
-    """Compile the network's forward and backward pass and replay them as CUDA graphs: small networks are bound by the
+    """Compile network and loss, forward and backward, and replay them as CUDA graphs: small networks are bound by the
     launches of kernels. It orders additions in its own way, so it is part of the spec. Not yet run on a GPU."""
     threads: int = Field(1, ge=1, le=1024)
     """Threads of one training job; part of the spec, because it changes the order of additions and so the bits."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mnv4bench.io.errors import Diverged
-from mnv4bench.models.yolo import Detector, ModelEMA
+from mnv4bench.models.yolo import DetectionLoss, Detector, ModelEMA, fix_shapes, padded
 from mnv4bench.results.curve import LOSSES
 from mnv4bench.spec.run import LossSpec, TrainSpec
 from mnv4bench.train.mixture import with_ground_truth
@@ -27,6 +27,8 @@ CLIP = 10.0
 """Largest norm of the gradient (ultralytics' value)."""
 COMPILED = "reduce-overhead"
 """How torch.compile is asked for CUDA graphs."""
+GRAPHS = 64
+"""Shapes that are compiled at most; with another one training stops."""
 STEPS_UNLOOKED_AT = {"cuda": 32}
 """Device → steps after which losses are looked at: a GPU would have to be waited for each time. Elsewhere each step."""
 
@@ -81,10 +83,11 @@ class Trainer:
             ranks: the processes that share the batches, which all have a trainer of the same values.
         """
         self.model, self.spec, self.extra, self.ranks = model, spec, extra, ranks
-        # Of one shape: the last batch of an epoch, if it is smaller, gets graphs of its own.
-        self.forward = torch.compile(model, mode=COMPILED, dynamic=False, fullgraph=True) if spec.compile else model
+        self.forward: Any = self._compiled(model) if spec.compile else model
         self.projectors = extra.projectors if extra else nn.ModuleList()
         self.criterion = model.init_criterion(loss, spec.epochs)
+        if spec.compile and isinstance(self.criterion, DetectionLoss):
+            fix_shapes(self.criterion, self._compiled)
         if ranks.count > 1:
             self.criterion.normalise_over(ranks.total)
         self.optimizer = make_optimizer(model, spec, self.projectors)
@@ -97,6 +100,11 @@ class Trainer:
         self.curve: list[dict[str, float]] = []
         self.images = 0
         self.seconds = 0.0
+
+    @staticmethod
+    def _compiled(function: Any) -> Any:
+        # A graph for each shape: the last batch of an epoch may be smaller, and objects are padded to a power of two.
+        return torch.compile(function, mode=COMPILED, dynamic=False, fullgraph=True, recompile_limit=GRAPHS)  # type: ignore[call-overload]
 
     def run_epoch(self, batches: Iterable[dict[str, Any]], steps: int) -> dict[str, float]:
         """Train on one epoch's batches and return its row of the curve: mean losses per image.
@@ -148,6 +156,8 @@ class Trainer:
         """Take one optimisation step; return the detached box, class, distance and distillation losses."""
         weight = next(self.model.parameters())
         device = weight.device
+        if self.spec.compile and "labelled" not in batch:
+            batch = padded(batch)
         batch = {
             key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()

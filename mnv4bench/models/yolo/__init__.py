@@ -22,6 +22,7 @@ from mnv4bench.models.yolo.checkpoints import load_checkpoint
 from mnv4bench.models.yolo.dataset import CocoDataset, hyperparameters
 from mnv4bench.models.yolo.definitions import network, own_head_form, released
 from mnv4bench.models.yolo.detector import Composed, Detector
+from mnv4bench.models.yolo.fixed_shapes import fix_shapes, padded
 from mnv4bench.models.yolo.head import Head, check_read
 from mnv4bench.models.yolo.interface import as_yolo
 from mnv4bench.models.yolo.losses import Criterion, DetectionLoss, Term, Total
@@ -53,6 +54,7 @@ __all__ = [
     "Total",
     "as_yolo",
     "check_read",
+    "fix_shapes",
     "fuse_conv_and_bn",
     "hyperparameters",
     "initialize_weights",
@@ -61,5 +63,6 @@ __all__ = [
     "load_tensors",
     "network",
     "own_head_form",
+    "padded",
     "released",
 ]
