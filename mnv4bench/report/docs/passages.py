@@ -147,6 +147,7 @@ def choice(path: Path) -> Values:
         "threads": times.threads,
         "cpu": times.environment.cpu,
         "sessions": len(times.sessions),
+        "quantised": bool(results.timed_int8),
         "steady": sum(all(d.code != "canary_drift" for d in session.contaminated) for session in times.sessions),
     }
 
