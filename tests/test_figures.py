@@ -228,13 +228,19 @@ def test_one_panel_has_every_runtime_in_its_colour_and_names_the_machine(results
         assert (mark.get_markeredgecolor() if hollow else mark.get_markerfacecolor()) == colour_of[p.runtime]
     assert fake.FAKE in made.texts[0].get_text()
     entries = [text.get_text() for text in made.legends[0].get_texts()]
-    assert entries == [*fake.RUNTIMES, "baseline", "arm", "front"]
+    assert entries == [*fake.RUNTIMES, "baseline", "arm", "front", "each runtime's", "two readings"]
+    made.draw_without_rendering()
+    assert made.legends[0].get_window_extent().x1 <= made.bbox.x1
+    assert {line.get_linestyle() for line in axis.lines if len(line.get_xdata()) > 1} >= {"-", "--", ":"}  # type: ignore[arg-type]
 
 
 def test_a_published_network_in_eight_bits_is_hollow_beside_its_library(published: Results) -> None:
     hollow = {(p.label, p.runtime) for p in pareto.points(published) if p.hollow}
     assert {runtime for _, runtime in hollow} == {"onnxruntime", "openvino"}
     assert [label.startswith("int8") for label, _ in hollow] == [True, True]
+    with look():
+        (legend,) = pareto.pareto(published).legends
+    assert [text.get_text() for text in legend.get_texts()][3:6] == ["baseline", "arm", "int8"]
 
 
 def _place(line: Line2D) -> tuple[float, float]:

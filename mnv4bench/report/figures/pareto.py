@@ -300,12 +300,14 @@ def _handles(
 ) -> list[Line2D]:
     """Return the entries of the legend."""
     shapes = {p.shape for p in drawn} | ({"^"} if any(bare.values()) else set())
-    roles = [(role, shape) for shape, role in ROLES.items() if shape in shapes]
+    roles = [(role, shape, False) for shape, role in ROLES.items() if shape in shapes]
+    if any(p.hollow and not p.runtime.endswith(INT8) for p in drawn):
+        roles.append(("int8", "o", True))
+    lines = [("front", "--", 1.2), ("each runtime's", "-", 0.7)]
+    if readings(drawn):
+        lines.append(("two readings", ":", 0.9))
     return [
-        *(
-            Line2D([], [], label=name, **_marker("o", colour, name.endswith(INT8)))
-            for name, colour in colour_of.items()
-        ),
-        *(Line2D([], [], label=role, **_marker(shape, FRONT)) for role, shape in roles),
-        Line2D([], [], color=FRONT, linestyle="--", linewidth=1.2, label="front"),
+        *(Line2D([], [], label=n, **_marker("o", colour, n.endswith(INT8))) for n, colour in colour_of.items()),
+        *(Line2D([], [], label=role, **_marker(shape, FRONT, hollow)) for role, shape, hollow in roles),
+        *(Line2D([], [], color=FRONT, linestyle=style, linewidth=width, label=n) for n, style, width in lines),
     ]
