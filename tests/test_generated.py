@@ -44,7 +44,7 @@ def test_a_document_says_what_the_result_files_hold(name: str) -> None:
     assert PASSAGE.search(text)
     for passage, (committed, current) in passages(text).items():
         absent = not (ROOT / FOLDER / PASSAGES[passage].file).exists()
-        assert tokens(current, NAMES).total() > 3 or absent or current == "There is no other reference yet."
+        assert tokens(current, NAMES).total() > 3 or absent or current == "No other reference asks them yet."
         assert difference(committed, current, NAMES) == [], f"{passage}: run `mnv4bench docs`"
 
 
