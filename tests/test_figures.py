@@ -228,7 +228,7 @@ def test_one_panel_has_every_runtime_in_its_colour_and_names_the_machine(results
         assert (mark.get_markeredgecolor() if hollow else mark.get_markerfacecolor()) == colour_of[p.runtime]
     assert fake.FAKE in made.texts[0].get_text()
     entries = [text.get_text() for text in made.legends[0].get_texts()]
-    assert entries == [*fake.RUNTIMES, "baseline", "arm", "front", "each runtime's", "two readings"]
+    assert entries == [*fake.RUNTIMES, "baseline", "arm", "front", "a runtime's front", "two readings"]
     made.draw_without_rendering()
     assert made.legends[0].get_window_extent().x1 <= made.bbox.x1
     assert {line.get_linestyle() for line in axis.lines if len(line.get_xdata()) > 1} >= {"-", "--", ":"}  # type: ignore[arg-type]

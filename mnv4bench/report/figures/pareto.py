@@ -303,11 +303,14 @@ def _handles(
     roles = [(role, shape, False) for shape, role in ROLES.items() if shape in shapes]
     if any(p.hollow and not p.runtime.endswith(INT8) for p in drawn):
         roles.append(("int8", "o", True))
-    lines = [("front", "--", 1.2), ("each runtime's", "-", 0.7)]
+    lines = [
+        Line2D([], [], color=FRONT, linestyle="--", linewidth=1.2, label="front"),
+        Line2D([], [], color=FRONT, linestyle="-", linewidth=0.7, label="a runtime's front"),
+    ]
     if readings(drawn):
-        lines.append(("two readings", ":", 0.9))
+        lines.append(Line2D([], [], color=FRONT, linestyle=":", linewidth=0.9, label="two readings"))
     return [
         *(Line2D([], [], label=n, **_marker("o", colour, n.endswith(INT8))) for n, colour in colour_of.items()),
         *(Line2D([], [], label=role, **_marker(shape, FRONT, hollow)) for role, shape, hollow in roles),
-        *(Line2D([], [], color=FRONT, linestyle=style, linewidth=width, label=n) for n, style, width in lines),
+        *lines,
     ]
