@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import fake_results as fake
 import numpy as np
@@ -12,15 +13,18 @@ from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from mnv4bench.report.figures import confusion, cost, curves, detections, effects, labels, pareto, precision
+from mnv4bench.reference.plans import plan_of
+from mnv4bench.report.figures import confusion, cost, curves, detections, effects, labels, pareto, precision, slices
 from mnv4bench.report.figures.effects import Line, Panel
 from mnv4bench.report.figures.pareto import Point
-from mnv4bench.report.figures.slices import legend_columns
 from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
 from mnv4bench.report.paper.facts import facts
+from mnv4bench.report.rendering import render
 from mnv4bench.report.results import Results, collect
 from mnv4bench.results import matches
 from mnv4bench.spec.model import ModelSpec
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     plan = fake.make_plan(root)
     fake.write_results(plan, root / "results")
     return collect(plan, root / "results")
+
+
+@pytest.fixture(scope="module")
+def published() -> Results:
+    """Published networks of which one is at hand, in an ablation of 14 arms among others."""
+    return collect(plan_of("published", ROOT), ROOT / "results/reference/published")
 
 
 def test_few_colours_leave_those_that_mean_something_as_they_are() -> None:
@@ -119,10 +129,36 @@ def test_the_legend_of_curves_lies_below_them_and_says_whose_ap_it_holds(results
     assert min(axis.get_yticks()) >= 0
 
 
+def test_networks_that_were_not_trained_have_no_curves(published: Results) -> None:
+    with look():
+        (axis,) = curves.curves(published).axes
+    assert not axis.axison
+    assert axis.texts[0].get_text() == render("text/no_curves.j2")
+
+
+def test_arms_that_have_no_colour_of_their_own_stand_in_rows(results: Results, published: Results) -> None:
+    with look():
+        drawn = slices.slices(published)
+        few = slices.slices(results)
+        drawn.draw_without_rendering()
+    panels = dict(zip(published.at_hand.ablations, drawn.axes, strict=True))
+    axis, arms = panels["published_nms"], published.ablations["published_nms"]
+    assert [text.get_text() for text in axis.get_yticklabels()] == [arm.arm.title for arm in arms]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == list(published.data.slices)
+    dots = [line for line in axis.lines if line.get_marker() == "o"]
+    found = [float(x) for line in dots for x in line.get_xdata()]  # type: ignore[union-attr]
+    assert found == pytest.approx([100 * (arm.mean("AP", part) or 0) for part in published.data.slices for arm in arms])
+    legend = axis.get_legend().get_window_extent()
+    assert axis.transData.inverted().transform(legend)[1, 1] > len(arms) - 1  # below the last row
+    boxes = [text.get_window_extent() for text in axis.get_yticklabels()]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert [axis.get_ylabel() for axis in few.axes] == ["AP (points)"] * len(results.ablations)
+
+
 def test_a_legend_has_as_many_columns_as_fit_its_panel() -> None:
-    assert legend_columns(["none", "psa", "both"]) == 3
-    assert legend_columns(["one-to-many, NMS", "dual, NMS-free", "dual, NMS"]) == 2
-    assert legend_columns(["a title that is longer than half of its panel", "b"]) == 1
+    assert slices.legend_columns(["none", "psa", "both"]) == 3
+    assert slices.legend_columns(["one-to-many, NMS", "dual, NMS-free", "dual, NMS"]) == 2
+    assert slices.legend_columns(["a title that is longer than half of its panel", "b"]) == 1
 
 
 def test_many_effects_stand_in_two_columns_of_about_the_same_height(results: Results) -> None:
@@ -192,7 +228,19 @@ def test_one_panel_has_every_runtime_in_its_colour_and_names_the_machine(results
         assert (mark.get_markeredgecolor() if hollow else mark.get_markerfacecolor()) == colour_of[p.runtime]
     assert fake.FAKE in made.texts[0].get_text()
     entries = [text.get_text() for text in made.legends[0].get_texts()]
-    assert entries == [*fake.RUNTIMES, "baseline", "arm", "front"]
+    assert entries == [*fake.RUNTIMES, "baseline", "arm", "front", "a runtime's front", "two readings"]
+    made.draw_without_rendering()
+    assert made.legends[0].get_window_extent().x1 <= made.bbox.x1
+    assert {line.get_linestyle() for line in axis.lines if len(line.get_xdata()) > 1} >= {"-", "--", ":"}  # type: ignore[arg-type]
+
+
+def test_a_published_network_in_eight_bits_is_hollow_beside_its_library(published: Results) -> None:
+    hollow = {(p.label, p.runtime) for p in pareto.points(published) if p.hollow}
+    assert {runtime for _, runtime in hollow} == {"onnxruntime", "openvino"}
+    assert [label.startswith("int8") for label, _ in hollow] == [True, True]
+    with look():
+        (legend,) = pareto.pareto(published).legends
+    assert [text.get_text() for text in legend.get_texts()][3:6] == ["baseline", "arm", "int8"]
 
 
 def _place(line: Line2D) -> tuple[float, float]:

@@ -47,6 +47,13 @@ def results(root: Path) -> Results:
     return collect(fake.make_plan(root), root / "results/reference/scenes")
 
 
+def test_ablations_whose_networks_are_not_at_hand_were_not_run() -> None:
+    published = collect(plan_of("published", ROOT), ROOT / "results/reference/published")
+    compared = [arm for arm in published.at_hand.arms if not arm.is_baseline]
+    assert len(compared) < len(published.comparison.differences)
+    assert f": {len(compared)} comparisons with" in scope(published) == scope(published.at_hand)
+
+
 def test_the_workflow_ends_with_every_arm_and_where_to_look(root: Path, results: Results) -> None:
     folder = root / "results/reference/scenes"
     said = closing(fake.make_plan(root), folder)

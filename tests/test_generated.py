@@ -44,7 +44,7 @@ def test_a_document_says_what_the_result_files_hold(name: str) -> None:
     assert PASSAGE.search(text)
     for passage, (committed, current) in passages(text).items():
         absent = not (ROOT / FOLDER / PASSAGES[passage].file).exists()
-        assert tokens(current, NAMES).total() > 3 or absent or current == "There is no other reference yet."
+        assert tokens(current, NAMES).total() > 3 or absent or current == "No other reference asks them yet."
         assert difference(committed, current, NAMES) == [], f"{passage}: run `mnv4bench docs`"
 
 
@@ -283,3 +283,12 @@ def test_an_ablation_is_told_with_its_arms_figures_and_presets(tmp_path: Path) -
         "- Start: every arm from random weights.\n- Run by: fake and whole.",
     ):
         assert said in distillation
+
+
+def test_the_list_says_nothing_of_what_was_not_there(tmp_path: Path) -> None:
+    fake.make_plan(tmp_path)
+    add(tmp_path / "ablations/distillation.yaml", "fresh: []\n")
+    assert "- Start: every arm from the preset's trunk, with nothing fresh; from" in catalogue(tmp_path)
+    page = (ROOT / CATALOGUE).read_text(encoding="utf-8")
+    assert "Measured: in none" in page.split("\n## published_peers\n")[1].split("\n## ")[0]
+    assert "| – | – | – | – | – |" not in page

@@ -19,13 +19,14 @@ MOST_SEEDS = 999
 
 
 def scope(results: Results) -> str:
-    """Return the sentence on how much was run."""
+    """Return the sentence on how much was run; an ablation whose networks are not at hand was not."""
+    results = results.at_hand
     return render(
         "text/scope.j2",
         ablations=len(results.ablations),
         arms=len(results.arms),
         seeds=len(results.plan.preset.seeds),
-        differences=len(results.comparison.differences),
+        differences=sum(d.ablation in results.ablations for d in results.comparison.differences),
         data=results.data.record,
         published=results.plan.published,
         seen=seen(results),

@@ -47,8 +47,8 @@ def references_of_classifiers(root: Path) -> dict[str, Classified]:
 
 
 def measured(ablation: str, results: Mapping[str, Results]) -> Table | None:
-    """Return an ablation's comparisons in each reference that ran it; None where none did."""
-    ran = {name: reference for name, reference in results.items() if ablation in reference.ablations}
+    """Return an ablation's comparisons in each reference that ran it and had its networks; None where none did."""
+    ran = {name: reference for name, reference in results.items() if ablation in reference.at_hand.ablations}
     tables = [
         comparisons(reference, reference.ablations[ablation], _runtimes(ran), _source(name, reference.plan))
         for name, reference in ran.items()

@@ -82,7 +82,8 @@ def answered(path: Path) -> Values:
 
 def _opposed(results: Results, arm: ArmResult) -> str:
     note = text.opposed(arm, results, accuracy.decimals_of(results))
-    return note and f"{arm.arm.full_title}: {note}"
+    part = results.plan.ablations[arm.arm.ablation].title
+    return note and f"{part}, {arm.arm.title}. {note}"
 
 
 def opening(path: Path) -> Values:
@@ -147,6 +148,7 @@ def choice(path: Path) -> Values:
         "threads": times.threads,
         "cpu": times.environment.cpu,
         "sessions": len(times.sessions),
+        "quantised": bool(results.timed_int8),
         "steady": sum(all(d.code != "canary_drift" for d in session.contaminated) for session in times.sessions),
     }
 

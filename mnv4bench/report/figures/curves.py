@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.panels import colours, crowded, grid, legend_size
-from mnv4bench.report.figures.style import BASELINE
+from mnv4bench.report.figures.style import BASELINE, saying
+from mnv4bench.report.rendering import render
 from mnv4bench.report.results import ArmResult, Results, curve_of
 from mnv4bench.results.curve import VALIDATED, VALIDATION
 
@@ -21,7 +22,10 @@ ROW, MOST = 0.09, 0.6
 
 
 def curves(results: Results) -> Figure:
-    """Return AP over epochs, one panel per ablation: seeds thin, their mean thick, the trunks' last AP dashed."""
+    """Return AP over epochs, one panel per ablation: seeds thin, their mean thick, the trunks' last AP dashed;
+    a sentence where nothing was trained."""
+    if results.plan.published:
+        return saying(render("text/no_curves.j2"))
     drawn, axes = grid(results, 2.0)
     for axis, arms in zip(axes, results.ablations.values(), strict=True):
         _curve_panel(axis, results, arms)

@@ -56,6 +56,8 @@ class Point:
     """Low, middle, high: the median, and as far off on either side as the paired ratio's interval is."""
     ap: tuple[float, float, float]
     """Lowest seed, mean, highest seed."""
+    hollow: bool = False
+    """Whether it computes in eight-bit integers."""
 
 
 def pareto(results: Results) -> Figure:
@@ -109,10 +111,10 @@ def points(results: Results) -> list[Point]:
     """Return the networks that were both scored and timed in each runtime; in eight-bit ones with the AP that they have
     there. Arms that are the same runs read the same way are one point."""
     runtimes = (*results.timed, *results.timed_int8)
-    return [_point(choice) for runtime in runtimes for choice in choices(results, runtime)]
+    return [_point(results, choice) for runtime in runtimes for choice in choices(results, runtime)]
 
 
-def _point(choice: Choice) -> Point:
+def _point(results: Results, choice: Choice) -> Point:
     first = choice.arms[0].arm
     baseline = any(arm.is_baseline for arm in choice.arms)
     return Point(
@@ -122,6 +124,7 @@ def _point(choice: Choice) -> Point:
         runs=tuple(first.runs.values()),
         ms=choice.reach,
         ap=(fmt.in_points(min(choice.ap)), fmt.in_points(choice.mean), fmt.in_points(max(choice.ap))),
+        hollow=any(name.endswith(INT8) for name in (choice.runtime, results.plan.spec(first).deploy.runtime)),
     )
 
 
@@ -164,7 +167,7 @@ def _panel(
     low, _ = axis.get_ylim()
     triangles = [(name, runtime, ms) for runtime, networks in bare.items() for name, ms in networks.items()]
     for _, runtime, ms in triangles:
-        axis.plot(ms, low, clip_on=False, zorder=4, **_marker("^", runtime, colour_of[runtime]))
+        axis.plot(ms, low, clip_on=False, zorder=4, **_marker("^", colour_of[runtime]))
     named = named_points(drawn, edge)
     for name, _, ms in sorted(triangles, key=lambda triangle: triangle[2]):
         named.setdefault(name, []).append((ms, low))
@@ -239,14 +242,14 @@ def _mark(axis: Axes, p: Point, colour: str) -> None:
         alpha=0.35,
         zorder=2,
     )
-    axis.plot(p.ms[1], p.ap[1], zorder=3, **_marker(p.shape, p.runtime, colour))
+    axis.plot(p.ms[1], p.ap[1], zorder=3, **_marker(p.shape, colour, p.hollow))
 
 
-def _marker(shape: str, runtime: str, colour: str) -> dict[str, Any]:
+def _marker(shape: str, colour: str, hollow: bool = False) -> dict[str, Any]:
     """Return a mark: filled, or hollow for eight-bit integers."""
-    face = "white" if runtime.endswith(INT8) else colour
-    edge = colour if runtime.endswith(INT8) else "white"
-    width = 1.0 if runtime.endswith(INT8) else 0.4
+    face = "white" if hollow else colour
+    edge = colour if hollow else "white"
+    width = 1.0 if hollow else 0.4
     return {
         "marker": shape,
         "markersize": SIZES[shape],
@@ -297,9 +300,17 @@ def _handles(
 ) -> list[Line2D]:
     """Return the entries of the legend."""
     shapes = {p.shape for p in drawn} | ({"^"} if any(bare.values()) else set())
-    roles = [(role, shape) for shape, role in ROLES.items() if shape in shapes]
-    return [
-        *(Line2D([], [], label=name, **_marker("o", name, colour)) for name, colour in colour_of.items()),
-        *(Line2D([], [], label=role, **_marker(shape, "", FRONT)) for role, shape in roles),
+    roles = [(role, shape, False) for shape, role in ROLES.items() if shape in shapes]
+    if any(p.hollow and not p.runtime.endswith(INT8) for p in drawn):
+        roles.append(("int8", "o", True))
+    lines = [
         Line2D([], [], color=FRONT, linestyle="--", linewidth=1.2, label="front"),
+        Line2D([], [], color=FRONT, linestyle="-", linewidth=0.7, label="a runtime's front"),
+    ]
+    if readings(drawn):
+        lines.append(Line2D([], [], color=FRONT, linestyle=":", linewidth=0.9, label="two readings"))
+    return [
+        *(Line2D([], [], label=n, **_marker("o", colour, n.endswith(INT8))) for n, colour in colour_of.items()),
+        *(Line2D([], [], label=role, **_marker(shape, FRONT, hollow)) for role, shape, hollow in roles),
+        *lines,
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from math import ceil
 from statistics import fmean
 
@@ -11,26 +12,52 @@ from matplotlib.figure import Figure
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures.panels import colours, grid, legend_size
-from mnv4bench.report.figures.style import FAINT
+from mnv4bench.report.figures.style import COLOURS, FAINT
 from mnv4bench.report.results import ArmResult, Results
 
 LETTERS = 40
 """Of a row of the legend, which is as wide as a panel."""
+ROW_TYPE = 5
+"""Points of the type of names of arms in rows."""
 SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
 def slices(results: Results) -> Figure:
-    """Return AP per slice, one panel per ablation, seeds as dots; per object size where the data has no slices."""
+    """Return AP per slice, one panel per ablation, seeds as dots; per object size where the data has no slices.
+
+    More arms than there are colours stand in rows, which name them.
+    """
+    results = results.at_hand
+    parts = list(results.data.slices) or list(SIZES)
     drawn, axes = grid(results, 1.9)
     for axis, arms in zip(axes, results.ablations.values(), strict=True):
-        _slice_panel(axis, results, arms)
-        axis.set_ylabel("AP (points)")
+        draw = _bars if len(arms) <= len(COLOURS) + 1 else _rows
+        draw(axis, results, arms, parts)
     return drawn
 
 
-def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> None:
-    parts = list(results.data.slices) or list(SIZES)
-    colour_of = colours(arms)
+def _rows(axis: Axes, results: Results, arms: Sequence[ArmResult], parts: Sequence[str]) -> None:
+    for part, colour in zip(parts, cycle(COLOURS), strict=False):
+        known = [(y, fmean(values.values())) for y, arm in enumerate(arms) if (values := _part_scores(arm, part))]
+        axis.plot([ap for _, ap in known], [y for y, _ in known], "o", color=colour, markersize=3, label=_named(part))
+    axis.set_yticks(range(len(arms)), [arm.arm.title for arm in arms], fontsize=ROW_TYPE)
+    axis.set_ylim(len(arms) + 1, -0.5)  # two rows for the legend
+    axis.set_xlabel("AP (points)")
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="both", color=FAINT, linewidth=0.3, alpha=0.5)
+    axis.set_axisbelow(True)
+    axis.legend(
+        loc="lower center",
+        ncols=len(parts),
+        fontsize=legend_size(results),
+        handletextpad=0.2,
+        columnspacing=1,
+        borderaxespad=0,
+    )
+
+
+def _bars(axis: Axes, results: Results, arms: Sequence[ArmResult], parts: Sequence[str]) -> None:
+    colour_of = colours(tuple(arms))
     width = 0.8 / len(arms)
     for position, arm in enumerate(arms):
         for place, part in enumerate(parts):
@@ -44,7 +71,8 @@ def _slice_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
             axis.vlines(x, min(values), max(values), color=colour, linewidth=0.8)
             axis.plot([x] * len(values), values, ".", color=colour, markersize=2.5)
         axis.bar(0, 0, 0, color=colour_of[arm.arm.name], alpha=0.55, label=arm.arm.title)
-    axis.set_xticks(range(len(parts)), [SIZES.get(part, part) for part in parts])
+    axis.set_ylabel("AP (points)")
+    axis.set_xticks(range(len(parts)), [_named(part) for part in parts])
     axis.set_xlim(-0.6, len(parts) - 0.4)
     columns = legend_columns([arm.arm.title for arm in arms])
     # Room above the bars for each of the legend's rows.
@@ -69,6 +97,10 @@ def legend_columns(titles: Sequence[str]) -> int:
     """Return how many titles stand in a row of the legend: three at most, and no more than fit."""
     longest = max(map(len, titles))
     return next(columns for columns in (3, 2, 1) if columns * longest <= LETTERS or columns == 1)
+
+
+def _named(part: str) -> str:
+    return SIZES.get(part, part)
 
 
 def _part_scores(arm: ArmResult, part: str) -> dict[int, float]:
