@@ -27,7 +27,7 @@ from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.scaffold import new_ablation
 from mnv4bench.spec.search import search_spec
 from mnv4bench.spec.yamlfile import YamlFile
-from mnv4bench.steps import STEPS, Context, run_step
+from mnv4bench.steps import Context, run_step
 
 
 def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
@@ -266,15 +266,17 @@ def search_architecture(options: argparse.Namespace) -> None:
 
 
 def check_ledger(options: argparse.Namespace) -> None:
-    from mnv4bench.report.ledger import write_ledger
+    from mnv4bench.results.ledger import LedgerSummary
+    from mnv4bench.results.record import read_record
 
     plan, results = _load(options)
+    context = Context(plan, results)
     if options.time:
-        context = Context(plan, results)
         if not (context.data / RECORD).exists():
-            STEPS["data"](context)
-        STEPS["claims"](context)
-    summary = write_ledger(plan, results)
+            run_step("data", context)
+        run_step("claims", context)
+    run_step("ledger", context)
+    summary = read_record(results / "tables" / "ledger.json", LedgerSummary)
     for source in summary.sources.values():
         print(f"{source.name:22} {', '.join(f'{n} {verdict}' for verdict, n in source.verdicts.items() if n)}")
     print(f"{summary.figures} figures in {results / 'tables' / 'ledger.csv'}")
@@ -292,6 +294,7 @@ def verify_results(options: argparse.Namespace) -> None:
     from mnv4bench.reference.result_set import ResultSet, reference_set
     from mnv4bench.reference.verify import closest, verify
     from mnv4bench.report.verified import TABLE, differing, outcome, write_verified
+    from mnv4bench.results import sums
     from mnv4bench.results.reference import read_reference
 
     here = ResultSet(options.results)
@@ -300,6 +303,7 @@ def verify_results(options: argparse.Namespace) -> None:
     reference = reference_set(FOLDER / options.reference) if options.reference else closest(here)
     cells = verify(here, reference)
     write_verified(cells, options.results, reference)
+    sums.record(options.results, "verify")
     print("\n".join([*outcome(cells, options.results, reference), *differing(options.results)]))
     print(f"every cell, with its tolerance: {options.results / TABLE.with_suffix('.md')}")
     number = counts(cells)
