@@ -241,6 +241,32 @@ def test_what_a_rule_reads_of_a_plan_makes_its_files_again(
         path.write_text(text)
 
 
+@pytest.mark.parametrize(("ablation", "rule"), [("peers", "sizes"), ("nas", "nas_times")])
+def test_another_protocol_of_timing_makes_the_times_of_an_ablation_again(
+    ablation: str, rule: str, tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path / "project")
+    config = project / "config" / "smoke.yaml"
+    config.write_text(re.sub("(?m)^ablations: .*", f"ablations: [{ablation}]", config.read_text()))
+    plan, out = load("smoke", root=project), project / "results" / "smoke"
+    for file in (
+        f"data/{key(plan.preset.data)}/dataset.json",
+        *(f"runs/{run}/metrics.json" for run in plan.runs),
+        *(f"classifiers/{run}/result.json" for run in plan.classifiers.runs),
+        f"classifiers/{plan.preset.classifiers.labels_name()}/teacher.json",
+        *("ranking.json", "latency/nas.json", "latency/sizes.json", "tables/sizes.csv", "tables/sizes.md"),
+        f"benchmarks/{rule}.tsv",
+    ):
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).touch()
+    until = ("--until", rule)
+    touched = snakemake(project, "preset=smoke", flags=("--touch", "--forcerun", rule, *until))
+    assert touched.returncode == 0, touched.stderr
+    assert f"rule {rule}:" not in snakemake(project, "preset=smoke", flags=("-n", *until)).stdout
+    config.write_text(config.read_text().replace("rounds: 2", "rounds: 3"))
+    assert f"rule {rule}:" in snakemake(project, "preset=smoke", flags=("-n", *until)).stdout
+
+
 def test_a_trunk_that_is_shipped_since_makes_comparisons_again(computed: Path) -> None:
     trunk = computed / TRUNKS / "trunk-0123456789ab-s0"
     trunk.mkdir(parents=True)
