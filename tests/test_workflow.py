@@ -241,6 +241,18 @@ def test_what_a_rule_reads_of_a_plan_makes_its_files_again(
         path.write_text(text)
 
 
+def test_verdicts_that_are_older_than_the_comparison_are_not_printed(computed: Path) -> None:
+    out = computed / "results" / "smoke"
+    (out / "complete.txt").write_text("the verdicts\n")
+    try:
+        assert "the verdicts" in snakemake(computed, "preset=smoke", flags=("--until", *RULES)).stdout
+        again = snakemake(computed, "preset=smoke", flags=("--touch", "--forcerun", "compare", "--until", "compare"))
+    finally:
+        (out / "complete.txt").unlink()
+    assert again.returncode == 0, again.stderr
+    assert "the verdicts" not in again.stdout
+
+
 @pytest.mark.parametrize(("ablation", "rule"), [("peers", "sizes"), ("nas", "nas_times")])
 def test_another_protocol_of_timing_makes_the_times_of_an_ablation_again(
     ablation: str, rule: str, tmp_path: Path
