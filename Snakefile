@@ -30,7 +30,8 @@ REFERENCE = config.get("reference")
 PLAN, OUT = chosen(config)
 connect(OUT)
 PRESET, SPEC = PLAN.preset_name, PLAN.preset
-CONFIG = config if REFERENCE else {"preset": PRESET} | config
+GIVEN = {name: value for name, value in config.items() if value is not None}
+CONFIG = GIVEN if REFERENCE else {"preset": PRESET} | GIVEN
 
 # Every value is quoted: the shell sees paths with blanks, and names that it could take for commands.
 PYTHON = shlex.quote(sys.executable)

@@ -111,6 +111,14 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("empty", ["only=", "seeds=", "reference="])
+def test_an_empty_value_of_config_is_one_that_is_not_given(empty: str, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    dry = snakemake(project, "preset=smoke", empty, flags=("-n", "-p", "--until", "data"))
+    assert dry.returncode == 0, dry.stderr
+    assert "-m mnv4bench step --preset=smoke data " in dry.stdout
+
+
 def test_data_that_were_deleted_are_made_again_before_complete_looks_at_them(finished: Path) -> None:
     out = finished / "results" / "smoke"
     away = [*(out / "data").glob("*/dataset.json"), out / "complete.txt"]
