@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -501,3 +502,15 @@ def test_a_reference_stays_where_another_cannot_take_its_place(tmp_path: Path) -
         pass  # what was made is gone
     assert (tmp_path / "old" / RECORD).read_text(encoding="utf-8") == "the old one"
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_selection_may_be_connected_by_two_processes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, relative = tmp_path / "results/quick/only/psa", os.path.relpath
+
+    def linked_meanwhile(original: Path, start: Path) -> str:
+        (start / original.name).symlink_to(relative(original, start))
+        return relative(original, start)
+
+    monkeypatch.setattr(os.path, "relpath", linked_meanwhile)
+    connect(folder)
+    assert (folder / "runs").resolve() == tmp_path / "results/quick/runs"
