@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -104,6 +105,8 @@ def create_preset(options: argparse.Namespace) -> None:
     from mnv4bench.machine.load import BUSY, busy_cores
     from mnv4bench.train.proposal import new_preset, rough
 
+    if options.rate is not None and not 0 < options.rate < math.inf:
+        raise SpecError(f"--rate {options.rate:g}: no number of images per second; give one above 0, or leave it out")
     busy = options.rate is None and busy_cores() > BUSY * usable_cores()
     path, plan, hours = new_preset(options.name, options.data, options.rate, busy, options.force)
     side, seeds, cores = plan.preset.data.imgsz, len(plan.preset.seeds), usable_cores()
