@@ -30,7 +30,8 @@ REFERENCE = config.get("reference")
 PLAN, OUT = chosen(config)
 connect(OUT)
 PRESET, SPEC = PLAN.preset_name, PLAN.preset
-CONFIG = config if REFERENCE else {"preset": PRESET} | config
+GIVEN = {name: value for name, value in config.items() if value is not None}
+CONFIG = GIVEN if REFERENCE else {"preset": PRESET} | GIVEN
 
 # Every value is quoted: the shell sees paths with blanks, and names that it could take for commands.
 PYTHON = shlex.quote(sys.executable)
@@ -113,8 +114,15 @@ onstart:
 
 
 onsuccess:
-    if (Path(OUT) / "complete.txt").exists():
-        print((Path(OUT) / "complete.txt").read_text(encoding="utf-8"))
+    told = Path(OUT) / "complete.txt"
+    compared = [Path(OUT) / name for name in ("compare.json", "top1.json")]
+    # After a part of the workflow, as --until compare asks for, it may be the one of an earlier end.
+    if told.exists() and all(
+        path.stat().st_mtime_ns <= told.stat().st_mtime_ns
+        for path in compared
+        if path.exists()
+    ):
+        print(told.read_text(encoding="utf-8"))
 
 
 onerror:

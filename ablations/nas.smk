@@ -46,6 +46,8 @@ rule nas_times:
     resources:
         exclusive=1,
         cpus_per_task=SPEC.needs.cores,
+    params:
+        protocol=SPEC.latency.model_dump_json(include={"rounds", "blocks", "block_ms"}),
     shell:
         "{STEP} nas_times > {log} 2>&1"
 

@@ -18,5 +18,7 @@ rule sizes:
     resources:
         exclusive=1,
         cpus_per_task=SPEC.needs.cores,
+    params:
+        protocol=SPEC.latency.model_dump_json(exclude={"calibration", "claims"}),
     shell:
         "{STEP} sizes > {log} 2>&1"

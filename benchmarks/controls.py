@@ -43,11 +43,13 @@ from mnv4bench.machine.environment import environment
 from mnv4bench.machine.process import set_up_process
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
+from mnv4bench.results.dataset import RECORD, Dataset
 from mnv4bench.results.matches import MatchRecords
 from mnv4bench.results.reference import TRUNKS
 from mnv4bench.results.run import read_status
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.plan import load
+from mnv4bench.spec.run import DataSpec
 from mnv4bench.statistics.bootstrap import bootstrap_ap, bootstrap_weights
 
 MARGIN = 0.02
@@ -162,6 +164,11 @@ def judge(rows: Mapping[str, Mapping[str, float]], aimed_at: Sequence[str]) -> d
     }
 
 
+def data_set(spec: DataSpec, folder: Path) -> Dataset:
+    """Return the data set in `folder`, which is drawn unless it was to its end."""
+    return verify(folder) if (folder / RECORD).exists() else prepare(spec, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, help="validation images, the first ones (default: all)")
@@ -173,7 +180,7 @@ def main() -> None:
         folder, spec = TRUNKS / trunk.name, trunk.spec
         status = read_status(folder)
         data = Path("results/benchmarks/data") / key(spec.data)
-        dataset = prepare(spec.data, data) if not data.exists() else verify(data)
+        dataset = data_set(spec.data, data)
         if dataset.digest != status.data_digest:
             raise SystemExit(f"{data}: is not what {folder} learned from; delete it and start again")
         model = detector.build(spec.model, len(dataset.classes))

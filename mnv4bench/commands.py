@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,7 +28,7 @@ from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.scaffold import new_ablation
 from mnv4bench.spec.search import search_spec
 from mnv4bench.spec.yamlfile import YamlFile
-from mnv4bench.steps import STEPS, Context, run_step
+from mnv4bench.steps import Context, run_step
 
 
 def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
@@ -104,6 +105,8 @@ def create_preset(options: argparse.Namespace) -> None:
     from mnv4bench.machine.load import BUSY, busy_cores
     from mnv4bench.train.proposal import new_preset, rough
 
+    if options.rate is not None and not 0 < options.rate < math.inf:
+        raise SpecError(f"--rate {options.rate:g}: no number of images per second; give one above 0, or leave it out")
     busy = options.rate is None and busy_cores() > BUSY * usable_cores()
     path, plan, hours = new_preset(options.name, options.data, options.rate, busy, options.force)
     side, seeds, cores = plan.preset.data.imgsz, len(plan.preset.seeds), usable_cores()
@@ -266,15 +269,17 @@ def search_architecture(options: argparse.Namespace) -> None:
 
 
 def check_ledger(options: argparse.Namespace) -> None:
-    from mnv4bench.report.ledger import write_ledger
+    from mnv4bench.results.ledger import LedgerSummary
+    from mnv4bench.results.record import read_record
 
     plan, results = _load(options)
+    context = Context(plan, results)
     if options.time:
-        context = Context(plan, results)
         if not (context.data / RECORD).exists():
-            STEPS["data"](context)
-        STEPS["claims"](context)
-    summary = write_ledger(plan, results)
+            run_step("data", context)
+        run_step("claims", context)
+    run_step("ledger", context)
+    summary = read_record(results / "tables" / "ledger.json", LedgerSummary)
     for source in summary.sources.values():
         print(f"{source.name:22} {', '.join(f'{n} {verdict}' for verdict, n in source.verdicts.items() if n)}")
     print(f"{summary.figures} figures in {results / 'tables' / 'ledger.csv'}")
@@ -292,6 +297,7 @@ def verify_results(options: argparse.Namespace) -> None:
     from mnv4bench.reference.result_set import ResultSet, reference_set
     from mnv4bench.reference.verify import closest, verify
     from mnv4bench.report.verified import TABLE, differing, outcome, write_verified
+    from mnv4bench.results import sums
     from mnv4bench.results.reference import read_reference
 
     here = ResultSet(options.results)
@@ -300,6 +306,7 @@ def verify_results(options: argparse.Namespace) -> None:
     reference = reference_set(FOLDER / options.reference) if options.reference else closest(here)
     cells = verify(here, reference)
     write_verified(cells, options.results, reference)
+    sums.record(options.results, "verify")
     print("\n".join([*outcome(cells, options.results, reference), *differing(options.results)]))
     print(f"every cell, with its tolerance: {options.results / TABLE.with_suffix('.md')}")
     number = counts(cells)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.controls import MARGIN, STEP, WINDOW, in_windows, judge, on_a_grid, without
+from benchmarks.controls import MARGIN, STEP, WINDOW, data_set, in_windows, judge, on_a_grid, without
+from mnv4bench.spec.run import DataSpec
 
 
 def test_windows_keep_what_lies_in_their_middle_at_its_place() -> None:
@@ -64,3 +66,10 @@ def test_boxes_are_rounded_to_the_grid() -> None:
     model = SimpleNamespace(decode=lambda _: {"nms_free": (box, torch.ones(1, 1, 1))})
     boxes, _ = on_a_grid(model, torch.zeros(3, 32, 32), "nms_free")  # type: ignore[arg-type]
     assert boxes.tolist() == [[0.0, 2.0, 6.0, 8.0]]
+
+
+def test_data_whose_drawing_was_interrupted_are_drawn_again(tmp_path: Path) -> None:
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    spec = DataSpec(name="scenes", imgsz=64, train=8, val=8)
+    made = data_set(spec, tmp_path / "data")
+    assert data_set(spec, tmp_path / "data") == made

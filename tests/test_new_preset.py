@@ -173,3 +173,10 @@ def test_images_that_were_moved_are_told_with_the_line_to_change(
         assert capsys.readouterr().err == f"mnv4bench: {told}\n"
     with pytest.raises(Mnv4benchError, match=f"^{re.escape(told)}$"):
         run_step("data", Context(made, tmp_path / "results"))
+
+
+@pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf"])
+def test_a_rate_that_is_none_is_named_before_anything_is_read(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["new-preset", "mine", "--data", "nowhere", f"--rate={rate}"])
+    assert capsys.readouterr().err.startswith(f"mnv4bench: --rate {rate}: ")

@@ -107,6 +107,15 @@ def test_ids_are_unique(page: Reader) -> None:
     assert [name for name, times in Counter(page.values("id")).items() if times > 1] == []
 
 
+@pytest.mark.parametrize("name", ["table", "precision"])
+def test_an_ablation_may_have_the_name_of_a_part_of_the_page(
+    name: str, results: Results, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = [replace(card, name=name) for card in cards.cards(results)[:1]]
+    monkeypatch.setattr("mnv4bench.report.page.write.cards", lambda _: named)
+    assert Reader(html(results, folder)).values("id").count(name) == 1
+
+
 def test_every_comparison_has_its_card_with_question_points_verdict_and_times(results: Results) -> None:
     made = {card.name: card for card in cards.cards(results)}
     assert list(made) == list(results.ablations)

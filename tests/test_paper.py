@@ -16,7 +16,7 @@ import pytest
 import typst
 
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.io.files import write_json
+from mnv4bench.io.files import read_json, write_json
 from mnv4bench.report import accuracy, unanswered
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.figures import style
@@ -261,6 +261,21 @@ def test_the_paper_compiles_without_slices_and_with_one_seed_from_scratch(tmp_pa
     printed = typeset(results, facts(collect(plan, results)))
     assert re.search(r"\bone seed\b", printed, re.IGNORECASE)
     assert not re.search(r"\b1\sseeds\b", printed)
+
+
+def test_the_paper_is_made_where_no_network_but_the_baseline_is_at_hand(tmp_path: Path) -> None:
+    plan = fake.make_plan(tmp_path, only="psa")
+    results = tmp_path / "results"
+    ends = {run: ("missing", "x.pt is not on this machine") for run in plan.arms[1].runs.values()}
+    fake.write_results(plan, results, ends)
+    draw_nothing(results)
+    write_paper(plan, results, source=SOURCE)
+    content = read_json(results / "paper" / FACTS)
+    assert [ablation["title"] for ablation in content["ablations"]] == ["Attention_{psa} & none"]
+    assert "x.pt is not on this machine" in typeset(results, content)
+    (ablation,) = content["ablations"]
+    ablation |= {"findings": ablation["findings"] * 7, "tally": [["–", 6], ["worse", 1]]}
+    assert "7\N{NO-BREAK SPACE}comparisons: 6 not scored, 1 worse." in typeset(results, content)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from mnv4bench.io.errors import FileError, Mnv4benchError
 from mnv4bench.io.files import read_json, sha256, write_json, write_text
 from mnv4bench.reference.contents import rendered_files
 from mnv4bench.reference.plans import chosen, plan_of
-from mnv4bench.reference.publish import publish, take_over
+from mnv4bench.reference.publish import _replacing_folder, publish, take_over
 from mnv4bench.reference.rebuild import changed, restore
 from mnv4bench.reference.result_set import reference_set
 from mnv4bench.reference.values import changes
@@ -27,7 +28,7 @@ from mnv4bench.report.tables.write import write_tables
 from mnv4bench.results import matches, sums
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.matches import MatchRecords
-from mnv4bench.results.reference import FOLDER, REBUILT, check_files, names, read_reference
+from mnv4bench.results.reference import FOLDER, REBUILT, RECORD, check_files, names, read_reference
 from mnv4bench.results.selection import connect, folder_of, home
 from mnv4bench.spec.plan import Plan
 
@@ -493,3 +494,23 @@ def test_a_preset_that_changed_since_is_refused(project: tuple[Plan, Path]) -> N
     path.write_text(path.read_text().replace("epochs: 4", "epochs: 5"))
     with pytest.raises(Mnv4benchError, match=r"has no run .* of preset fake; the preset or an ablation has changed"):
         plan_of("tiny")
+
+
+def test_a_reference_stays_where_another_cannot_take_its_place(tmp_path: Path) -> None:
+    write_text(tmp_path / "old" / RECORD, "the old one")
+    with pytest.raises(FileNotFoundError), _replacing_folder(tmp_path / "old"):
+        pass  # what was made is gone
+    assert (tmp_path / "old" / RECORD).read_text(encoding="utf-8") == "the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_selection_may_be_connected_by_two_processes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, relative = tmp_path / "results/quick/only/psa", os.path.relpath
+
+    def linked_meanwhile(original: Path, start: Path) -> str:
+        (start / original.name).symlink_to(relative(original, start))
+        return relative(original, start)
+
+    monkeypatch.setattr(os.path, "relpath", linked_meanwhile)
+    connect(folder)
+    assert (folder / "runs").resolve() == tmp_path / "results/quick/runs"

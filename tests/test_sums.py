@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,15 @@ import fake_results as fake
 import pytest
 from helpers import tiny_dataset
 
-from mnv4bench import steps
+from mnv4bench import cli, steps
 from mnv4bench.data import prepared
 from mnv4bench.io.errors import DataError, FileError
-from mnv4bench.io.files import read_json
+from mnv4bench.io.files import read_json, write_json, write_text
 from mnv4bench.latency.campaign import first_images
 from mnv4bench.report.figures.detections import _picture
 from mnv4bench.report.results import DataFacts
 from mnv4bench.results import sums
+from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.steps import Context, run_step
 
 
@@ -112,6 +114,34 @@ def test_results_of_earlier_versions_have_no_sums(context: Context) -> None:
 def test_every_step_that_reads_or_makes_something_exists() -> None:
     assert {*sums.MADE, *sums.READ} <= set(steps.STEPS)
     assert {source for read in sums.READ.values() for source in read} <= set(sums.MADE)
+
+
+@pytest.mark.parametrize("command", ["verify results/fake --reference scenes", "ledger --preset fake --time"])
+def test_complete_accepts_what_a_command_wrote_into_results(
+    command: str, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = context.results.parent.parent
+    (root / "results/reference").symlink_to(Path("results/reference").absolute())
+    monkeypatch.chdir(root)
+    times, table = context.results / "latency/claims.json", context.results / "tables/ledger.json"
+    verified = context.results / "tables/verify.csv"
+    for path in (times, table, verified):
+        write_text(path, "of the workflow\n")
+    for step in ("claims", "ledger", "verify"):
+        sums.record(context.results, step)
+
+    def write_ledger(*_: object) -> LedgerSummary:
+        made = LedgerSummary(figures=0, verdicts={}, sources={}, differing=())
+        write_json(table, made)
+        return made
+
+    monkeypatch.setattr("mnv4bench.report.ledger.write_ledger", write_ledger)
+    monkeypatch.setitem(steps.STEPS, "claims", lambda _: write_text(times, "of the command\n"))
+    run_step("tables", context)
+    with contextlib.suppress(SystemExit):  # nothing here can be compared with the reference
+        cli.main(command.split())
+    assert "of the workflow" not in (verified if "verify" in command else times).read_text(encoding="utf-8")
+    sums.check(context.results, "complete")
 
 
 def test_complete_vouches_for_images_too(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_copy_agrees_in_every_cell_to_the_byte(sides: tuple[ResultSet, ResultS
     assert ("torch", 2) in {(row.runtime, row.threads) for row in cells}
     text = " ".join(outcome(cells, sides[0].folder, sides[1]))
     assert "0 differ, 6 cannot be compared" in text
-    assert "identical" in text
+    assert "identical, byte for byte." in text
 
 
 def test_other_bytes_differ_on_the_same_kind_of_machine_only(sides: tuple[ResultSet, ResultSet]) -> None:

@@ -16,6 +16,7 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.reference.cells import Cell
 from mnv4bench.reference.result_set import ResultSet, reference_set
 from mnv4bench.reference.verify import closest, verify
+from mnv4bench.report.verified import outcome
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "results/reference"
@@ -64,6 +65,9 @@ def test_a_copy_agrees_in_every_cell(here: ResultSet) -> None:
     assert {row.verdict for row in cells} == {"agree"}
     assert len(cells) == sum(2 + (not arm.is_baseline) for arm in here.classifiers.values())
     assert cell(cells, "identical runs").reason == "same_answers"
+    said = " ".join(outcome(cells, here.folder, reference))
+    assert "identical: the same networks, and each object classified alike." in said
+    assert "byte for byte" not in said  # their weights are in no reference
     assert cell(cells, "top-1").here == pytest.approx(sum(here.classifiers[ARM].scores.values()) / 3)
 
 

@@ -111,6 +111,14 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("empty", ["only=", "seeds=", "reference="])
+def test_an_empty_value_of_config_is_one_that_is_not_given(empty: str, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    dry = snakemake(project, "preset=smoke", empty, flags=("-n", "-p", "--until", "data"))
+    assert dry.returncode == 0, dry.stderr
+    assert "-m mnv4bench step --preset=smoke data " in dry.stdout
+
+
 def test_data_that_were_deleted_are_made_again_before_complete_looks_at_them(finished: Path) -> None:
     out = finished / "results" / "smoke"
     away = [*(out / "data").glob("*/dataset.json"), out / "complete.txt"]
@@ -239,6 +247,44 @@ def test_what_a_rule_reads_of_a_plan_makes_its_files_again(
         assert made_again(computed) == rules
     finally:
         path.write_text(text)
+
+
+def test_verdicts_that_are_older_than_the_comparison_are_not_printed(computed: Path) -> None:
+    out = computed / "results" / "smoke"
+    (out / "complete.txt").write_text("the verdicts\n")
+    try:
+        assert "the verdicts" in snakemake(computed, "preset=smoke", flags=("--until", *RULES)).stdout
+        again = snakemake(computed, "preset=smoke", flags=("--touch", "--forcerun", "compare", "--until", "compare"))
+    finally:
+        (out / "complete.txt").unlink()
+    assert again.returncode == 0, again.stderr
+    assert "the verdicts" not in again.stdout
+
+
+@pytest.mark.parametrize(("ablation", "rule"), [("peers", "sizes"), ("nas", "nas_times")])
+def test_another_protocol_of_timing_makes_the_times_of_an_ablation_again(
+    ablation: str, rule: str, tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path / "project")
+    config = project / "config" / "smoke.yaml"
+    config.write_text(re.sub("(?m)^ablations: .*", f"ablations: [{ablation}]", config.read_text()))
+    plan, out = load("smoke", root=project), project / "results" / "smoke"
+    for file in (
+        f"data/{key(plan.preset.data)}/dataset.json",
+        *(f"runs/{run}/metrics.json" for run in plan.runs),
+        *(f"classifiers/{run}/result.json" for run in plan.classifiers.runs),
+        f"classifiers/{plan.preset.classifiers.labels_name()}/teacher.json",
+        *("ranking.json", "latency/nas.json", "latency/sizes.json", "tables/sizes.csv", "tables/sizes.md"),
+        f"benchmarks/{rule}.tsv",
+    ):
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).touch()
+    until = ("--until", rule)
+    touched = snakemake(project, "preset=smoke", flags=("--touch", "--forcerun", rule, *until))
+    assert touched.returncode == 0, touched.stderr
+    assert f"rule {rule}:" not in snakemake(project, "preset=smoke", flags=("-n", *until)).stdout
+    config.write_text(config.read_text().replace("rounds: 2", "rounds: 3"))
+    assert f"rule {rule}:" in snakemake(project, "preset=smoke", flags=("-n", *until)).stdout
 
 
 def test_a_trunk_that_is_shipped_since_makes_comparisons_again(computed: Path) -> None:

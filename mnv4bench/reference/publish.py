@@ -82,11 +82,16 @@ def _replacing_folder(target: Path) -> Iterator[Path]:
     """Yield where to make a folder; it takes the target's place when the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
-        made = Path(temporary) / "new"
+        made, old = Path(temporary) / "new", Path(temporary) / "old"
         yield made
         if target.exists():
-            target.rename(Path(temporary) / "old")
-        made.rename(target)
+            target.rename(old)
+        try:
+            made.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
 
 
 def replaceable(name: str, folder: Path) -> Path:

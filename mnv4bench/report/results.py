@@ -121,13 +121,13 @@ class Results:
 
     @property
     def at_hand(self) -> Results:
-        """The same without ablations of which all networks but the baseline's are missing."""
+        """The same without ablations of which all networks but the baseline's are missing, if others are left."""
         kept = {
             name: arms
             for name, arms in self.ablations.items()
             if not all(arm.is_missing for arm in arms if not arm.is_baseline)
         }
-        return replace(self, ablations=kept)
+        return replace(self, ablations=kept or self.ablations)
 
     @property
     def runtimes(self) -> tuple[str, ...]:

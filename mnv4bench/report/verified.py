@@ -32,14 +32,15 @@ def write_verified(cells: Sequence[Cell], results: Path, reference: ResultSet | 
 
 def outcome(cells: Sequence[Cell], results: Path, reference: ResultSet | None) -> list[str]:
     """Return how many cells agree, whether runs are identical, and how many arms were not run; a sentence each."""
-    identical = {cell.verdict for cell in cells if cell.quantity == "identical runs"} == {"agree"}
+    runs = [cell for cell in cells if cell.quantity == "identical runs"]
+    alike = sorted({cell.reason for cell in runs}) if all(cell.verdict == "agree" for cell in runs) else []
     absent = reference.labels - {(cell.ablation, cell.arm) for cell in cells} if reference else set()
     return sentences(
         "text/verify_outcome.j2",
         results=results,
         reference=reference.folder if reference else None,
         counts=counts(cells),
-        identical=identical,
+        alike=alike,
         absent=len(absent),
     )
 

@@ -47,13 +47,13 @@ def connect(folder: Path) -> None:
     """
     if home(folder) == folder:
         return
+    folder.mkdir(parents=True, exist_ok=True)
     for name in (*SHARED, COUNTS):
         original, link = home(folder) / name, folder / name
-        if link.is_symlink():
-            continue
-        if link.exists():
-            raise FileError(f"{link}: is in the way of a link to {original}; move it elsewhere")
         if name in SHARED:
             original.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.path.relpath(original, folder))
+        try:
+            link.symlink_to(os.path.relpath(original, folder))
+        except FileExistsError as error:
+            if not link.is_symlink():
+                raise FileError(f"{link}: is in the way of a link to {original}; move it elsewhere") from error
