@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -260,6 +262,32 @@ def test_fetching_ends_at_the_first_address_that_does_not_answer(
     monkeypatch.setattr(weights.urllib.request, "urlopen", unreachable)
     assert weights.obtain(["yolov10s", "yolov8n", "yolo11n"]) == ["yolov8n", "yolo11n"]
     assert tried == [weights.known()["yolov8n"].url]
+
+
+class Broken(io.BytesIO):
+    """What a server sends before it falls silent."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if block := super().read(size):
+            return block
+        raise TimeoutError("The read operation timed out")
+
+
+def test_a_connection_that_breaks_off_leaves_the_weights_missing(
+    at_hand: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: Broken(b"PK"))
+    assert weights.obtain(["yolov10s", "yolov8n"]) == ["yolov8n"]
+    assert not any(path.is_file() for path in weights.places("yolov8n"))
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "rtdetr-r18"])
+def test_an_answer_that_is_no_checkpoint_is_not_kept(name: str, at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"<html>"))
+    path = weights.fetched_weights() / weights.known()[name].file
+    with pytest.raises(Mnv4benchError, match=rf"^{re.escape(str(path))}: truncated, or no checkpoint"):
+        weights.obtain([name])
+    assert not weights.present(name)
 
 
 def refusal(at_hand: Path, tmp_path: Path, name: Weights = "yolov10s") -> str:
