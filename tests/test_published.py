@@ -402,6 +402,38 @@ def test_voc_is_read_from_its_own_layout(tmp_path: Path, monkeypatch: pytest.Mon
         prepare(wanted, tmp_path / "again")
 
 
+def test_a_damaged_annotation_of_voc_is_refused_and_no_object_lost(tmp_path: Path) -> None:
+    first = write_voc(tmp_path, "test", [str(number) for number in range(1, 8)])
+    changes = [
+        ("3</xmin>", "12</xmin>"),  # two ends are the same, as a click leaves them
+        ("3</xmin>", "13</xmin>"),
+        ("12</xmax>", "60</xmax>"),
+        ("12</xmax>", "x</xmax>"),
+        ("<name>dog</name>", ""),
+        ("dog", "unicorn"),
+    ]
+    for number, (old, new) in enumerate(changes, 1):
+        path = first.with_name(f"{number}.xml")
+        path.write_text(path.read_text().replace(old, new, 1))
+    first.with_name("7.xml").unlink()
+    with pytest.raises(DataError) as caught:
+        voc.read(tmp_path, "test", voc.CLASSES)
+    title, *problems = str(caught.value).replace(str(first.parent), "").splitlines()
+    assert "6 problems" in title
+    assert [re.sub(r" \(?[\d.'].*", "", problem.strip()) for problem in problems] == [
+        "/2.xml:1: dog: box",
+        "/3.xml:1: dog: box",
+        "/4.xml:1: object needs <name> and four numbers in <bndbox> (could not convert string to float:",
+        "/5.xml:1: object needs <name> and four numbers in <bndbox>",
+        "/6.xml:1: unknown class",
+        "/7.xml: missing annotation file",
+    ]
+    (tmp_path / "ImageSets" / "Main" / "test.txt").write_text("1")
+    part, notes = voc.read(tmp_path, "test", voc.CLASSES)
+    assert [row["category_id"] for row in part.document["annotations"]] == [1 + voc.CLASSES.index("sofa")]
+    assert notes == ["Dropped an object: 1.xml:1: dog: box (12.0, 5.0, 12.0, 20.0) has no area."]
+
+
 def test_voc_trains_on_both_years_and_is_scored_on_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MNV4BENCH_DATA", str(tmp_path))
     root = tmp_path / "VOCdevkit"
