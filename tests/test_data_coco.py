@@ -93,8 +93,8 @@ def test_a_sound_folder_keeps_its_ids_crowds_areas_and_empty_images(coco: Path, 
     assert (crowd["category_id"], crowd["iscrowd"], crowd["bbox"], crowd["area"]) == (3, 1, [20, 10, 20, 20], 400)
     assert (dog["category_id"], dog["bbox"], dog["area"]) == (18, [1.5, 2, 10.25, 9], 60.5)
     assert dataset.notes == (
-        "Clipped 1 boxes of train that reached over the border by at most 1 px.",
-        "Clipped 1 boxes of val that reached over the border by at most 1 px.",
+        "Clipped 1 box of train that reached over the border by at most 1 px.",
+        "Clipped 1 box of val that reached over the border by at most 1 px.",
     )
     assert verify(tmp_path / "prepared") == dataset
 
@@ -116,6 +116,14 @@ def test_a_limit_takes_the_first_images_by_id_and_keeps_all_classes(coco: Path, 
     content = read_json(tmp_path / "prepared" / "annotations" / "train.json")
     assert [record["id"] for record in content["images"]] == [100]
     assert (dataset.train.count, dataset.val.count, dataset.classes) == (1, 2, ("car", "dog"))
+
+
+def test_of_the_images_that_a_limit_leaves_out_no_box_is_told_as_clipped(coco: Path, tmp_path: Path) -> None:
+    content = document(100)
+    content["annotations"].append({"id": 71, "image_id": 105, "category_id": 3, "bbox": [-0.5, 2, 10, 9]})
+    write(coco, "train", content)
+    told = [prepare(spec(coco, train=train), tmp_path / "prepared").notes[0] for train in (None, 1)]
+    assert [note.split(" of ")[0] for note in told] == ["Clipped 2 boxes", "Clipped 1 box"]
 
 
 def test_the_folder_is_looked_for_in_the_data_variable_first(
@@ -173,6 +181,8 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "odd category": (annotation(category_id=[18]), r"annotation 70: unknown category_id \[18\]"),
     "image": (annotation(image_id=4), "annotation 70: unknown image_id 4"),
     "crowd": (annotation(iscrowd=2), "annotation 70: iscrowd must be 0 or 1, not 2"),
+    "odd image": (annotation(image_id=[100]), r"annotation 70: unknown image_id \[100\]"),
+    "vast": (annotation(bbox=[1, 2, 10**400, 5]), "annotation 70: bbox .* is not finite"),
     "no id": (
         lambda content: content["annotations"][0].pop("id"),
         "annotation number 1 of the list: needs an integer id",
@@ -191,6 +201,8 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
         r"category 'cat' \(id 4\) is not in both splits",
     ),
     "size": (image(width=41), r"100\.jpg: is 40×30 pixels, its record says 41×30"),
+    "no name": (image(file_name="100.jpg\0"), r"image 100: file_name '100\.jpg\\x00' is no name of a file"),
+    "half a letter": (image(file_name="\ud800.jpg"), r"image 100: file_name '\\ud800\.jpg' is no name of a file"),
     "missing": (image(file_name="gone.jpg"), r"gone\.jpg: missing image file"),
     "empty split": (lambda content: content.update(images=[], annotations=[]), "has no images"),
 }
@@ -279,6 +291,7 @@ def test_an_image_in_both_splits_is_refused_whatever_its_name(coco: Path, tmp_pa
         ('{"images": [\n1,,', r"instances_train2017\.json:2: annotation file is not valid JSON"),
         ("[]", "needs the lists images, annotations, categories"),
         ('{"images": []}', "needs the lists images, annotations, categories"),
+        ('{"images": ' + "1" * 5000 + "}", "annotation file is not valid JSON: .*5000 digits"),
     ],
 )
 def test_an_unusable_annotation_file_is_refused_by_name(
@@ -305,7 +318,7 @@ def test_the_two_empty_boxes_known_in_train2017_are_dropped_and_named(coco: Path
     content["annotations"].append(record)
     write(coco, "train", content)
     notes = prepare(spec(coco), tmp_path / "prepared").notes
-    assert "Dropped 1 boxes of zero size known in instances_train2017.json: annotation 918 of image 200365." in notes
+    assert "Dropped 1 box of zero size known in instances_train2017.json: annotation 918 of image 200365." in notes
 
 
 def test_slices_of_the_validation_images_are_kept(coco: Path, tmp_path: Path) -> None:
@@ -316,6 +329,25 @@ def test_slices_of_the_validation_images_are_kept(coco: Path, tmp_path: Path) ->
     dataset = prepare(spec(coco), tmp_path / "prepared")
     assert dataset.slices == ("day", "night")
     assert (dataset.val.slices, dataset.val.objects, dataset.train.slices) == ({"day": 1, "night": 1}, 2, {})
+
+
+@pytest.mark.parametrize("number", [0, 12, [3]])
+def test_a_slice_that_is_no_name_is_passed_over(coco: Path, tmp_path: Path, number: object) -> None:
+    for split, first in (("train", 100), ("val", 200)):
+        content = document(first)
+        for record in content["images"]:
+            record["slice"] = number  # as of a scanner's picture
+        write(coco, split, content)
+    dataset = prepare(spec(coco), tmp_path / "prepared")
+    assert (dataset.slices, dataset.val.slices, dataset.train.slices) == ((), {}, {})
+    content = read_json(tmp_path / "prepared" / "annotations" / "val.json")
+    assert not any("slice" in record for record in content["images"])
+
+
+def test_an_annotation_file_with_a_byte_order_mark_is_read(coco: Path, tmp_path: Path) -> None:
+    path = coco / "annotations" / "instances_train2017.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert prepare(spec(coco), tmp_path / "prepared").train.count == 2
 
 
 def test_checking_a_folder_writes_nothing(coco: Path) -> None:

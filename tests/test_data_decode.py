@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,35 @@ def test_three_channels_of_sixteen_bits_are_scaled_to_eight(suffix: str) -> None
     done, content = cv2.imencode(suffix, pixels[..., ::-1].astype(np.uint16) * 257)
     assert done
     assert np.array_equal(decode(content.tobytes(), Path("x")), pixels)
+
+
+def retagged(content: bytes, tag: int, old: int, new: int) -> bytes:
+    """Return a TIFF with another value of a tag that holds one short number."""
+    before, after = (struct.pack("<HHIHxx", tag, 3, 1, value) for value in (old, new))
+    assert content.count(before) == 1
+    return content.replace(before, after)
+
+
+def test_sixteen_bits_that_count_from_white_are_turned_over() -> None:
+    photometric = 262
+    pixels = decode(retagged(grey16("TIFF"), photometric, 1, 0), Path("x"))
+    assert pixels[..., 0].ravel().tolist() == list(range(255, -1, -1))
+
+
+def test_sixteen_bits_in_separate_planes_are_refused_with_the_reason() -> None:
+    planes = 284
+    _, content = cv2.imencode(".tif", noise().astype(np.uint16) * 257)
+    with pytest.raises(DataError, match=r"^a\.tif: 16-bit channels in separate planes; "):
+        decode(retagged(content.tobytes(), planes, 1, 2), Path("a.tif"))
+
+
+def test_a_damaged_avif_is_refused_with_the_reason() -> None:
+    try:
+        content = encoded(noise(), "AVIF")
+    except (KeyError, OSError) as error:
+        pytest.skip(f"this Pillow writes no AVIF: {error}")
+    with pytest.raises(DataError, match=r"^a\.avif: corrupt or truncated image"):
+        decode(content.replace(b"iloc", b"free"), Path("a.avif"))
 
 
 MODES = [(kind, mode) for kind in ("PNG", "TIFF") for mode in ("L", "1", "P", "LA", "RGBA")]

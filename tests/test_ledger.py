@@ -102,6 +102,16 @@ def test_every_figure_of_every_file_has_exactly_one_row(rows: tuple[Row, ...]) -
     assert len({row.id for row in rows}) == len(rows) > 1500
 
 
+def test_every_obstacle_and_device_of_a_file_is_some_figures() -> None:
+    for path in FOLDER.glob("*.yaml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        columns = [column for table in content.get("tables", {}).values() for column in table["columns"].values()]
+        tested = [*columns, *content.get("claims", {}).values()]
+        for kind, field in (("needs", "needs"), ("devices", "device")):
+            used = {"definition", *(item.get(field) for item in tested)}  # the first is that of rows without a model
+            assert sorted(content.get(kind, {}).keys() - used) == [], path.name
+
+
 def test_every_table_of_both_papers_is_there(published: Published) -> None:
     cells = [fact.id for fact in published.facts.values() if fact.id.startswith("yolov10/table")]
     tables = {id.split("/")[1].removesuffix("-by-size") for id in cells}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -262,6 +264,32 @@ def test_fetching_ends_at_the_first_address_that_does_not_answer(
     assert tried == [weights.known()["yolov8n"].url]
 
 
+class Broken(io.BytesIO):
+    """What a server sends before it falls silent."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if block := super().read(size):
+            return block
+        raise TimeoutError("The read operation timed out")
+
+
+def test_a_connection_that_breaks_off_leaves_the_weights_missing(
+    at_hand: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: Broken(b"PK"))
+    assert weights.obtain(["yolov10s", "yolov8n"]) == ["yolov8n"]
+    assert not any(path.is_file() for path in weights.places("yolov8n"))
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "rtdetr-r18"])
+def test_an_answer_that_is_no_checkpoint_is_not_kept(name: str, at_hand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"<html>"))
+    path = weights.fetched_weights() / weights.known()[name].file
+    with pytest.raises(Mnv4benchError, match=rf"^{re.escape(str(path))}: truncated, or no checkpoint"):
+        weights.obtain([name])
+    assert not weights.present(name)
+
+
 def refusal(at_hand: Path, tmp_path: Path, name: Weights = "yolov10s") -> str:
     folder, _ = prepared(tmp_path / "prepared")
     with pytest.raises(Mnv4benchError) as caught:
@@ -372,6 +400,38 @@ def test_voc_is_read_from_its_own_layout(tmp_path: Path, monkeypatch: pytest.Mon
     annotation.write_text(annotation.read_text().replace("dog", "unicorn"))
     with pytest.raises(DataError, match=r"7\.xml:1: unknown class 'unicorn'"):
         prepare(wanted, tmp_path / "again")
+
+
+def test_a_damaged_annotation_of_voc_is_refused_and_no_object_lost(tmp_path: Path) -> None:
+    first = write_voc(tmp_path, "test", [str(number) for number in range(1, 8)])
+    changes = [
+        ("3</xmin>", "12</xmin>"),  # two ends are the same, as a click leaves them
+        ("3</xmin>", "13</xmin>"),
+        ("12</xmax>", "60</xmax>"),
+        ("12</xmax>", "x</xmax>"),
+        ("<name>dog</name>", ""),
+        ("dog", "unicorn"),
+    ]
+    for number, (old, new) in enumerate(changes, 1):
+        path = first.with_name(f"{number}.xml")
+        path.write_text(path.read_text().replace(old, new, 1))
+    first.with_name("7.xml").unlink()
+    with pytest.raises(DataError) as caught:
+        voc.read(tmp_path, "test", voc.CLASSES)
+    title, *problems = str(caught.value).replace(str(first.parent), "").splitlines()
+    assert "6 problems" in title
+    assert [re.sub(r" \(?[\d.'].*", "", problem.strip()) for problem in problems] == [
+        "/2.xml:1: dog: box",
+        "/3.xml:1: dog: box",
+        "/4.xml:1: object needs <name> and four numbers in <bndbox> (could not convert string to float:",
+        "/5.xml:1: object needs <name> and four numbers in <bndbox>",
+        "/6.xml:1: unknown class",
+        "/7.xml: missing annotation file",
+    ]
+    (tmp_path / "ImageSets" / "Main" / "test.txt").write_text("1")
+    part, notes = voc.read(tmp_path, "test", voc.CLASSES)
+    assert [row["category_id"] for row in part.document["annotations"]] == [1 + voc.CLASSES.index("sofa")]
+    assert notes == ["Dropped an object: 1.xml:1: dog: box (12.0, 5.0, 12.0, 20.0) has no area."]
 
 
 def test_voc_trains_on_both_years_and_is_scored_on_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

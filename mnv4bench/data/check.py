@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,11 +15,14 @@ from mnv4bench.data.decode import decode, orientation
 from mnv4bench.data.letterbox import too_thin
 from mnv4bench.data.parts import Part
 from mnv4bench.io.errors import DataError
+from mnv4bench.io.words import count
 
 Entry = TypeVar("Entry")
 
 OVERHANG = 1.0
 """Pixels by which a box may reach over its image's border, for rounding; such boxes are clipped."""
+LARGEST = 1e9
+"""No number of pixels; JSON's whole numbers may be too large for any arithmetic."""
 
 
 def structure(part: Part) -> list[str]:
@@ -77,6 +79,9 @@ def readable(part: Part) -> tuple[dict[int, dict[str, Any]], list[str]]:
         if not _is_record(record, "id", "width", "height") or not isinstance(record.get("file_name"), str):
             problems.append(f"{place}: needs integer id, width and height, and a file_name")
             continue
+        if not _is_file_name(record["file_name"]):
+            problems.append(f"{place}: file_name {record['file_name']!r} is no name of a file")
+            continue
         if record["id"] in images:
             problems.append(f"{place}: id appears more than once")
         files[record["file_name"]] += 1
@@ -89,7 +94,7 @@ def readable(part: Part) -> tuple[dict[int, dict[str, Any]], list[str]]:
 def box_faults(box: Any, image: dict[str, Any] | None) -> list[str]:
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
         return [f"bbox must be four numbers [x, y, width, height], not {box!r}"]
-    if not all(math.isfinite(value) for value in box):
+    if not all(abs(value) < LARGEST for value in box):
         return [f"bbox {box} is not finite"]
     x, y, width, height = box
     if width <= 0 or height <= 0:
@@ -102,14 +107,15 @@ def box_faults(box: Any, image: dict[str, Any] | None) -> list[str]:
     return []
 
 
-def overhanging(part: Part) -> int:
-    """Return how many boxes reach over their image's border by no more than rounding; they will be clipped."""
-    sizes = {record["id"]: (record["width"], record["height"]) for record in part.document["images"]}
-    count = 0
+def overhanging(part: Part, records: Iterable[dict[str, Any]]) -> int:
+    """Return how many boxes of these images reach over the border by no more than rounding; they will be clipped."""
+    sizes = {record["id"]: (record["width"], record["height"]) for record in records}
+    number = 0
     for record in part.document["annotations"]:
-        (width, height), (x, y, w, h) = sizes[record["image_id"]], record["bbox"]
-        count += x < 0 or y < 0 or x + w > width or y + h > height
-    return count
+        if size := sizes.get(record["image_id"]):
+            (width, height), (x, y, w, h) = size, record["bbox"]
+            number += x < 0 or y < 0 or x + w > width or y + h > height
+    return number
 
 
 def same_categories(train: Part, val: Part) -> list[str]:
@@ -164,13 +170,14 @@ def outside(path: Path, root: Path, file_name: str) -> bool:
 
 def without_objects(name: str, part: Part, records: Iterable[dict[str, Any]]) -> list[str]:
     """Return what is wrong with a split in whose chosen images nothing can be learned or scored."""
-    chosen = {record["id"] for record in records}
-    of_chosen = [row for row in part.document["annotations"] if isinstance(row, dict) and row.get("image_id") in chosen]
+    chosen = {record["id"]: record for record in records}
+    rows = (row for row in part.document["annotations"] if isinstance(row, dict))
+    of_chosen = [row for row in rows if _lookup(chosen, row.get("image_id"))]
     if any(not row.get("iscrowd") for row in of_chosen):
         return []
     reason = "only crowds" if of_chosen else "no object"
     purpose = {"train": "learned from", "val": "scored"}[name]
-    return [f"{part.origin}: {reason} in the {len(chosen)} images of {name}; nothing can be {purpose}"]
+    return [f"{part.origin}: {reason} in the {count(len(chosen), 'image')} of {name}; nothing can be {purpose}"]
 
 
 def in_both(train: Sequence[tuple[str, str]], val: Sequence[tuple[str, str]]) -> list[str]:
@@ -187,6 +194,13 @@ def _is_record(record: Any, *integers: str) -> bool:
     return isinstance(record, dict) and all(
         isinstance(record.get(key), int) and not isinstance(record[key], bool) for key in integers
     )
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,6 @@ images/{train,val}/.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from mnv4bench.data.coco_classes import COCO
 from mnv4bench.data.parts import SPLITS, Document, Part, Source
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.places import DATA_VARIABLE
+from mnv4bench.io.words import count
 from mnv4bench.spec.run import DataSpec
 from mnv4bench.spec.yamlfile import YamlFile
 
@@ -26,6 +26,10 @@ each word is scored as a slice of its own."""
 
 EMPTY_BOXES = frozenset({200365, 550395})
 """Images of train2017 that are published with one box of zero height each (cocodataset/cocoapi, issue 355)."""
+
+
+LARGEST_AREA = 1e18
+"""In pixels; JSON's whole numbers may be too large for any arithmetic."""
 
 
 def source(spec: DataSpec) -> Source:
@@ -41,10 +45,14 @@ def source(spec: DataSpec) -> Source:
         _refuse_other_classes(halves["val"][0])
     notes = [note for _, found in halves.values() for note in found]
     val = halves["val"][0]
+    for part, _ in halves.values():
+        for record in _records(part, "images"):
+            if record.get("slice") is not None and not isinstance(record["slice"], str):
+                del record["slice"]  # another thing of that name, such as a scanner's number
     for record in _records(val, "images"):
         if isinstance(record.get(COMPLETENESS), str):
             record.setdefault("slice", record[COMPLETENESS])
-    slices = sorted({record["slice"] for record in _records(val, "images") if isinstance(record.get("slice"), str)})
+    slices = sorted({record["slice"] for record in _records(val, "images") if record.get("slice")})
     return Source(halves["train"][0] if "train" in halves else None, val, tuple(slices), tuple(notes))
 
 
@@ -100,7 +108,8 @@ def _read(folder: Path, split: str) -> tuple[Part, list[str]]:
     if dropped:
         document["annotations"] = [record for record in document["annotations"] if record not in dropped]
         names = ", ".join(f"annotation {record['id']} of image {record['image_id']}" for record in dropped)
-        notes.append(f"Dropped {len(dropped)} boxes of zero size known in {path.name}: {names}.")
+        boxes = count(len(dropped), "box", "boxes")
+        notes.append(f"Dropped {boxes} of zero size known in {path.name}: {names}.")
     return part, notes
 
 
@@ -113,7 +122,7 @@ def load_document(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: annotation file cannot be read (not a regular file)")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(
             f"{path}: annotation file cannot be read ({error.strerror}); `mnv4bench import` makes COCO 2017's layout"
@@ -126,6 +135,8 @@ def load_document(path: Path) -> dict[str, Any]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: annotation file is not valid JSON: {error.msg}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{path}: annotation file is not valid JSON: {error}") from error
     except RecursionError as error:
         raise DataError(f"{path}: annotation file is not COCO's: lists inside lists without end") from error
     lists = ("images", "annotations", "categories")
@@ -181,7 +192,8 @@ def _known_empty(record: dict[str, Any]) -> bool:
     box = record.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or "id" not in record:
         return False
-    return record.get("image_id") in EMPTY_BOXES and bool(box[3] == 0)
+    image = record.get("image_id")
+    return isinstance(image, int) and image in EMPTY_BOXES and bool(box[3] == 0)
 
 
 _IMAGE_KEYS = ("id", "file_name", "width", "height", "slice")
@@ -215,7 +227,7 @@ def canonical(part: Part, images: Sequence[dict[str, Any]], sums: Sequence[str])
 def _annotation(record: dict[str, Any], width: int, height: int) -> dict[str, Any]:
     box = _clip(record["bbox"], width, height)
     area = record.get("area")
-    has_area = isinstance(area, int | float) and math.isfinite(area) and area > 0
+    has_area = isinstance(area, int | float) and 0 < area < LARGEST_AREA
     return {
         "image_id": record["image_id"],
         "category_id": record["category_id"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,9 +17,9 @@ from mnv4bench.io.errors import DataError
 Pixels = NDArray[np.uint8]
 """(height, width, 3), RGB, upright."""
 
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError)
-"""What Pillow raises for a bad image. Of an unknown one it says UnidentifiedImageError, or ImportError where
-ultralytics is imported too, whose Image.open looks for a HEIF reader before it gives up."""
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
+"""What Pillow raises for a bad image, the last for AVIF. Of an unknown one it says UnidentifiedImageError, or
+ImportError where ultralytics is imported too, whose Image.open looks for a HEIF reader before it gives up."""
 BY_OPENCV = frozenset({"JPEG", "MPO", "PNG", "BMP", "WEBP"})
 """Formats that OpenCV decodes, which is faster and what ultralytics does; Pillow reads the others, since OpenCV passes
 over a TIFF's orientation and cannot read some of its kinds."""
@@ -54,6 +55,8 @@ def decode(content: bytes, path: Path, whole: bool = False) -> Pixels:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode in DEEP and (image.mode, image.format) != ("I", "PPM"):
                 raise DataError(f"{path}: {DEEP[image.mode]} samples; convert the image to 8 bits per channel")
+            if image.format == "TIFF" and _planes_of_16_bits(image):
+                raise DataError(f"{path}: 16-bit channels in separate planes; convert the image to 8 bits per channel")
             if image.format not in BY_OPENCV:
                 return _by_pillow(image)
             orientation = _orientation(image, content)
@@ -63,10 +66,7 @@ def decode(content: bytes, path: Path, whole: bool = False) -> Pixels:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise DataError(f"{path}: more than {limit} megapixels; scale the image down") from error
     except (UnidentifiedImageError, ImportError) as error:
-        deep = _deep_tiff(content)
-        if deep is None:
-            raise DataError(f"{path}: corrupt or truncated image, or of a format that cannot be read") from error
-        return deep
+        raise DataError(f"{path}: corrupt or truncated image, or of a format that cannot be read") from error
     except UNREADABLE as error:
         raise DataError(f"{path}: corrupt or truncated image ({error})") from error
     return _turned(_by_opencv(content, path), orientation)
@@ -85,23 +85,25 @@ def _by_opencv(content: bytes, path: Path) -> Pixels:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def _planes_of_16_bits(image: Image.Image) -> bool:
+    """Whether Pillow, and OpenCV too, would take the bytes of a TIFF's samples for pixels."""
+    return _tiff_tag(image, "PlanarConfiguration") == 2 and 16 in (_tiff_tag(image, "BitsPerSample") or ())
+
+
+def _tiff_tag(image: Image.Image, name: str) -> Any:
+    """Return a tag of a TIFF (TIFF 6.0); None where it has none of this name."""
+    return image.tag_v2.get(ExifTags.Base[name])  # type: ignore[attr-defined]
+
+
 def _by_pillow(image: Image.Image) -> Pixels:
     image.load()
     if image.mode.startswith("I"):
-        high = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        values = (np.asarray(image) >> 8).astype(np.uint8)
+        from_white = image.format == "TIFF" and _tiff_tag(image, "PhotometricInterpretation") == 0
+        high = Image.fromarray(255 - values if from_white else values)
         high.info = image.info
         image = high
     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
-def _deep_tiff(content: bytes) -> Pixels | None:
-    """Return the pixels of a TIFF with three channels of 16 bits, which Pillow cannot read; None for anything else."""
-    if not content.startswith((b"II*\0", b"MM\0*")):
-        return None
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
-        return None
-    return np.ascontiguousarray((pixels[..., 2::-1] >> 8).astype(np.uint8))
 
 
 def _orientation(image: Image.Image, content: bytes) -> int:

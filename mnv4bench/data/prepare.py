@@ -14,6 +14,7 @@ from mnv4bench.data.prepared import STATES, FileStates, annotations_path, digest
 from mnv4bench.data.problems import refuse
 from mnv4bench.data.sources import source
 from mnv4bench.io.files import write_json, write_text
+from mnv4bench.io.words import count
 from mnv4bench.results.dataset import RECORD, Dataset, Split
 from mnv4bench.spec.run import DataSpec
 
@@ -62,16 +63,16 @@ def check_folder(folder: Path) -> str:
     spec = coco.typed(folder)
     origin = coco.source(spec)
     documents, notes, _ = checked(origin, spec)
-    counts = (f"{len(document['images'])} images and {_objects(document)} in {n}" for n, document in documents.items())
+    counts = (f"{_contents(document)} in {name}" for name, document in documents.items())
     earlier = {note for part in origin.halves.values() for note in coco.notes_of(part.document)}
     told = (f"At import: {note}" if note in earlier else note for note in notes)
     of_classes = classes.describe(*(classes.objects_of(documents[name]) for name in SPLITS))
     return "\n".join([f"{folder}: sound; {', '.join(counts)}", *told, *of_classes])
 
 
-def _objects(document: Document) -> str:
+def _contents(document: Document) -> str:
     crowds = sum(record["iscrowd"] for record in document["annotations"])
-    return classes.counted(len(document["annotations"]), crowds)
+    return f"{count(len(document['images']), 'image')} and {classes.counted(len(document['annotations']), crowds)}"
 
 
 def checked(
@@ -99,20 +100,21 @@ def checked(
     refuse(problems, f"data {spec.location or spec.name}")
     documents = {name: coco.canonical(part, chosen[name], sums[name]) for name, part in parts.items()}
     documents.setdefault("train", {"images": [], "annotations": [], "categories": documents["val"]["categories"]})
-    return documents, (*origin.notes, *_clipped(parts)), states
+    return documents, (*origin.notes, *_clipped(parts, chosen)), states
 
 
-def _first(part: Part, count: int | None) -> list[dict[str, Any]]:
-    """Return the first `count` image records by id."""
+def _first(part: Part, most: int | None) -> list[dict[str, Any]]:
+    """Return the first `most` image records by id."""
     records, _ = check.readable(part)
-    return [records[number] for number in sorted(records)][:count]
+    return [records[number] for number in sorted(records)][:most]
 
 
-def _clipped(parts: dict[str, Part]) -> Iterator[str]:
+def _clipped(parts: dict[str, Part], chosen: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     for name, part in parts.items():
-        count = check.overhanging(part)
-        if count:
-            yield f"Clipped {count} boxes of {name} that reached over the border by at most {check.OVERHANG:g} px."
+        number = check.overhanging(part, chosen[name])
+        if number:
+            boxes = count(number, "box", "boxes")
+            yield f"Clipped {boxes} of {name} that reached over the border by at most {check.OVERHANG:g} px."
 
 
 def _split(folder: Path, name: str, part: Part | None, document: Document) -> Split:

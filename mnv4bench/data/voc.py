@@ -11,7 +11,8 @@ from typing import Any
 
 from mnv4bench.data.coco import locate
 from mnv4bench.data.parts import Part, Source
-from mnv4bench.data.voc_xml import read_voc, sound_objects
+from mnv4bench.data.problems import refuse
+from mnv4bench.data.voc_xml import fault_of, read_voc, sound_objects
 from mnv4bench.io.errors import DataError
 from mnv4bench.spec.run import DataSpec
 
@@ -83,28 +84,33 @@ def read(base: Path, name: str, classes: Sequence[str], difficult_as_crowd: bool
     """Return the images of a list, and a sentence for every object left out because its box has no area.
 
     Raises:
-        DataError: the list or an annotation is missing or damaged, or names a class that is not one of `classes`.
+        DataError: the list cannot be read; or lists the annotations that are missing or damaged, and the objects whose
+            box is not one or whose class is not one of `classes`.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    notes = []
+    notes, problems = [], []
     for stem in sorted(_stems(base / LISTS / f"{name}.txt")):
         path = base / ANNOTATIONS / f"{stem}.xml"
-        annotation, problems = read_voc(path)
+        annotation, faults = read_voc(path)
+        problems += faults
         if annotation is None:
-            raise DataError(
-                problems[0] if problems else f"{path}: is no annotation of VOC's; remove it from {name}.txt"
-            )
-        width, height = annotation.width, annotation.height
-        objects, faults = sound_objects(path, annotation.objects, width, height)
-        notes += [f"Dropped an object: {fault.replace(str(path), path.name)}." for fault in [*problems, *faults]]
-        images.append({"id": len(images) + 1, "file_name": f"{stem}.jpg", "width": width, "height": height})
+            problems += [] if faults else [f"{path}: is no annotation of VOC's; remove it from {name}.txt"]
+            continue
+        size = (annotation.width, annotation.height)
+        empty = [item for item in annotation.objects if item.is_empty]
+        notes += [f"Dropped an object: {path.name}:{item.line}: {fault_of(item, *size)}." for item in empty]
+        objects, faults = sound_objects(path, [item for item in annotation.objects if not item.is_empty], *size)
+        problems += faults
+        images.append({"id": len(images) + 1, "file_name": f"{stem}.jpg", "width": size[0], "height": size[1]})
         for item in objects:
             if item.name not in classes:
-                raise DataError(f"{path}:{item.line}: unknown class {item.name!r}; allowed: {', '.join(classes)}")
+                problems.append(f"{path}:{item.line}: unknown class {item.name!r}; allowed: {', '.join(classes)}")
+                continue
             crowd = int(difficult_as_crowd and item.difficult)
             record = {"id": len(annotations) + 1, "image_id": len(images), "bbox": item.box, "iscrowd": crowd}
             annotations.append({**record, "category_id": 1 + classes.index(item.name)})
+    refuse(problems, f"annotations of {name} in {base}")
     categories = [{"id": position + 1, "name": name} for position, name in enumerate(classes)]
     document = {"images": images, "annotations": annotations, "categories": categories}
     return Part(document, base / IMAGES, f"{base.name}/{name}"), notes

@@ -58,7 +58,9 @@ def read_voc(path: Path) -> tuple[VocImage | None, list[str]]:
     """
     try:
         top, items, root = _parse(path)
-    except (DataError, LookupError, UnicodeError, expat.ExpatError) as error:
+    except DataError as error:
+        return None, [str(error)]
+    except (LookupError, UnicodeError, expat.ExpatError) as error:
         return None, [f"{path}:{getattr(error, 'lineno', 1)}: not readable XML ({error})"]
     if root != "annotation":
         return None, []
@@ -128,7 +130,7 @@ def _parse(path: Path) -> tuple[_Fields, list[_Fields], str]:
         owner.texts[place] = owner.texts.get(place, "") + value
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text
-    parser.Parse(_as_utf8(file_content(path)), True)
+    parser.Parse(_as_utf8(file_content(path, "annotation")), True)
     return top, items, roots[0]
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import urllib.request
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from http.client import HTTPException
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import Field
+from safetensors import SafetensorError, safe_open
 
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import replacing, sha256
@@ -84,26 +86,30 @@ def locate(name: str) -> Path:
         raise Missing(
             f"published weights are missing: place {record.file} from {record.url} into ${DATA_VARIABLE}/{WEIGHTS}/"
         )
-    if path.name == known()[name].file:
-        _check(path, known()[name])
+    if path.suffix != TENSORS:  # which are checked where they are read, and cannot run anything
+        _check(path, known()[name], path)
     return path
 
 
-def _check(path: Path, record: Checkpoint) -> None:
+def _check(content: Path, record: Checkpoint, path: Path) -> None:
+    """Refuse a file that is not what it is called; `path` is where it lies or will lie."""
     if record.sha256:
-        digest = sha256(path)
+        digest = sha256(content)
         if digest not in record.sha256:
             raise Mnv4benchError(
                 f"{path}: SHA-256 is {digest}, not that of a known release; fetch {record.url} again, or add the sum "
                 "of another release to mnv4bench/data/weights.yaml"
             )
         return
-    if record.file.endswith(TENSORS):  # which are checked where they are read, and cannot run anything
-        return
+    damaged = None
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        if path.suffix == TENSORS:
+            with safe_open(content, "np"):
+                pass
+        else:
+            with zipfile.ZipFile(content) as archive:
+                damaged = archive.testzip()
+    except (SafetensorError, zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise Mnv4benchError(f"{path}: truncated, or no checkpoint ({error}); fetch {record.url} again") from error
     if damaged:
         raise Mnv4benchError(f"{path}: {damaged}: damaged; fetch {record.url} again")
@@ -113,24 +119,42 @@ def obtain(names: Sequence[str]) -> list[str]:
     """Fetch those of the named checkpoints that are not on this machine; return what is still missing.
 
     The first failure ends the attempt: what one address of a machine cannot be reached from, others cannot either.
+
+    Raises:
+        Mnv4benchError: what was sent is no checkpoint, or cannot be written.
     """
     missing = [name for name in names if not present(name)]
     for place, name in enumerate(missing):
         try:
             _fetch(name)
-        except (OSError, HTTPException):
+        except (OSError, _NoAnswer):
             return missing[place:]
     return []
+
+
+class _NoAnswer(Exception):
+    """A server cannot be reached, or falls silent; no OSError, which would pass for one of the disk."""
 
 
 def _fetch(name: str) -> None:
     path = fetched_weights() / known()[name].file
     path.parent.mkdir(parents=True, exist_ok=True)
-    with urllib.request.urlopen(known()[name].url, timeout=TIMEOUT) as response, replacing(path) as temporary:
+    blocks = _blocks(known()[name].url)
+    first = next(blocks, b"")  # nothing is written where nobody answers
+    with replacing(path) as temporary:
         with temporary.open("wb") as stream:
-            while block := response.read(1 << 20):
+            for block in chain([first], blocks):
                 stream.write(block)
-        _check(temporary, known()[name])
+        _check(temporary, known()[name], path)
+
+
+def _blocks(url: str) -> Iterator[bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            while block := response.read(1 << 20):
+                yield block
+    except (OSError, HTTPException) as error:
+        raise _NoAnswer from error
 
 
 def how_to_get(names: Sequence[str]) -> str:
