@@ -437,6 +437,21 @@ MISTAKES = {
         arms("c2f: {}\nb: {model.block: c3f}"),
         [r"block\.yaml:6: arms\.b\.model\.block: did you mean 'c2f'\? Input should be .* \(got 'c3f'\)"],
     ),
+    "stages that are no list": (
+        PRESET,
+        arms("c2f: {}\nb: {model.block_stages: 7}"),
+        [r"block\.yaml:6: arms\.b\.model\.block_stages: .*valid tuple \(got 7\)"],
+    ),
+    "a field beside the whole of its group": (
+        PRESET,
+        arms("c2f: {}\nb: {train.augment: 5, train.augment.mosaic: 1.0}"),
+        [r"block\.yaml:6: arms\.b\.train\.augment\.mosaic: lies in train\.augment, which stands here too; drop one"],
+    ),
+    "a field before the whole of its group, which would undo it": (
+        PRESET,
+        arms("c2f: {}\nb: {train.augment.mosaic: 1.0, train.augment: {scale: 0.1}}"),
+        [r"block\.yaml:6: arms\.b\.train\.augment\.mosaic: lies in train\.augment, which stands here too; drop one"],
+    ),
     "tap that the backbone does not offer": (
         PRESET,
         arms("c2f: {}\nb: {model.p5_tap: 1000}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -185,6 +185,8 @@ class ModelSpec(Spec):
         stages = data.get("block_stages", ("p5_out",))
         if data.get("block") == "c2f":
             data["block_stages"] = ()
+        elif not isinstance(stages, Collection):
+            return data  # refused for its type
         elif isinstance(stages, list | tuple) and all(stage in get_args(Stage) for stage in stages):
             data["block_stages"] = tuple(stage for stage in get_args(Stage) if stage in stages)
         if data.get("block", "c2fcib") != "c2fcib" or "p5_out" not in data.get("block_stages", ("p5_out",)):
