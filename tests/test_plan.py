@@ -452,6 +452,11 @@ MISTAKES = {
         arms("c2f: {}\nb: {train.augment.mosaic: 1.0, train.augment: {scale: 0.1}}"),
         [r"block\.yaml:6: arms\.b\.train\.augment\.mosaic: lies in train\.augment, which stands here too; drop one"],
     ),
+    "augmentation that needs outlines": (
+        PRESET.replace("epochs: 2", "epochs: 2, augment: {copy_paste: 0.3}"),
+        BLOCK,
+        [r"tiny\.yaml:3: train\.augment\.copy_paste: pastes objects by their outlines, .*leave it out \(got 0\.3\)"],
+    ),
     "tap that the backbone does not offer": (
         PRESET,
         arms("c2f: {}\nb: {model.p5_tap: 1000}"),
@@ -580,6 +585,8 @@ LEAVES["pretrained"] = {"file": "a.pt", "sha256": "0" * 64}
 LEAVES["mixture.sets"] = ("heavy",)
 LEAVES["train.devices"] = 2  # no more than a batch has images
 LEAVES["data.name"] = "bccd"  # which needs no folder
+for place in ("train.augment", "mixture.heavy"):
+    del LEAVES[f"{place}.copy_paste"]  # has no other value, which a test of its own says
 del LEAVES["model.mobile_attention"]  # has another value beside a hybrid backbone alone; a test of its own is below
 
 

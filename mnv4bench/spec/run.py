@@ -86,9 +86,10 @@ class AugmentSpec(Spec):
 
     mosaic: float = Field(0.0, ge=0, le=1)
     close_mosaic: int = Field(0, ge=0, le=100_000)
-    """The last epochs, in which mosaic is off."""
+    """The last epochs, in which mosaic is off, and mixup with it; without mosaic they are like the others."""
     mixup: float = Field(0.0, ge=0, le=1)
     copy_paste: float = Field(0.0, ge=0, le=1)
+    """0: it pastes objects by their outlines, and the data sets here have boxes alone."""
     scale: float = Field(0.0, ge=0, lt=1)
     translate: float = Field(0.0, ge=0, le=1)
     fliplr: float = Field(0.5, ge=0, le=1)
@@ -96,6 +97,13 @@ class AugmentSpec(Spec):
     hsv_h: float = Field(0.0, ge=0, le=1)
     hsv_s: float = Field(0.0, ge=0, le=1)
     hsv_v: float = Field(0.0, ge=0, le=1)
+
+    @field_validator("copy_paste")
+    @classmethod
+    def _boxes_have_no_outlines(cls, value: float) -> float:
+        if value:
+            raise ValueError("pastes objects by their outlines, which no data set here has; leave it out")
+        return value
 
 
 class TrainSpec(Spec):
