@@ -452,6 +452,11 @@ MISTAKES = {
         arms("c2f: {}\nb: {train.augment.mosaic: 1.0, train.augment: {scale: 0.1}}"),
         [r"block\.yaml:6: arms\.b\.train\.augment\.mosaic: lies in train\.augment, which stands here too; drop one"],
     ),
+    "more candidates than an image has places": (
+        PRESET,
+        arms("c2f: {}\nb: {loss.candidates: 85}"),
+        [r"block\.yaml:6: arms\.b\.loss\.candidates: an image of 64 pixels has 84 places to choose from \(got 85\)"],
+    ),
     "augmentation that needs outlines": (
         PRESET.replace("epochs: 2", "epochs: 2, augment: {copy_paste: 0.3}"),
         BLOCK,

@@ -27,7 +27,7 @@ from mnv4bench.results.curve import COLUMNS, VALIDATION, read_curve
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status
 from mnv4bench.spec.model import ModelSpec
-from mnv4bench.spec.run import AugmentSpec, DistillSpec, RunSpec
+from mnv4bench.spec.run import AugmentSpec, DataSpec, DistillSpec, RunSpec
 from mnv4bench.train import checkpoint
 from mnv4bench.train import run as training
 from mnv4bench.train.batches import Batches, training_set
@@ -395,6 +395,20 @@ def test_a_short_epoch_has_its_images_also_after_a_restart_there(tmp_path: Path)
     straight = source()
     straight_epochs = [drawn(straight, epoch) for epoch in range(3)]
     assert alike(drawn(source(), 2), straight_epochs[2])
+
+
+@pytest.mark.parametrize(("side", "refused"), [(32, True), (64, False)])
+def test_a_last_batch_of_one_cell_is_refused_before_batch_norm_meets_it(
+    side: int, refused: bool, tmp_path: Path
+) -> None:
+    folder, spec = tiny_dataset(tmp_path, train=5), tiny_run()
+    dataset = Dataset.model_validate(read_json(folder / "dataset.json"))
+    images = training_set(dataset, folder, DataSpec(imgsz=side), spec.train)
+    if not refused:
+        assert len(Batches(images, spec.train, 0)) == 2
+        return
+    with pytest.raises(SpecError, match=r"batch: .* 5 images, in batches of 4, is one, .* at 32 pixels"):
+        Batches(images, spec.train, 0)
 
 
 def test_crowds_are_not_trained_on(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ included: every run gets a new name. A new field whose default trains what was t
 Seed = Field(ge=0, le=2**31 - 1)
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
 """Of a square image in pixels: whole cells of the head's coarsest grid."""
+STRIDES = (8, 16, 32)
+"""Of the head's grids, in pixels."""
 MOST_IMAGES = 10_000_000
 LARGEST_FLOAT = 1e38
 """About float32's: a larger rate or gain is infinite where it is used."""
@@ -319,6 +321,17 @@ class RunSpec(Spec):
         model = info.data.get("model")  # an impossible one is missing here, and reported by itself
         if model is not None and model.peer is not None and value != type(value)():
             raise ValueError(f"the peer {model.peer} keeps its own loss; drop these fields or the peer")
+        return value
+
+    @field_validator("loss")
+    @classmethod
+    def _places_to_choose_from(cls, value: LossSpec, info: ValidationInfo) -> LossSpec:
+        data = info.data.get("data")
+        if data is not None and value.candidates > (places := sum((data.imgsz // stride) ** 2 for stride in STRIDES)):
+            raise ValueError(
+                f"candidates: an image of {data.imgsz} pixels has {places} places to choose from "
+                f"(got {value.candidates})"
+            )
         return value
 
     @field_validator("mixture")
