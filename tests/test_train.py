@@ -18,8 +18,9 @@ import pytest
 import torch
 from helpers import CLASSES, ROOT, SIDE, WATCH, spread, tiny_dataset, tiny_run, train_until_killed
 
+from mnv4bench.data.prepared import load
 from mnv4bench.evaluate.detections import validation
-from mnv4bench.io.errors import FileError, SpecError
+from mnv4bench.io.errors import FileError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
@@ -32,7 +33,7 @@ from mnv4bench.train import checkpoint
 from mnv4bench.train import run as training
 from mnv4bench.train.batches import Batches, training_set
 from mnv4bench.train.loop import STEPS_UNLOOKED_AT, Trainer
-from mnv4bench.train.outcome import is_out_of_memory
+from mnv4bench.train.outcome import is_out_of_memory, write_outcome
 from mnv4bench.train.run import train
 from mnv4bench.train.schedule import rates
 
@@ -284,6 +285,19 @@ def test_a_run_whose_source_is_missing_is_an_error_and_one_whose_source_failed_a
     assert train("trunk", tiny_run(2, train={"lr": 1e30}), data, tmp_path).state == "diverged"
     status = train("run", tiny_run(**fields), data, tmp_path)
     assert (status.state, status.reason) == ("failed", "it needs trunk, which ended diverged")
+
+
+def test_ranks_that_fail_do_not_end_as_an_earlier_start_did(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise Mnv4benchError("run: a rank failed")
+
+    (tmp_path / "run").mkdir()
+    write_outcome(tmp_path / "run", load(data).digest, "failed", "it needs trunk, which ended diverged")
+    monkeypatch.setattr(training, "torchrun", failing)
+    with pytest.raises(Mnv4benchError, match="a rank failed"):
+        train("run", tiny_run(train={"devices": 2, "draws": "image"}), data, tmp_path)
 
 
 def test_damaged_weights_of_the_source_are_named_with_the_remedy(
