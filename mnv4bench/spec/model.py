@@ -48,7 +48,7 @@ TAPS: dict[str, tuple[int, ...]] = {
 convolutions behind it."""
 
 UIBForm = Literal["mixed", "extra_dw", "ib", "convnext", "ffn"]
-"""Forms of the universal inverted bottleneck (MobileNetV4, section 3.1); mixed: in each place the published one."""
+"""Forms of the universal inverted bottleneck (MobileNetV4, section 4); mixed: in each place the published one."""
 
 HYBRIDS = ("mnv4_hybrid_medium", "mnv4_hybrid_large")
 """The backbones with attention blocks."""
@@ -119,7 +119,7 @@ class ModelSpec(Spec):
     block_stages: tuple[Stage, ...] = ("p5_out",)
     """The neck's stages that `block` stands in; the others have C2f."""
     kernel: Literal[3, 5, 7, 9] = 7
-    """Side of the middle depthwise kernel of a CIB at stride 32 (YOLOv10, section 3.3); 3 wherever there is none."""
+    """Side of the middle depthwise kernel of a CIB at stride 32 (YOLOv10, section 3.2); 3 wherever there is none."""
     reparameterised: bool = True
     """A 3×3 branch beside a larger kernel while training (YOLOv10, Table 11)."""
     class_branch: Literal["light", "full"] = "light"

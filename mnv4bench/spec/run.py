@@ -149,7 +149,7 @@ class TrainSpec(Spec):
     first_boxes: Literal["640", "image"] = "image"
     """The image side of which the first boxes are the published share. Before training every place predicts a box 15
     cells wide: 120, 240 and 480 pixels at strides 8, 16 and 32, of 640. Of 160 pixels those of stride 8 fit all objects
-    best, the others are never matched, and what feeds them is trained for nothing."""
+    best, the others are never matched, and what feeds them is trained for nothing. Above 640 they stay 15 cells."""
     augment: AugmentSpec = AugmentSpec()
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "amp"] = "fp32"
