@@ -46,6 +46,7 @@ from mnv4bench.results.latency import Latency
 from mnv4bench.results.metrics import Metrics, Reading, Scores
 from mnv4bench.results.run import State, Status
 from mnv4bench.spec import plan as planning
+from mnv4bench.spec.latency import Runtime, latency_spec
 from mnv4bench.spec.model import Read
 from mnv4bench.spec.plan import Plan
 
@@ -387,7 +388,9 @@ def test_runtimes_that_fail_or_compute_something_else_are_absent_with_the_reason
             raise ImportError("No module named 'missing'")
 
     make_data(tmp_path)
-    plan = make_plan(tmp_path, used="[torch, wrong, broken, missing]")
+    plan = make_plan(tmp_path)
+    timing = plan.preset.latency.model_copy(update={"runtimes": ("torch", "wrong", "broken", "missing")})
+    plan = dataclasses.replace(plan, preset=plan.preset.model_copy(update={"latency": timing}))
     make_run(tmp_path, plan, "nms_free/free")
     score(plan, tmp_path, "nms_free/free")
     for name, runtime in (("wrong", Wrong), ("broken", Broken), ("missing", Missing)):
@@ -410,8 +413,15 @@ def test_arms_that_share_a_failed_network_are_all_reported() -> None:
 
 
 def test_unknown_runtime_is_refused_with_the_file_and_what_is_allowed(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"config/tiny\.yaml: latency\.runtimes.*did you mean 'onnxruntime'"):
-        latency.time_arms(make_plan(tmp_path, used="[torch, onxruntime]"), tmp_path, tmp_path)
+    """When it is planned, before anything is trained."""
+    with pytest.raises(SpecError, match=r"config/tiny\.yaml:5: latency\.runtimes\.1: did you mean 'onnxruntime'"):
+        make_plan(tmp_path, used="[torch, onxruntime]")
+    with pytest.raises(SpecError, match=r"--runtimes: did you mean 'onnxruntime'"):
+        latency_spec({"runtimes": ("onxruntime",)})
+
+
+def test_a_preset_may_name_every_runtime() -> None:
+    assert get_args(Runtime) == tuple(RUNTIMES)
 
 
 @pytest.mark.slow

@@ -437,6 +437,31 @@ MISTAKES = {
         arms("c2f: {}\nb: {model.block: c3f}"),
         [r"block\.yaml:6: arms\.b\.model\.block: did you mean 'c2f'\? Input should be .* \(got 'c3f'\)"],
     ),
+    "stages that are no list": (
+        PRESET,
+        arms("c2f: {}\nb: {model.block_stages: 7}"),
+        [r"block\.yaml:6: arms\.b\.model\.block_stages: .*valid tuple \(got 7\)"],
+    ),
+    "a field beside the whole of its group": (
+        PRESET,
+        arms("c2f: {}\nb: {train.augment: 5, train.augment.mosaic: 1.0}"),
+        [r"block\.yaml:6: arms\.b\.train\.augment\.mosaic: lies in train\.augment, which stands here too; drop one"],
+    ),
+    "a field before the whole of its group, which would undo it": (
+        PRESET,
+        arms("c2f: {}\nb: {train.augment.mosaic: 1.0, train.augment: {scale: 0.1}}"),
+        [r"block\.yaml:6: arms\.b\.train\.augment\.mosaic: lies in train\.augment, which stands here too; drop one"],
+    ),
+    "more candidates than an image has places": (
+        PRESET,
+        arms("c2f: {}\nb: {loss.candidates: 85}"),
+        [r"block\.yaml:6: arms\.b\.loss\.candidates: an image of 64 pixels has 84 places to choose from \(got 85\)"],
+    ),
+    "augmentation that needs outlines": (
+        PRESET.replace("epochs: 2", "epochs: 2, augment: {copy_paste: 0.3}"),
+        BLOCK,
+        [r"tiny\.yaml:3: train\.augment\.copy_paste: pastes objects by their outlines, .*leave it out \(got 0\.3\)"],
+    ),
     "tap that the backbone does not offer": (
         PRESET,
         arms("c2f: {}\nb: {model.p5_tap: 1000}"),
@@ -565,6 +590,8 @@ LEAVES["pretrained"] = {"file": "a.pt", "sha256": "0" * 64}
 LEAVES["mixture.sets"] = ("heavy",)
 LEAVES["train.devices"] = 2  # no more than a batch has images
 LEAVES["data.name"] = "bccd"  # which needs no folder
+for place in ("train.augment", "mixture.heavy"):
+    del LEAVES[f"{place}.copy_paste"]  # has no other value, which a test of its own says
 del LEAVES["model.mobile_attention"]  # has another value beside a hybrid backbone alone; a test of its own is below
 
 

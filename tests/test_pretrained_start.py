@@ -168,9 +168,13 @@ def _cut(path: Path) -> None:
 
 
 def _run(state: str) -> None:
+    _with_status(f'{{"state": "{state}"}}')
+
+
+def _with_status(text: str) -> None:
     Path("run").mkdir()
     archive(Path("run/weights.safetensors"))
-    Path("run/status.json").write_text(f'{{"state": "{state}"}}')
+    Path("run/status.json").write_text(text)
 
 
 BAD: dict[str, tuple[Any, str, str]] = {
@@ -183,6 +187,21 @@ BAD: dict[str, tuple[Any, str, str]] = {
         "a.safetensors: damaged, or no safetensors file",
     ),
     "other kind": (lambda: Path("a.onnx").touch(), "a.onnx", "a.onnx: is no kind of weights"),
+    "tensors whose header is no mapping": (
+        lambda: Path("a.safetensors").write_bytes(b"\x02" + bytes(7) + b"5 "),
+        "a.safetensors",
+        "a.safetensors: damaged, or no safetensors file",
+    ),
+    "tensors whose header is too deep": (
+        lambda: Path("a.safetensors").write_bytes(b"\xff\xff" + bytes(6) + b"[" * 65_535),
+        "a.safetensors",
+        "a.safetensors: damaged, or no safetensors file",
+    ),
+    "run whose status is too deep": (
+        lambda: _with_status("[" * 65_535),
+        "run",
+        "run/status.json: cannot be read .*name another run",
+    ),
     "empty folder": (lambda: Path("run").mkdir(), "run", "run: holds no weights.safetensors; name the folder of a run"),
     "diverged": (lambda: _run("diverged"), "run", "run: its run ended diverged; name one that is done"),
     "not there": (

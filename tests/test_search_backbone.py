@@ -60,7 +60,9 @@ def test_a_run_is_what_the_file_holds_and_not_where_it_lies(tmp_path: Path) -> N
     ("changes", "message"),
     [
         ({"rows": ["uib 9 9 8 /2 x4"]}, "is no row"),
+        ({"rows": ["conv 3x3 0 /2", *ROWS[1:]]}, "is no row"),
         ({"rows": ROWS[:-1]}, "needs 960"),
+        ({"rows": [*["conv 3x3 8 /2"] * 4, "conv 1x1 960 /2"]}, "last row reduces"),
         ({"rows": ROWS[1:]}, "reach stride 16"),
         ({"rows": [ROWS[0], "uib 0 0 32 /2 x4"]}, "needs a depthwise"),
         ({"colour": 1}, "colour"),

@@ -18,8 +18,9 @@ import pytest
 import torch
 from helpers import CLASSES, ROOT, SIDE, WATCH, spread, tiny_dataset, tiny_run, train_until_killed
 
+from mnv4bench.data.prepared import load
 from mnv4bench.evaluate.detections import validation
-from mnv4bench.io.errors import FileError, SpecError
+from mnv4bench.io.errors import FileError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
 from mnv4bench.models.yolo import Detector
@@ -27,12 +28,12 @@ from mnv4bench.results.curve import COLUMNS, VALIDATION, read_curve
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status
 from mnv4bench.spec.model import ModelSpec
-from mnv4bench.spec.run import AugmentSpec, DistillSpec, RunSpec
+from mnv4bench.spec.run import AugmentSpec, DataSpec, DistillSpec, RunSpec
 from mnv4bench.train import checkpoint
 from mnv4bench.train import run as training
 from mnv4bench.train.batches import Batches, training_set
 from mnv4bench.train.loop import STEPS_UNLOOKED_AT, Trainer
-from mnv4bench.train.outcome import is_out_of_memory
+from mnv4bench.train.outcome import is_out_of_memory, write_outcome
 from mnv4bench.train.run import train
 from mnv4bench.train.schedule import rates
 
@@ -286,6 +287,19 @@ def test_a_run_whose_source_is_missing_is_an_error_and_one_whose_source_failed_a
     assert (status.state, status.reason) == ("failed", "it needs trunk, which ended diverged")
 
 
+def test_ranks_that_fail_do_not_end_as_an_earlier_start_did(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise Mnv4benchError("run: a rank failed")
+
+    (tmp_path / "run").mkdir()
+    write_outcome(tmp_path / "run", load(data).digest, "failed", "it needs trunk, which ended diverged")
+    monkeypatch.setattr(training, "torchrun", failing)
+    with pytest.raises(Mnv4benchError, match="a rank failed"):
+        train("run", tiny_run(train={"devices": 2, "draws": "image"}), data, tmp_path)
+
+
 def test_damaged_weights_of_the_source_are_named_with_the_remedy(
     data: Path, undisturbed: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -395,6 +409,20 @@ def test_a_short_epoch_has_its_images_also_after_a_restart_there(tmp_path: Path)
     straight = source()
     straight_epochs = [drawn(straight, epoch) for epoch in range(3)]
     assert alike(drawn(source(), 2), straight_epochs[2])
+
+
+@pytest.mark.parametrize(("side", "refused"), [(32, True), (64, False)])
+def test_a_last_batch_of_one_cell_is_refused_before_batch_norm_meets_it(
+    side: int, refused: bool, tmp_path: Path
+) -> None:
+    folder, spec = tiny_dataset(tmp_path, train=5), tiny_run()
+    dataset = Dataset.model_validate(read_json(folder / "dataset.json"))
+    images = training_set(dataset, folder, DataSpec(imgsz=side), spec.train)
+    if not refused:
+        assert len(Batches(images, spec.train, 0)) == 2
+        return
+    with pytest.raises(SpecError, match=r"batch: .* 5 images, in batches of 4, is one, .* at 32 pixels"):
+        Batches(images, spec.train, 0)
 
 
 def test_crowds_are_not_trained_on(tmp_path: Path) -> None:

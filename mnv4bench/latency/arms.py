@@ -28,7 +28,6 @@ from mnv4bench.latency.campaign import (
     Campaign,
     analysed,
     calibration_images,
-    check_runtimes,
     first_images,
     measure,
     schedule,
@@ -64,9 +63,8 @@ def time_arms(plan: Plan, results: Path, data_folder: Path) -> None:
         data_folder: folder of dataset.json.
 
     Raises:
-        Mnv4benchError: damaged weights, unreadable images, an unknown runtime, or a session that was killed.
+        Mnv4benchError: damaged weights, unreadable images, or a session that was killed.
     """
-    check_runtimes(plan.preset.latency.runtimes, f"config/{plan.preset_name}.yaml: latency.runtimes")
     folder = results / "latency"
     measure(campaign(plan, results / "runs", data_folder), folder / "latency.json", folder / "blocks.csv")
 

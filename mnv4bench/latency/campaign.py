@@ -12,21 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mnv4bench.data.prepared import unchanged
-from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.latency.analyse import analysis
 from mnv4bench.latency.analyse.analysis import Judged
 from mnv4bench.latency.measure.protocol import Schedule
 from mnv4bench.latency.measure.session import in_new_process
 from mnv4bench.latency.measure.task import Session, Task
-from mnv4bench.latency.runtimes.registry import RUNTIMES
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.machine.load import BUSY, fingerprint
 from mnv4bench.results.blocks import Block, read_blocks, write_blocks
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.latency import Absence, Latency, LatencySession, QuantisedAP
 from mnv4bench.spec.latency import LatencySpec
-from mnv4bench.spec.problems import nearest
 from mnv4bench.spec.run import derive_seed
 
 
@@ -169,14 +166,3 @@ def absences(sessions: Iterable[Session], arms: Sequence[Judged]) -> tuple[Absen
             if arm.measured == measured
         ),
     )
-
-
-def check_runtimes(names: Sequence[str], where: str) -> None:
-    """Refuse a runtime that does not exist.
-
-    Raises:
-        SpecError: names it, and what is allowed.
-    """
-    for name in names:
-        if name not in RUNTIMES:
-            raise SpecError(f"{where}: no runtime {name!r}; {nearest(name, list(RUNTIMES))}")

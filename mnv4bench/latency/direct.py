@@ -12,7 +12,7 @@ from mnv4bench.data.letterbox import fit_of
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
 from mnv4bench.io.files import write_json
 from mnv4bench.latency.analyse.analysis import Judged
-from mnv4bench.latency.campaign import Campaign, check_runtimes, measure, schedule, thread_counts
+from mnv4bench.latency.campaign import Campaign, measure, schedule, thread_counts
 from mnv4bench.latency.labelled import Labelled, labelled
 from mnv4bench.latency.measure.accuracy import average_precision
 from mnv4bench.latency.measure.candidates import Candidate
@@ -59,7 +59,6 @@ def time_models(
     Raises:
         Mnv4benchError: a model cannot be read, there are no images, or the machine is busy.
     """
-    check_runtimes(spec.runtimes, "--runtimes")
     check_option("--imgsz", Side | None, imgsz)
     if len(set(models)) != len(models):
         raise SpecError("each model may be named once; a second copy of the first one is timed anyway")

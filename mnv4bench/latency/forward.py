@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mnv4bench.latency.analyse.analysis import Judged
-from mnv4bench.latency.campaign import Campaign, analysed, check_runtimes, measure, schedule
+from mnv4bench.latency.campaign import Campaign, analysed, measure, schedule
 from mnv4bench.latency.measure.candidates import Candidate, Catalogued
 from mnv4bench.latency.measure.task import Task
 from mnv4bench.models.published import networks
@@ -33,9 +33,8 @@ def time_forward(
         imgsz: side in pixels that they are letterboxed to.
 
     Raises:
-        Mnv4benchError: an unknown runtime or name, an unreadable image, or a session that was killed.
+        Mnv4benchError: an unknown name, an unreadable image, or a session that was killed.
     """
-    check_runtimes(spec.runtimes, "runtimes")
     reads = {name: networks.read_of(name) for name in baselines}
     task = Task(
         candidates=tuple(Candidate(name, reads[name], Catalogued(name, classes)) for name in baselines),

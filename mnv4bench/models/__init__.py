@@ -22,14 +22,13 @@ __all__ = ["DETECTORS", "Detector", "as_yolo", "build"]
 DETECTORS = {
     "mnv4-yolov10n": ModelSpec(scale="n"),
     "mnv4-yolov10s": ModelSpec(scale="s"),
-    # What a widely copied article prints; variants.CONV_SMALL_AS_PRINTED says in what it is not as published.
     "mnv4-hybrid-m": ModelSpec(backbone="mnv4_hybrid_medium"),
     "mnv4-hybrid-m+none": ModelSpec(backbone="mnv4_hybrid_medium", mobile_attention="none"),
     "mnv4-hybrid-m+mhsa": ModelSpec(backbone="mnv4_hybrid_medium", mobile_attention="mhsa"),
     "mnv4-hybrid-m+mqa": ModelSpec(backbone="mnv4_hybrid_medium", mobile_attention="mqa"),
+    # What a widely copied article prints; variants.CONV_SMALL_AS_PRINTED says in what it is not as published.
     "mnv4-yolov10n-as-printed": ModelSpec(scale="n", backbone="mnv4_conv_small_as_printed", p5_tap=1280),
 }
-
 """Name → a MobileNetV4 detector of this project."""
 
 PEERS = {name: ModelSpec(peer=name) for name in get_args(Peer)}

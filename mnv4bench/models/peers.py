@@ -1,7 +1,8 @@
 """Detectors that a user might pick instead: ultralytics' definitions, each with its own head and loss.
 
 YOLOv8 (ultralytics, 2023), YOLOv10 (arXiv 2405.14458), YOLO11 (2024), YOLO26 (2025). They are trained by our loop on
-the same data and schedule as every other arm; the hyperparameters of their losses are ultralytics' defaults.
+the same data and schedule as every other arm; the hyperparameters of their losses are ultralytics' defaults. That small
+objects count as 16 pixels wide, which came with YOLO26, holds for YOLO26 alone.
 """
 
 from __future__ import annotations

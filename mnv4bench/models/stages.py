@@ -1,4 +1,4 @@
-"""The neck's stages: C2f, and C2f around another block (YOLOv10, sections 3.2 and 3.3, Tables 8, 11 and 12)."""
+"""The neck's stages: C2f, and C2f around another block (YOLOv10, section 3.2, Tables 8, 11 and 12)."""
 
 from __future__ import annotations
 

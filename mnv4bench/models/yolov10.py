@@ -1,4 +1,4 @@
-"""YOLOv10's scales and its own backbone, the alternative to MobileNetV4 (arXiv 2405.14458, sections 3.2 and 3.3)."""
+"""YOLOv10's scales and its own backbone, the alternative to MobileNetV4 (arXiv 2405.14458, section 3.2)."""
 
 from __future__ import annotations
 

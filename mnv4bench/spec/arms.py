@@ -283,6 +283,9 @@ def override(
     for dotted, value in overrides.items():
         owner, kind = values, type(base)
         *parents, last = dotted.split(".")
+        for end in range(1, len(parents) + 1):
+            if (group := ".".join(parents[:end])) in overrides:  # whichever came last would undo the other
+                raise file.error((*place, dotted), f"lies in {group}, which stands here too; drop one")
         if allowed and (not parents or parents[0] not in allowed):
             fields = sorted(f"{top}.{key}" for top in allowed for key in _fields(type(getattr(base, top))))
             raise file.error((*place, dotted), f"unknown field; {nearest(dotted, [*fields, 'read'])}")

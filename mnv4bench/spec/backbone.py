@@ -12,9 +12,9 @@ from pydantic import Field, ValidationError, field_validator
 from mnv4bench.spec.base import Spec
 
 ROW = re.compile(
-    r"conv (?P<k>[1357])x(?P=k) (?P<conv>\d{1,4}) /(?P<s1>[12])"
-    r"|fused (?P<f>[357])x(?P=f) (?P<fused>\d{1,4}) /(?P<s2>[12]) x\d+(\.\d+)?"
-    r"|uib [0357] [0357] (?P<uib>\d{1,4}) /(?P<s3>[12]) x\d+(\.\d+)?"
+    r"conv (?P<k>[1357])x(?P=k) (?P<conv>[1-9]\d{0,3}) /(?P<s1>[12])"
+    r"|fused (?P<f>[357])x(?P=f) (?P<fused>[1-9]\d{0,3}) /(?P<s2>[12]) x\d+(\.\d+)?"
+    r"|uib [0357] [0357] (?P<uib>[1-9]\d{0,3}) /(?P<s3>[12]) x\d+(\.\d+)?"
 )
 LAST = 960
 """Channels that the rows end in, before the classifier's own convolution of 1280."""
@@ -49,16 +49,21 @@ def check_rows(rows: tuple[str, ...]) -> None:
     """
     if not rows:
         raise ValueError("backbone searched needs rows; name a file that `mnv4bench search` wrote as backbone")
-    stride = 1
+    step = stride = 1
     for row in rows:
         match = ROW.fullmatch(row)
         if match is None:
             raise ValueError(f"{row!r} is no row of mnv4bench/models/mobilenetv4/tables.py: conv, fused or uib")
         if match["uib"] and match["s3"] == "2" and row.startswith("uib 0 0"):
             raise ValueError(f"{row!r}: a stride of 2 needs a depthwise convolution")
-        stride *= int(match["s1"] or match["s2"] or match["s3"])
+        step = int(match["s1"] or match["s2"] or match["s3"])
+        stride *= step
     if stride != 32:
         raise ValueError(f"the rows reach stride {stride}; a detector needs 32")
+    if step != 1:
+        raise ValueError(
+            f"{rows[-1]!r}: the last row reduces the map; the stage before it, which a neck can tap, has to"
+        )
     if channels(rows)[-1] != LAST:
         raise ValueError(f"the last row has {channels(rows)[-1]} channels; a classifier needs {LAST}")
 

@@ -14,14 +14,27 @@ from mnv4bench.spec.problems import problems
 INT8 = "_int8"
 """Ends the name of a runtime that computes in eight-bit integers; before it stands that of its float32 form."""
 
+Runtime = Literal[
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "ncnn",
+    "litert",
+    "onnxruntime_int8",
+    "openvino_int8",
+    "torch_cuda",
+    "onnxruntime_cuda",
+]
+"""Names of mnv4bench.latency.runtimes.registry.RUNTIMES."""
+
 Threads = Annotated[int, Field(ge=1, le=1024)]
 
 
 class LatencySpec(Spec):
     """How arms are timed (docs/method.md, latency)."""
 
-    runtimes: tuple[str, ...] = Field(("torch", "onnxruntime", "openvino"), min_length=1)
-    """Names of mnv4bench.latency.runtimes.registry.RUNTIMES; those that are not installed are reported as absent."""
+    runtimes: tuple[Runtime, ...] = Field(("torch", "onnxruntime", "openvino"), min_length=1)
+    """Those that are not installed are reported as absent."""
     threads: tuple[Threads | Literal["all"], ...] = Field((1,), min_length=1)
     """Thread counts, each with sessions of its own; tables and verdicts are about the first."""
     images: int = Field(32, ge=1, le=10_000)

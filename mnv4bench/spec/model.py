@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -48,7 +48,7 @@ TAPS: dict[str, tuple[int, ...]] = {
 convolutions behind it."""
 
 UIBForm = Literal["mixed", "extra_dw", "ib", "convnext", "ffn"]
-"""Forms of the universal inverted bottleneck (MobileNetV4, section 3.1); mixed: in each place the published one."""
+"""Forms of the universal inverted bottleneck (MobileNetV4, section 4); mixed: in each place the published one."""
 
 HYBRIDS = ("mnv4_hybrid_medium", "mnv4_hybrid_large")
 """The backbones with attention blocks."""
@@ -119,7 +119,7 @@ class ModelSpec(Spec):
     block_stages: tuple[Stage, ...] = ("p5_out",)
     """The neck's stages that `block` stands in; the others have C2f."""
     kernel: Literal[3, 5, 7, 9] = 7
-    """Side of the middle depthwise kernel of a CIB at stride 32 (YOLOv10, section 3.3); 3 wherever there is none."""
+    """Side of the middle depthwise kernel of a CIB at stride 32 (YOLOv10, section 3.2); 3 wherever there is none."""
     reparameterised: bool = True
     """A 3×3 branch beside a larger kernel while training (YOLOv10, Table 11)."""
     class_branch: Literal["light", "full"] = "light"
@@ -185,6 +185,8 @@ class ModelSpec(Spec):
         stages = data.get("block_stages", ("p5_out",))
         if data.get("block") == "c2f":
             data["block_stages"] = ()
+        elif not isinstance(stages, Collection):
+            return data  # refused for its type
         elif isinstance(stages, list | tuple) and all(stage in get_args(Stage) for stage in stages):
             data["block_stages"] = tuple(stage for stage in get_args(Stage) if stage in stages)
         if data.get("block", "c2fcib") != "c2fcib" or "p5_out" not in data.get("block_stages", ("p5_out",)):

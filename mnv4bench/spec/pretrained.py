@@ -141,7 +141,7 @@ def _check(path: Path) -> None:
 def _state(path: Path) -> str:
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["state"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read ({error}); name another run") from error
 
 
@@ -151,8 +151,8 @@ def _names(path: Path) -> frozenset[str]:
         with path.open("rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(size)) if size <= path.stat().st_size else {}
-        return frozenset(header) - {"__metadata__"}
-    except (OSError, ValueError):
+        return frozenset(header) - {"__metadata__"} if isinstance(header, dict) else frozenset()
+    except (OSError, ValueError, RecursionError):
         return frozenset()
 
 

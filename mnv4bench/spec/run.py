@@ -25,6 +25,8 @@ included: every run gets a new name. A new field whose default trains what was t
 Seed = Field(ge=0, le=2**31 - 1)
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
 """Of a square image in pixels: whole cells of the head's coarsest grid."""
+STRIDES = (8, 16, 32)
+"""Of the head's grids, in pixels."""
 MOST_IMAGES = 10_000_000
 LARGEST_FLOAT = 1e38
 """About float32's: a larger rate or gain is infinite where it is used."""
@@ -86,9 +88,10 @@ class AugmentSpec(Spec):
 
     mosaic: float = Field(0.0, ge=0, le=1)
     close_mosaic: int = Field(0, ge=0, le=100_000)
-    """The last epochs, in which mosaic is off."""
+    """The last epochs, in which mosaic is off, and mixup with it; without mosaic they are like the others."""
     mixup: float = Field(0.0, ge=0, le=1)
     copy_paste: float = Field(0.0, ge=0, le=1)
+    """0: it pastes objects by their outlines, and the data sets here have boxes alone."""
     scale: float = Field(0.0, ge=0, lt=1)
     translate: float = Field(0.0, ge=0, le=1)
     fliplr: float = Field(0.5, ge=0, le=1)
@@ -96,6 +99,13 @@ class AugmentSpec(Spec):
     hsv_h: float = Field(0.0, ge=0, le=1)
     hsv_s: float = Field(0.0, ge=0, le=1)
     hsv_v: float = Field(0.0, ge=0, le=1)
+
+    @field_validator("copy_paste")
+    @classmethod
+    def _boxes_have_no_outlines(cls, value: float) -> float:
+        if value:
+            raise ValueError("pastes objects by their outlines, which no data set here has; leave it out")
+        return value
 
 
 class TrainSpec(Spec):
@@ -139,7 +149,7 @@ class TrainSpec(Spec):
     first_boxes: Literal["640", "image"] = "image"
     """The image side of which the first boxes are the published share. Before training every place predicts a box 15
     cells wide: 120, 240 and 480 pixels at strides 8, 16 and 32, of 640. Of 160 pixels those of stride 8 fit all objects
-    best, the others are never matched, and what feeds them is trained for nothing."""
+    best, the others are never matched, and what feeds them is trained for nothing. Above 640 they stay 15 cells."""
     augment: AugmentSpec = AugmentSpec()
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "amp"] = "fp32"
@@ -311,6 +321,17 @@ class RunSpec(Spec):
         model = info.data.get("model")  # an impossible one is missing here, and reported by itself
         if model is not None and model.peer is not None and value != type(value)():
             raise ValueError(f"the peer {model.peer} keeps its own loss; drop these fields or the peer")
+        return value
+
+    @field_validator("loss")
+    @classmethod
+    def _places_to_choose_from(cls, value: LossSpec, info: ValidationInfo) -> LossSpec:
+        data = info.data.get("data")
+        if data is not None and value.candidates > (places := sum((data.imgsz // stride) ** 2 for stride in STRIDES)):
+            raise ValueError(
+                f"candidates: an image of {data.imgsz} pixels has {places} places to choose from "
+                f"(got {value.candidates})"
+            )
         return value
 
     @field_validator("mixture")

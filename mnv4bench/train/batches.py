@@ -17,7 +17,7 @@ from mnv4bench.io.errors import SpecError
 from mnv4bench.io.files import read_json
 from mnv4bench.models.yolo import CocoDataset
 from mnv4bench.results.dataset import Dataset
-from mnv4bench.spec.run import AugmentSpec, DataSpec, ImageSet, RunSpec, TrainSpec, derive_seed
+from mnv4bench.spec.run import STRIDES, AugmentSpec, DataSpec, ImageSet, RunSpec, TrainSpec, derive_seed
 from mnv4bench.train.mixture import Item, Mixture
 from mnv4bench.train.ranks import ALONE, Ranks
 
@@ -30,7 +30,7 @@ class Batches:
     what an undisturbed run draws there. Where several ranks train, it is this one's share of each batch.
 
     Raises:
-        SpecError: the last batch has no image for some rank.
+        SpecError: the last batch has no image for some rank, or a single value for batch norm.
     """
 
     def __init__(self, dataset: CocoDataset | Mixture, spec: TrainSpec, seed: int, ranks: Ranks = ALONE) -> None:
@@ -38,6 +38,7 @@ class Batches:
             dataset = Mixture({"mild": dataset}, {"mild": spec.augment}, len(dataset), {})
         self.mixture, self.spec, self.seed = dataset, spec, seed
         self._order = _Order(spec.images_of(len(dataset)), spec.batch, ranks)
+        self._check_batch_norm(ranks)
         self.loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_sampler=self._order,
@@ -48,6 +49,17 @@ class Batches:
             pin_memory=spec.device == "cuda",
         )
         self._worker_seeds = generator
+
+    def _check_batch_norm(self, ranks: Ranks) -> None:
+        """Refuse a last batch whose coarsest map is one value, which has no variance."""
+        side = next(iter(self.mixture.sets.values())).imgsz
+        images = self._order.last // (ranks.count if self.spec.batch_norm == "local" else 1)
+        if images * (side // STRIDES[-1]) ** 2 < 2:
+            raise SpecError(
+                f"train.batch: the last of an epoch's {self._order.count} images, in batches of {self.spec.batch}, is "
+                f"one, and at {side} pixels batch norm has one cell to take a variance from; choose another batch, or "
+                "a larger data.imgsz"
+            )
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -80,11 +92,11 @@ class _Order(Sampler[list[Item]]):
     def __init__(self, count: int, batch: int, ranks: Ranks) -> None:
         self.count, self.batch, self.ranks = count, batch, ranks
         self.items: list[Item] = []
-        last = count % batch or batch
-        if last < ranks.count:
+        self.last = count % batch or batch
+        if self.last < ranks.count:
             raise SpecError(
-                f"train.devices: the last of an epoch's {count} images, in batches of {batch}, are {last}, too few for "
-                f"{ranks.count} devices; choose another batch"
+                f"train.devices: the last of an epoch's {count} images, in batches of {batch}, are {self.last}, too "
+                f"few for {ranks.count} devices; choose another batch"
             )
 
     def __len__(self) -> int:

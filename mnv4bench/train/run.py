@@ -134,6 +134,7 @@ def _train(
     if spec.train.devices == 1:
         outcome = _fit(run, spec, data, runs, identity, validate)
         return write_outcome(folder, dataset.digest, **outcome)
+    (folder / "status.json").unlink(missing_ok=True)  # of an earlier start, or it would pass for the ranks' own
     try:
         torchrun(spec.train.devices, spec.train.threads + spec.train.workers, [run, str(data), str(runs)])
     except Mnv4benchError:

@@ -23,7 +23,7 @@ RUNTIMES: dict[str, type[Runtime]] = {
     "torch_cuda": TorchCuda,
     "onnxruntime_cuda": OnnxRuntimeCuda,
 }
-"""A new runtime is one class in a file of its own and one line here."""
+"""A new runtime is one class in a file of its own, one line here and its name in mnv4bench/spec/latency.py."""
 
 GPU_RUNTIMES = ("torch_cuda", "onnxruntime_cuda")
 """Timed wherever they are present, whether or not a preset names them; elsewhere reported as absent."""

@@ -16,7 +16,7 @@ Stages 1–4 are the backbone's at strides 4–32; 5–8 the neck's in order of 
 """
 
 LARGE_KERNEL = ("n", "s")
-"""The scales with large kernels: larger networks see enough as they are (section 3.3, Table 12)."""
+"""The scales with large kernels: larger networks see enough as they are (section 3.2, Table 12)."""
 
 DEEP = (4, 8)
 """The stages at stride 32, where large kernels are used."""

@@ -128,7 +128,7 @@ class Detector(DetectionModel):
             box: of the distance logits; None leaves them as they are.
             prior_side: image side whose prior of a handful of objects the class logits get.
             box_side: image side of which the first boxes are the share that they are of 640 pixels: 15 cells of each
-                stride wide there.
+                stride wide there, and no wider above it.
         """
         head = self.head
         slope = slope_of(7.5 * min(box_side / 640, 1), head.reg_max) * torch.arange(head.reg_max)
