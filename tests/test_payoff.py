@@ -109,6 +109,13 @@ def test_verdicts_that_name_a_sign_contradict_where_the_means_have_another() -> 
     assert shared_verdict(difference("inconclusive"), mirrored) == "inconclusive"
 
 
+def test_two_equivalent_differences_on_both_sides_of_zero_agree() -> None:
+    here = difference("equivalent", mean=0.0001, low=-0.003, high=0.003)
+    there = difference("equivalent", mean=-0.0001, low=-0.003, high=0.003)
+    assert disagreement(here, there) is None
+    assert disagreement(here, difference("inconclusive", mean=-0.01, low=-0.02, high=0.001)) == "sign"
+
+
 @pytest.mark.parametrize(
     ("there", "how"),
     [

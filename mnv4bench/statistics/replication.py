@@ -23,10 +23,13 @@ Disagreement = Literal["sign", "size"]
 
 
 def disagreement(a: Difference, b: Difference) -> Disagreement | None:
-    """Return whether the means differ in sign, or else in size so far that the intervals do not meet."""
+    """Return whether the means differ in sign, or else in size so far that the intervals do not meet.
+
+    The sign of a difference that is equivalent to none says nothing, so two of those do not disagree in it.
+    """
     if a.mean is None or b.mean is None:
         return None
-    if a.mean * b.mean < 0:
+    if a.mean * b.mean < 0 and {a.verdict, b.verdict} != {"equivalent"}:
         return "sign"
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return None
