@@ -110,13 +110,27 @@ def test_an_interval_of_one_value_reaches_nowhere_whatever_its_rounding(results:
     assert high - low < 1e-12
 
 
+def _elsewhere(results: Results, name: str, *ablations: str) -> Results:
+    """Return the results of some ablations as if measured on a data set of another name."""
+    record = results.data.record.model_copy(update={"name": name})
+    kept = {label: arms for label, arms in results.ablations.items() if label in ablations}
+    return replace(results, ablations=kept, data=replace(results.data, record=record))
+
+
 def test_answers_on_several_data_sets_stand_side_by_side(results: Results) -> None:
-    table = answers.answers_on([results, results])
-    assert table.header[2] == table.header[3]
+    table = answers.answers_on([results, _elsewhere(results, "photographs", *results.ablations)])
+    assert table.header[3] == table.header[2].replace("scenes", "photographs")
     assert all(row[2] == row[3] for row in table.rows)
     first = answers.answers(results).rows[0]
     assert table.rows[0][2].text == f"{first[2].text} {first[3].text}"
     assert table.rows[0][-1] == first[-1]
-    other = replace(results, ablations={name: arms for name, arms in results.ablations.items() if name != "psa"})
-    absent = next(row for row in answers.answers_on([results, other]).rows if row[1].text == "psa − none")
-    assert absent[3].text == "–"
+    others = [name for name in results.ablations if name != "psa"]
+    table = answers.answers_on([results, _elsewhere(results, "photographs", *others)])
+    assert [row[1].text for row in table.rows if row[3].text == "–"] == ["psa − none"]
+
+
+def test_results_on_one_data_set_share_a_column(results: Results) -> None:
+    others = [name for name in results.ablations if name != "psa"]
+    parts = [_elsewhere(results, "photographs", *others), _elsewhere(results, "photographs", "psa")]
+    whole = _elsewhere(results, "photographs", *results.ablations)
+    assert answers.answers_on([results, *parts]) == answers.answers_on([results, whole])

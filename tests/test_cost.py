@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
 from typing import get_args
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnv4bench.cost.arms import count, deployed
+from mnv4bench.cost.counting import activations, macs
+from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.models import build, detector
 from mnv4bench.spec.model import ModelSpec, PartName, Read
 
@@ -68,3 +73,60 @@ def test_parts_are_named_as_the_network_is() -> None:
         side**2 * (9 * c * (64 + 64) + 9 * 64 * 64 + 9 * 64 * 64 + 64 * 64 + 64 * 3)
         for c, side in ((64, 16), (128, 8), (256, 4))
     ) + 2 * 16 * 4 * (16**2 + 8**2 + 4**2)
+
+
+class _Products(nn.Module):
+    """One product of two inputs, made of the image's first rows."""
+
+    def __init__(self, product: Callable[[Tensor, Tensor], Tensor], left: tuple[int, ...], right: tuple[int, ...]):
+        super().__init__()
+        self.product, self.left, self.right = product, left, right
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = (x.flatten()[: prod(shape)].reshape(shape) for shape in (self.left, self.right))
+        return self.product(left, right)
+
+
+@pytest.mark.parametrize(
+    ("product", "left", "right", "expected", "elements"),
+    [
+        (torch.matmul, (3, 4), (5, 4, 2), 5 * 3 * 4 * 2, 5 * 3 * 2),  # the left input is used five times
+        (torch.matmul, (5, 3, 4), (4, 2), 5 * 3 * 4 * 2, 5 * 3 * 2),
+        (torch.matmul, (3, 4), (4,), 3 * 4, 3),
+        (torch.mm, (3, 4), (4, 2), 3 * 4 * 2, 3 * 2),
+        (torch.mv, (3, 4), (4,), 3 * 4, 3),
+        (torch.dot, (4,), (4,), 4, 1),
+        (torch.bmm, (5, 3, 4), (5, 4, 2), 5 * 3 * 4 * 2, 5 * 3 * 2),
+        (lambda a, b: torch.baddbmm(a[:, :, :2], a, b), (5, 3, 4), (5, 4, 2), 5 * 3 * 4 * 2, 5 * 3 * 2),
+    ],
+    ids=["left broadcast", "right broadcast", "vector", "mm", "mv", "dot", "bmm", "baddbmm"],
+)
+def test_products_of_two_inputs_are_counted(
+    product: Callable[[Tensor, Tensor], Tensor],
+    left: tuple[int, ...],
+    right: tuple[int, ...],
+    expected: int,
+    elements: int,
+) -> None:
+    module, image = _Products(product, left, right), torch.zeros(1, 3, 8, 8)
+    assert macs(module, image)[""].matmul == expected
+    assert activations(module, image) == elements
+
+
+@pytest.mark.parametrize(
+    "product", [torch.inner, lambda a, b: torch.tensordot(a, b, 1), lambda a, b: torch.addmv(a[:, 0], a, b[0])]
+)
+def test_products_that_are_not_counted_are_refused(product: Callable[[Tensor, Tensor], Tensor]) -> None:
+    with pytest.raises(Mnv4benchError, match="not counted: write it as matmul"):
+        macs(_Products(product, (4, 4), (4, 4)), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding")  # of even kernels: PyTorch itself pads
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 4), (1, 5)])
+@pytest.mark.parametrize("dilation", [1, (2, 3)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_padding_may_be_a_word(kernel: tuple[int, int], dilation: int | tuple[int, int], padding: str) -> None:
+    layer = nn.Conv2d(3, 5, kernel, padding=padding, dilation=dilation)
+    image = torch.zeros(1, 3, 16, 20)
+    expected = layer(image).numel() * 3 * prod(kernel)
+    assert macs(nn.Sequential(layer), image)[""].conv == expected

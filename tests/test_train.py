@@ -28,11 +28,12 @@ from mnv4bench.results.curve import COLUMNS, VALIDATION, read_curve
 from mnv4bench.results.dataset import Dataset
 from mnv4bench.results.run import Status
 from mnv4bench.spec.model import ModelSpec
-from mnv4bench.spec.run import AugmentSpec, DataSpec, DistillSpec, RunSpec
+from mnv4bench.spec.run import AugmentSpec, DataSpec, DistillSpec, RunSpec, TrainSpec
 from mnv4bench.train import checkpoint
 from mnv4bench.train import run as training
 from mnv4bench.train.batches import Batches, training_set
 from mnv4bench.train.loop import STEPS_UNLOOKED_AT, Trainer
+from mnv4bench.train.optimizer import make_optimizer
 from mnv4bench.train.outcome import is_out_of_memory, write_outcome
 from mnv4bench.train.run import train
 from mnv4bench.train.schedule import rates
@@ -423,6 +424,17 @@ def test_a_last_batch_of_one_cell_is_refused_before_batch_norm_meets_it(
         return
     with pytest.raises(SpecError, match=r"batch: .* 5 images, in batches of 4, is one, .* at 32 pixels"):
         Batches(images, spec.train, 0)
+
+
+def test_weights_alone_decay() -> None:
+    model = detector.build(ModelSpec(backbone="mnv4_hybrid_medium"), 3)
+    groups = make_optimizer(model, TrainSpec(epochs=1, weight_decay=0.1)).param_groups
+    decaying = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
+    named = [(name.rpartition(".")[2], p) for name, p in model.named_parameters() if p.requires_grad]
+    assert {(name, p.ndim) for name, p in named if id(p) in decaying} <= {("weight", 2), ("weight", 4)}
+    assert {(name, p.ndim) for name, p in named if id(p) not in decaying} == {
+        (n, 1) for n in ("weight", "bias", "gamma")
+    }
 
 
 def test_crowds_are_not_trained_on(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar, cast
 
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+from fvcore.nn.jit_handles import generic_activation_jit, get_shape
 from torch import Tensor, nn
 
 from mnv4bench.cost.tracing import shapes_only
@@ -16,13 +18,15 @@ from mnv4bench.io.errors import Mnv4benchError
 
 CONV = ("conv",)
 LINEAR = ("linear", "addmm")
-MATMUL = ("matmul", "bmm", "mm", "einsum")
+PRODUCTS = {"matmul": 0, "bmm": 0, "mm": 0, "mv": 0, "dot": 0, "baddbmm": 1}
+"""Products of two inputs, with the place of the left one among what the operator is given."""
+MATMUL = (*PRODUCTS, "einsum")
 ARITHMETIC = (*CONV, *LINEAR, *MATMUL)
-"""fvcore's operator groups that multiply and accumulate; normalisation is folded into them by fusing."""
+"""Operators that multiply and accumulate, as fvcore names them; normalisation is folded into them by fusing."""
 UPSAMPLE = ("upsample_nearest2d",)
 
-UNCOUNTED = "aten::scaled_dot_product_attention"
-"""The one operator of matrix products that fvcore takes for free."""
+UNCOUNTED = ("scaled_dot_product_attention", "tensordot", "inner", "addbmm", "addmv", "bilinear", "linalg_multi_dot")
+"""Other operators of matrix products, which fvcore takes for free."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,16 @@ def macs(module: nn.Module, image: Tensor) -> dict[str, Macs]:
     """Trace `module` on `image` and count by part: dotted module name → its multiply-accumulates; "" is the whole.
 
     Raises:
-        Mnv4benchError: it computes attention by an operator that fvcore does not count.
+        Mnv4benchError: it multiplies matrices by an operator that is not counted.
     """
     with shapes_only():
         analysis = _quiet(FlopCountAnalysis(module, image))
+        analysis.set_op_handle(**{f"aten::{name}": _product(left) for name, left in PRODUCTS.items()})
         counted = analysis.by_module_and_operator()
-    if UNCOUNTED in analysis.unsupported_ops():
+    uncounted = [name for name in UNCOUNTED if f"aten::{name}" in analysis.unsupported_ops()]
+    if uncounted:
         raise Mnv4benchError(
-            f"{type(module).__name__} computes attention by {UNCOUNTED}, which is not counted: write it as matmul"
+            f"{type(module).__name__} multiplies by aten::{uncounted[0]}, which is not counted: write it as matmul"
         )
     return {name: _macs(operators) for name, operators in counted.items()}
 
@@ -74,8 +80,18 @@ def macs(module: nn.Module, image: Tensor) -> dict[str, Macs]:
 def activations(module: nn.Module, image: Tensor) -> int:
     """Trace `module` on `image` and return the number of elements that its arithmetic operators put out."""
     with shapes_only():
-        counted = _quiet(ActivationCountAnalysis(module, image)).by_operator()
+        analysis = _quiet(ActivationCountAnalysis(module, image))
+        analysis.set_op_handle(**{f"aten::{name}": generic_activation_jit() for name in PRODUCTS})
+        counted = analysis.by_operator()
     return sum(int(counted.get(name, 0)) for name in ARITHMETIC)
+
+
+def _product(left: int) -> Callable[[list[Any], list[Any]], int]:
+    """Return what counts a product: for each element put out, one for each that is summed over.
+
+    fvcore's own handle multiplies out the left input, and so misses the copies that broadcasting makes of it.
+    """
+    return lambda inputs, outputs: prod(get_shape(outputs[0])) * get_shape(inputs[left])[-1]
 
 
 def _macs(operators: Mapping[str, float]) -> Macs:

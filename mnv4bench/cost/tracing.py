@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -48,16 +48,27 @@ def _conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = (1, 1),
-    padding: Any = (0, 0),
+    padding: Any = (0, 0),  # "same" and "valid" too
     dilation: Any = (1, 1),
     groups: int = 1,
 ) -> Tensor:
+    if isinstance(padding, str):
+        input, padding = _padded(input, weight, padding, dilation)
     backend = (False, False, True, True)  # benchmark, deterministic, cuDNN, TF32: they change no shape
     stride, padding, dilation = (
         side if isinstance(side, tuple | list) else (side,) * 2 for side in (stride, padding, dilation)
     )
     result: Tensor = torch._convolution(input, weight, bias, stride, padding, dilation, False, (0, 0), groups, *backend)
     return result
+
+
+def _padded(input: Tensor, weight: Tensor, padding: str, dilation: Any) -> tuple[Tensor, tuple[int, int]]:
+    """Return the input and how far each side is padded; an even kernel pads one cell more behind, as PyTorch does."""
+    if padding == "valid":
+        return input, (0, 0)
+    dilation = dilation if isinstance(dilation, tuple | list) else (dilation,) * 2
+    across = [step * (int(size) - 1) for step, size in zip(dilation, weight.shape[2:], strict=True)]
+    return nn.functional.pad(input, (0, across[1] % 2, 0, across[0] % 2)), (across[0] // 2, across[1] // 2)
 
 
 class _Zeros(TorchDispatchMode):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mnv4bench.report import accuracy
 from mnv4bench.report import formatting as fmt
@@ -21,25 +21,37 @@ def answers(results: Results) -> Table:
 
 
 def answers_on(several: Sequence[Results]) -> Table:
-    """Return a row per comparison of the first results, with what each says of it; times are of the first."""
+    """Return a row per comparison of the first results, with what is said of it on each data set.
+
+    Results on one data set share a column, in which the first of them that has a comparison tells it. Times are of the
+    first results of all.
+    """
     first = several[0]
-    names = [f"ΔAP on {results.data.record.name} [{fmt.percent(results.comparison.level)}]" for results in several]
+    on: dict[str, list[Results]] = {}
+    for results in several:
+        on.setdefault(results.data.record.name, []).append(results)
+    names = [f"ΔAP on {name} [{fmt.percent(found[0].comparison.level)}]" for name, found in on.items()]
     header = ("part", "comparison", *names, f"time × on {first.data.record.name}")
-    return table(header, "ll" + "r" * len(several) + "l", [_row(several, arm) for arm in _compared(first)])
+    return table(header, "ll" + "r" * len(on) + "l", [_row(first, arm, on.values()) for arm in _compared(first)])
 
 
-def _row(several: Sequence[Results], arm: ArmResult) -> Sequence[Cell | str]:
-    said = (_joined(results, _same(results, arm)) for results in several)
-    return *_names(several[0], arm), *said, time(several[0], arm)
+def _row(first: Results, arm: ArmResult, on: Iterable[Sequence[Results]]) -> Sequence[Cell | str]:
+    said = (_told(several, arm.arm.label) for several in on)
+    return *_names(first, arm), *said, time(first, arm)
 
 
 def _compared(results: Results) -> list[ArmResult]:
     return [arm for arm in results.arms if not arm.is_baseline]
 
 
-def _same(results: Results, arm: ArmResult) -> ArmResult | None:
-    """Return the same comparison in other results."""
-    return next((other for other in _compared(results) if other.arm.label == arm.arm.label), None)
+def _told(several: Sequence[Results], label: str) -> Cell:
+    """Return what the first of these results that has a comparison says of it."""
+    found = ((results, arm) for results in several for arm in _compared(results) if arm.arm.label == label)
+    results, arm = next(found, (None, None))
+    if results is None or arm is None:
+        return Cell(fmt.NONE)
+    interval, verdict = _difference(results, arm)
+    return Cell(f"{interval.text} {verdict.text}", interval.strong)
 
 
 def _names(results: Results, arm: ArmResult) -> tuple[str, str]:
@@ -51,13 +63,6 @@ def _difference(results: Results, arm: ArmResult) -> tuple[Cell, Cell]:
     strong = accuracy.strong(arm.difference)
     interval = accuracy.interval(arm.difference, accuracy.decimals_of(results))
     return Cell(interval, strong), Cell(accuracy.verdict(arm.difference), strong)
-
-
-def _joined(results: Results, arm: ArmResult | None) -> Cell:
-    if arm is None:
-        return Cell(fmt.NONE)
-    interval, verdict = _difference(results, arm)
-    return Cell(f"{interval.text} {verdict.text}", interval.strong)
 
 
 def time(results: Results, arm: ArmResult) -> str:

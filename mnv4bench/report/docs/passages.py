@@ -27,8 +27,8 @@ from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
 
 Values = dict[str, Any]
-PHOTOGRAPHS = "bccd"
-"""The reference whose answers stand beside those on drawn images."""
+PHOTOGRAPHS = ("bccd", "bccd_psa")
+"""The references whose answers stand beside those on drawn images."""
 NAS = "nas"
 """The ablation of searches."""
 LAST = 7
@@ -61,9 +61,8 @@ def outcome(path: Path) -> Values:
 
 def answered(path: Path) -> Values:
     """Return a row per comparison of a reference, what it came to on photographs, and what both were measured on."""
-    photographs = path.parent.with_name(PHOTOGRAPHS)
-    folders = [path.parent, *([photographs] if photographs.is_dir() else [])]
-    several = [reference(folder) for folder in folders]
+    photographs = (path.parent.with_name(name) for name in PHOTOGRAPHS)
+    several = [reference(folder) for folder in (path.parent, *filter(Path.is_dir, photographs))]
     return {
         "answers": answers_on(several),
         "opposed": [note for note in map(partial(_opposed, several[0]), several[0].arms) if note],
