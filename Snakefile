@@ -274,7 +274,10 @@ rule labels:
     benchmark:
         f"{OUT}/benchmarks/labels.tsv"
     priority: 10
+    retries: SPEC.needs.retries
     threads: SPEC.classifiers.threads
+    resources:
+        runtime=needs.minutes_unknown(PLAN),
     shell:
         "{STEP} labels 2>&1 | tee {log} >&2"
 
@@ -291,7 +294,10 @@ rule classifier:
     benchmark:
         f"{OUT}/benchmarks/classifiers/{{run}}.tsv"
     priority: 10
+    retries: SPEC.needs.retries
     threads: SPEC.classifiers.threads
+    resources:
+        runtime=needs.minutes_unknown(PLAN),
     shell:
         "{STEP} classifier --run {wildcards.run:q} 2>&1 | tee {log} >&2"
 

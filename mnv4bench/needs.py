@@ -31,10 +31,16 @@ def cores(spec: RunSpec) -> int:
 
 def minutes(plan: Plan, results: Path, run: str) -> int:
     """Return the time limit of one start: the preset's, else twice an estimate, else a day."""
-    if plan.preset.needs.hours is not None:
-        return ceil(60 * plan.preset.needs.hours)
     seconds = seconds_of(plan, results, run, cores(plan.run(run)))
-    return UNKNOWN_MINUTES if seconds is None else LEAST_MINUTES + ceil(TIME_HEADROOM * seconds / 60)
+    if plan.preset.needs.hours is not None or seconds is None:
+        return minutes_unknown(plan)
+    return LEAST_MINUTES + ceil(TIME_HEADROOM * seconds / 60)
+
+
+def minutes_unknown(plan: Plan) -> int:
+    """Return the time limit of one start of a job that nothing estimates: the preset's, else a day."""
+    hours = plan.preset.needs.hours
+    return UNKNOWN_MINUTES if hours is None else ceil(60 * hours)
 
 
 def memory_mb(plan: Plan, results: Path, run: str) -> int:

@@ -74,7 +74,8 @@ def pareto(results: Results) -> Figure:
     axis = made.add_axes(inner)
     axis.set_xlabel("end-to-end latency, ms per image")
     axis.set_ylabel("AP (points)")
-    machine = render("text/pareto.j2", latency=results.latency, imgsz=results.cost.imgsz)
+    one_seed = len(results.plan.preset.seeds) > 1 and any(point.runtime.endswith(INT8) for point in drawn)
+    machine = render("text/pareto.j2", latency=results.latency, imgsz=results.cost.imgsz, one_seed=one_seed)
     made.text(LEFT / WIDTH, 1 - 0.06 / HEIGHT, machine, va="top", fontsize=7)
     if not drawn:
         why = [f"{name}: {reason}" for name, reason in text.absences(results.latency).items()]
