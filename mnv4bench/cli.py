@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--format",
         metavar="A,B",
-        help="of onnx, openvino, torchscript, ncnn, litert, onnx-int8, openvino-int8 "
+        help="of onnx, openvino, torchscript, ncnn, litert, executorch, onnx-int8, openvino-int8 "
         "(default: onnx,openvino,torchscript; with --nms onnx,openvino)",
     )
     export.add_argument("--nms", action="store_true", help="put suppression into the files")

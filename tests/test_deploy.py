@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 from helpers import CLASSES, SIDE, drawn_run, spread, thin_set
-from tiny_network import LITERT, NCNN
+from tiny_network import EXECUTORCH, LITERT, NCNN
 from ultralytics import YOLO
 
 from mnv4bench import cli
@@ -34,8 +34,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),
 ]
 
-FLOATS = ("onnx", "openvino", "torchscript", "ncnn", "litert")
-INSTALLED = [form for form in FORMATS if form not in ("ncnn", "litert") or form in (*NCNN, *LITERT)]
+FLOATS = ("onnx", "openvino", "torchscript", "ncnn", "litert", "executorch")
+OPTIONAL = ("ncnn", "litert", "executorch")
+INSTALLED = [form for form in FORMATS if form not in OPTIONAL or form in (*NCNN, *LITERT, *EXECUTORCH)]
 
 
 @pytest.fixture(scope="module")

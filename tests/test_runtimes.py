@@ -387,12 +387,12 @@ def refuse_the_network():
 UNKNOWN = 77
 
 EVERYTHING = """
-from tiny_network import CPU, LITERT, NCNN, PHOTOS, Tiny, loaded
+from tiny_network import CPU, EXECUTORCH, LITERT, NCNN, PHOTOS, Tiny, loaded
 
-assert not {"onnxruntime", "openvino", "nncf", "ncnn", "litert_torch"} & set(sys.modules)
+assert not {"onnxruntime", "openvino", "nncf", "ncnn", "litert_torch", "executorch"} & set(sys.modules)
 assert "pytest" not in sys.modules, "NNCF sends nothing where it sees pytest"
 refuse_the_network()
-for name in (*CPU, *NCNN, *LITERT):
+for name in (*CPU, *NCNN, *LITERT, *EXECUTORCH):
     loaded(name, Tiny().eval())(PHOTOS[0])
 print("done")
 """

@@ -19,6 +19,7 @@ from mnv4bench.spec.model import ModelSpec, Read
 CPU = ("torch", "onnxruntime", "openvino", "onnxruntime_int8", "openvino_int8")
 NCNN = ("ncnn",) if find_spec("ncnn") and find_spec("pnnx") else ()
 LITERT = ("litert",) if find_spec("ai_edge_litert") and find_spec("litert_torch") else ()
+EXECUTORCH = ("executorch",) if find_spec("executorch") else ()
 """Where they are installed."""
 PHOTOS = list(images(4, SIDE).numpy())
 

@@ -20,6 +20,7 @@ import yaml
 
 from mnv4bench.io.files import write_bytes, write_text
 from mnv4bench.latency.runtimes import imports
+from mnv4bench.latency.runtimes.executorch import ExecuTorch
 from mnv4bench.latency.runtimes.export import OutputAlone, trace
 from mnv4bench.latency.runtimes.litert import LiteRt
 from mnv4bench.latency.runtimes.ncnn import Ncnn
@@ -167,6 +168,28 @@ class TfLite:
         return runtime
 
 
+class ExecuTorchFolder:
+    """ExecuTorch's .pte in float32, with the facts in metadata.yaml beside it."""
+
+    ending = "_executorch_model"
+    precision: Precision = "float32"
+    graph_nms = False
+
+    def __init__(self) -> None:
+        self.runtime = ExecuTorch()
+
+    def write(self, network: Deployment, about: About, path: Path) -> None:
+        content = self.runtime.convert(network)
+        path.mkdir()
+        write_bytes(path / f"{path.name.removesuffix(self.ending)}.pte", content)
+        write_text(path / "metadata.yaml", yaml.safe_dump(dict(about), sort_keys=False, allow_unicode=True))
+
+    def open(self, path: Path, threads: int) -> Call:
+        runtime = ExecuTorch()
+        runtime.start(next(path.glob("*.pte")).read_bytes(), threads)
+        return runtime
+
+
 class TorchScript:
     """A traced network, with the facts as the extra file config.txt inside."""
 
@@ -199,6 +222,7 @@ FORMATS: dict[str, type[Format]] = {
     "torchscript": TorchScript,
     "ncnn": NcnnFolder,
     "litert": TfLite,
+    "executorch": ExecuTorchFolder,
     "onnx-int8": OnnxInt8,
     "openvino-int8": OpenVinoInt8Folder,
 }

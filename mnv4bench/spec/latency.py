@@ -20,6 +20,7 @@ Runtime = Literal[
     "openvino",
     "ncnn",
     "litert",
+    "executorch",
     "onnxruntime_int8",
     "openvino_int8",
     "torch_cuda",

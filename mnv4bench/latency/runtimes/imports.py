@@ -91,9 +91,19 @@ def litert_torch() -> Any:
         return _import("litert_torch", "pip install litert-torch")
 
 
+def executorch(part: str) -> Any:
+    """Return a module of ExecuTorch.
+
+    Raises:
+        ImportError: it is missing; says what brings it.
+    """
+    _import("executorch", "pip install executorch")
+    return importlib.import_module(f"executorch.{part}")
+
+
 @contextmanager
 def no_cache_left() -> Iterator[None]:
-    """Let PyTorch's compiler, which litert-torch imports, make the folder of its cache in a place that is removed."""
+    """Let PyTorch's compiler, which converters import, make the folder of its cache in a place that is removed."""
     name = "TORCHINDUCTOR_CACHE_DIR"
     before = os.environ.get(name)
     with tempfile.TemporaryDirectory(prefix="mnv4bench-") as folder:

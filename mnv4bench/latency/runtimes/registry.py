@@ -5,6 +5,7 @@ float32 means float32: bfloat16, TF32 and other silent short cuts are off in eve
 
 from __future__ import annotations
 
+from mnv4bench.latency.runtimes.executorch import ExecuTorch
 from mnv4bench.latency.runtimes.litert import LiteRt
 from mnv4bench.latency.runtimes.ncnn import Ncnn
 from mnv4bench.latency.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeCuda, OnnxRuntimeInt8
@@ -18,6 +19,7 @@ RUNTIMES: dict[str, type[Runtime]] = {
     "openvino": OpenVino,
     "ncnn": Ncnn,
     "litert": LiteRt,
+    "executorch": ExecuTorch,
     "onnxruntime_int8": OnnxRuntimeInt8,
     "openvino_int8": OpenVinoInt8,
     "torch_cuda": TorchCuda,
