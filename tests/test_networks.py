@@ -135,8 +135,28 @@ def test_flops_equal_torchs_own_counter(name: str) -> None:
 
 
 def test_a_convolution_that_would_be_lost_is_refused() -> None:
+    class Direct(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.convolution(x, torch.ones(1, 3, 3), None, [1], [0], [1], False, [0], 1)
+
     with pytest.raises(Mnv4benchError, match=r"weights of shape \(1, 3, 3\) cannot be counted"):
-        macs(nn.Conv1d(3, 1, 3), torch.zeros(1, 3, 8))
+        macs(Direct(), torch.zeros(1, 3, 8))
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("given", [{}, {"stride": 2, "padding": 1}, {"dilation": 2, "padding": 2, "groups": 2}])
+def test_convolutions_of_all_kinds_are_counted(axes: int, given: dict[str, int]) -> None:
+    image, groups = torch.zeros(1, 4, *(12, 10, 9)[:axes]), given.get("groups", 1)
+    for kind, extra in (
+        (f"Conv{axes}d", {}),
+        (f"ConvTranspose{axes}d", {"output_padding": 1 if "stride" in given else 0}),
+    ):
+        layer = getattr(nn, kind)(4, 6, 3, **given, **extra)
+        found = layer(image)
+        where = found if extra == {} else image  # each of these places meets the whole kernel once
+        assert macs(nn.Sequential(layer), image)[""].conv == where[0, 0].numel() * 4 * 6 * 3**axes // groups
+        with tracing.shapes_only():
+            assert layer(image).shape == found.shape
 
 
 def test_attention_that_would_be_lost_is_refused() -> None:

@@ -29,6 +29,7 @@ PACKAGES = (
     "ai-edge-litert",
     "litert-torch",
     "litert-converter",
+    "executorch",
     "snakemake",
 )
 

@@ -13,6 +13,7 @@ import torch
 from mnv4bench.io.files import sha256, write_json
 from mnv4bench.machine.environment import environment
 from mnv4bench.models import weights
+from mnv4bench.models.code import code_of
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results.curve import write_curve
 from mnv4bench.results.run import State, Status
@@ -59,6 +60,7 @@ def write_outcome(
         peak_memory_mib=_peak_memory_mib(),
         data_digest=data,
         weights_digest=weights.save(average, folder / "weights.safetensors") if average else None,
+        code=code_of(average.modules()) if average else {},
         classes=tuple(average.names[index] for index in sorted(average.names)) if average else (),
         checkpoint=checkpoint.name if checkpoint else None,
         checkpoint_sha256=sha256(checkpoint) if checkpoint else None,
