@@ -18,6 +18,7 @@ from mnv4bench.reference.plans import chosen
 from mnv4bench.results.dataset import STAYING
 from mnv4bench.results.reference import TRUNKS, names
 from mnv4bench.results.selection import connect, home
+from mnv4bench.train.recoded import recoded
 
 ALLOWED = ["preset", "only", "seeds", "reference"]
 unknown = sorted(set(config) - set(ALLOWED))
@@ -78,6 +79,11 @@ SHIPPED_TRUNKS = sorted(str(path) for path in TRUNKS.glob("*/metrics.json"))
 ALL_CORES = workflow.resource_settings.cores or SPEC.needs.cores
 GPU = max((needs.gpus(spec) for spec in PLAN.runs.values()), default=0)
 LOCK = ExitStack()
+
+# Said although nothing may be left to do.
+if workflow.is_main_process and not REFERENCE:
+    for warning in recoded(PLAN.runs, Path(OUT) / "runs"):
+        print(f"mnv4bench: {warning}", file=sys.stderr)
 
 
 # Introduction and captions of report.html.
@@ -223,10 +229,12 @@ rule data:
 
 
 def before_training(wildcards):
-    """The data, and the runs that this one starts from or learns from."""
+    """The data, every arm's network computed once, and the runs that this one starts from or learns from."""
     run = PLAN.run(wildcards.run)
     return {
         "data": f"{DATA}/dataset.json",
+        # Another arm's cost is no reason to train again.
+        "networks": ancient(f"{OUT}/cost.json") if PLAN.arms else [],
         "runs": [
             f"{OUT}/runs/{name}/metrics.json"
             for name in (run.start, run.teacher)

@@ -29,6 +29,7 @@ from mnv4bench.spec.scaffold import new_ablation
 from mnv4bench.spec.search import search_spec
 from mnv4bench.spec.yamlfile import YamlFile
 from mnv4bench.steps import Context, run_step
+from mnv4bench.train.recoded import recoded
 
 
 def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
@@ -41,6 +42,8 @@ def show_plan(options: argparse.Namespace) -> None:
     results = home(results)
     if plan.runs:
         _show_runs(plan, results, options.runs)
+        for warning in recoded(plan.runs, results / "runs"):
+            print(f"mnv4bench: {warning}", file=sys.stderr)
     if plan.classifiers.runs:
         _show_classifiers(plan.classifiers, results, options.runs)
     _warn_of_absent_images([plan])

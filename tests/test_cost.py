@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
+from helpers import ROOT
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnv4bench.cost.arms import count, deployed
+from mnv4bench.cost.arms import count, deployed, write_cost
 from mnv4bench.cost.counting import activations, macs
 from mnv4bench.io.errors import Mnv4benchError
-from mnv4bench.models import build, detector
+from mnv4bench.models import alternatives, build, detector
 from mnv4bench.spec.model import ModelSpec, PartName, Read
+from mnv4bench.spec.plan import load
 
 
 @pytest.mark.parametrize("read", ["nms", "nms_free"])
@@ -130,3 +133,39 @@ def test_padding_may_be_a_word(kernel: tuple[int, int], dilation: int | tuple[in
     image = torch.zeros(1, 3, 16, 20)
     expected = layer(image).numel() * 3 * prod(kernel)
     assert macs(nn.Sequential(layer), image)[""].conv == expected
+
+
+class _Inner(nn.Module):
+    """The image itself, times one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.inner(x.flatten()[:1] * 0 + 1, torch.ones(1))
+
+
+def _never() -> nn.Module:
+    raise ZeroDivisionError("no heads")
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (
+            lambda channels: _Products(torch.add, (1, channels, 2), (1, channels, 1)),
+            r"cannot be computed in the part p4_cat, at mnv4bench/models/\S+\.py:\d+: RuntimeError: ",
+        ),
+        (
+            lambda channels: nn.Conv2d(2 * channels, channels, 1),
+            r"cannot be computed in the part attention, at mnv4bench/models/\S+\.py:\d+: RuntimeError: .*channels",
+        ),
+        (lambda channels: _never(), r"cannot be computed, at mnv4bench/\S+\.py:\d+: ZeroDivisionError: no heads"),
+        (lambda channels: _Inner(), "aten::inner, which is not counted"),
+    ],
+    ids=["axes", "channels", "raises", "uncounted"],
+)
+def test_a_network_that_cannot_be_computed_is_one_error_of_its_arm(
+    part: Callable[[int], nn.Module], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(alternatives.ATTENTION, "psa", part)
+    with pytest.raises(Mnv4benchError, match=rf"^ablations/psa\.yaml: arms\.(none|psa): .*{message}"):
+        write_cost(load("smoke", "psa", root=ROOT), 3, tmp_path / "cost.json")
+    assert not (tmp_path / "cost.json").exists()

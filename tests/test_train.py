@@ -23,6 +23,7 @@ from mnv4bench.evaluate.detections import validation
 from mnv4bench.io.errors import FileError, Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.models import detector, weights
+from mnv4bench.models.code import changed
 from mnv4bench.models.yolo import Detector
 from mnv4bench.results.curve import COLUMNS, VALIDATION, read_curve
 from mnv4bench.results.dataset import Dataset
@@ -122,6 +123,9 @@ def test_a_run_leaves_its_documented_files(undisturbed: dict[str, Path]) -> None
     assert (status.state, status.epochs, status.steps, status.run) == ("done", 3, 6, "plain")
     state = weights.read(undisturbed["plain"] / "weights.safetensors")
     assert status.weights_digest == weights.digest(state)
+    assert "stages.py:INNER[c2fcib]" not in status.code  # built by hand
+    assert "yolo/detector.py:Detector" in status.code
+    assert changed(status.code) == []
     assert RunSpec.model_validate(read_json(undisturbed["plain"] / "spec.json")) == tiny_run(3)
 
 

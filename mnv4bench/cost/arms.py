@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mnv4bench.cost.counting import Macs, activations, deployed, macs, parameters
 from mnv4bench.data.coco_classes import COCO
 from mnv4bench.data.weights import Missing
+from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import write_json
 from mnv4bench.models import detector, peers
 from mnv4bench.models.peers import PeerDetector
@@ -21,6 +24,8 @@ from mnv4bench.spec.arms import Arm
 from mnv4bench.spec.plan import Plan
 
 __all__ = ["count", "deployed", "parameters", "write_cost"]
+
+PACKAGE = Path(__file__).parent.parent
 
 
 def count(model: Detector, imgsz: int) -> CostRow:
@@ -72,17 +77,45 @@ def _network(arm: Arm, classes: int) -> Detector:
 
 
 def write_cost(plan: Plan, classes: int, path: Path) -> None:
-    """Count every arm of a plan once and write cost.json; one whose network cannot be built here is left out."""
+    """Count every arm of a plan once and write cost.json; one whose network cannot be built here is left out.
+
+    Raises:
+        Mnv4benchError: networks that cannot be computed or counted, a line each with ablation, arm and reason.
+    """
     counted: dict[str, CostRow] = {}
     arms: dict[str, CostRow] = {}
+    problems: dict[str, str] = {}
     for arm in plan.arms:
-        try:
-            model = _network(arm, classes)
-        except Missing:
-            continue
         imgsz = plan.spec(arm).data.imgsz
         same = f"{arm.model.model_dump_json()} {arm.read} {imgsz}"
-        if same not in counted:
-            counted[same] = count(model, imgsz)
-        arms[arm.label] = counted[same]
+        if same not in counted and same not in problems:
+            try:
+                counted[same] = count(_network(arm, classes), imgsz)
+            except Missing:
+                continue
+            except Exception as error:  # of a part that someone wrote
+                problems[same] = f"ablations/{arm.ablation}.yaml: arms.{arm.name}: {_reason(error)}"
+        if same in counted:
+            arms[arm.label] = counted[same]
+    if problems:
+        raise Mnv4benchError("\n".join(problems.values()))
     write_json(path, Cost(imgsz=plan.preset.data.imgsz, classes=classes, arms=arms))
+
+
+def _reason(error: Exception) -> str:
+    """Return why a network was not counted: what was raised, in which part, and where in our files."""
+    if isinstance(error, Mnv4benchError):
+        return str(error)
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if str(PACKAGE / "models") in frame.filename]
+    where = f", at mnv4bench/{Path(ours[-1].filename).relative_to(PACKAGE)}:{ours[-1].lineno}" if ours else ""
+    part = _part(error)
+    return f"cannot be computed{f' in the part {part}' if part else ''}{where}: {type(error).__name__}: {error}"
+
+
+def _part(error: Exception) -> str | None:
+    """Return the part that an image had come to; None where the network failed while it was made."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        model, layer = frame.f_locals.get("self"), frame.f_locals.get("m")  # of ultralytics' loop over layers
+        if isinstance(model, Detector) and isinstance(layer, nn.Module):
+            return _names(model)[list(model.model).index(layer)]
+    return None

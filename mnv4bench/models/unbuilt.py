@@ -32,7 +32,8 @@ def check_built(model: type[ModelSpec] = ModelSpec) -> None:
         where = f"mnv4bench/models/{module}.py: {table}"
         for name in sorted(names - set(built)):
             raise SpecError(
-                f"{where} has no entry {name!r}, although {field} in mnv4bench/spec/model.py allows it; add what builds it"
+                f"{where} has no entry {name!r}, although {field} in mnv4bench/spec/model.py allows it; "
+                "add what builds it"
             )
         for name in sorted(name for name, times in built.items() if times > 1):
             raise SpecError(f"{where} has two entries {name!r}, of which the last one counts; rename or drop one")
@@ -46,10 +47,9 @@ def _entries(path: Path, table: str) -> list[str]:
         raise SpecError(f"mnv4bench/models/{path.name}:{error.lineno}: not valid Python: {error.msg}") from error
     keys: list[ast.expr | None] = []
     for node in body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        for target in targets:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             if isinstance(target, ast.Name) and target.id == table and isinstance(node.value, ast.Dict):
                 keys += node.value.keys
             if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id == table:

@@ -37,7 +37,7 @@ class Status(Record):
     weights_digest: str | None = None
     """SHA-256 over names, shapes and bytes of the final EMA tensors."""
     code: dict[str, str] = {}
-    """Class of ours in the network → digest of its source (mnv4bench.models.code); empty in older files."""
+    """Class or table entry that built the network → digest of its source (models/code.py); empty in older files."""
     classes: tuple[str, ...] = ()
     """Names of the network's classes by index; empty in older files, and where there are no weights."""
     checkpoint: str | None = None
