@@ -215,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     publish.set_defaults(command=commands.publish_reference)
 
     docs = subparsers.add_parser("docs", help="write docs/ablations.md and the generated passages of README and docs/")
+    docs.add_argument("--check", action="store_true", help="write nothing; exit 2 if a file would change")
     docs.set_defaults(command=commands.write_docs)
 
     step = subparsers.add_parser("step", help="do one step of the workflow (the Snakefile's rules call this)")

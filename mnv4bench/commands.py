@@ -291,8 +291,11 @@ def check_ledger(options: argparse.Namespace) -> None:
 def write_docs(options: argparse.Namespace) -> None:
     from mnv4bench.report.docs import generated
 
-    for path in generated.refresh():
+    changed = generated.refresh(check=options.check)
+    for path in changed:
         print(path)
+    if options.check and changed:
+        raise Mnv4benchError("these are not what their records say; write them anew: mnv4bench docs")
 
 
 def verify_results(options: argparse.Namespace) -> None:

@@ -315,12 +315,18 @@ def test_a_number_or_a_verdict_that_comes_out_otherwise_is_named_with_both_value
     assert all(part in said for part in ("tables/ablations.csv", "psa, psa", "verdict", row["verdict"], "worse"))
 
 
+def pages(folder: Path, rebuilt: Path, *lines: tuple[str, str]) -> None:
+    """Write a page of tables into both folders, of lines as published and as rebuilt."""
+    for place, text in zip((folder, rebuilt), zip(*lines, strict=True), strict=True):
+        write_text(place / "tables/ablations.md", "\n".join(text))
+
+
 def test_words_pixels_and_last_bits_are_not_compared(project: tuple[Plan, Path], rebuilt: Path) -> None:
     plan, folder = project
     row = read_json(folder / "compare.json")["differences"][0]
     edit(rebuilt / "compare.json", f'"mean": {row["mean"]!r}', f'"mean": {row["mean"] * (1 + 1e-13)!r}')
     edit(rebuilt / "latency/latency.json", "no GPU <here>", "none of them")
-    write_text(rebuilt / "tables/ablations.md", "other words")
+    pages(folder, rebuilt, ("Words of 2026", "Other words, 1"), ("| arm | AP |", "| setting | AP |"))
     write_text(rebuilt / "figures/effects.png", "other pixels")
     assert changed(plan, folder, rebuilt) == []
 
@@ -344,6 +350,13 @@ def test_a_field_of_csv_is_compared_number_by_number(
     for name, value in (("a", published), ("b", recomputed)):
         write_text(tmp_path / name / "x.csv", f"arm,value\npsa,{value}\n")
     assert (changes(tmp_path / "a", tmp_path / "b", "x.csv") == []) == same
+
+
+def test_a_number_in_a_pages_table_is_compared(project: tuple[Plan, Path], rebuilt: Path) -> None:
+    plan, folder = project
+    pages(folder, rebuilt, ("| a | −1.1 [−2, +1] |", "| a | −7.1 [−2, +1] |"))
+    [change] = changed(plan, folder, rebuilt)
+    assert (change.file, change.published, change.recomputed) == ("tables/ablations.md", "−1.1", "−7.1")
 
 
 def test_a_lost_row_or_column_is_a_change_and_a_new_column_is_none(tmp_path: Path) -> None:

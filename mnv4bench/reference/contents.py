@@ -2,8 +2,8 @@
 
 Records are kept to the byte. Computed files are kept to be recomputed: their numbers and verdicts must come out again.
 Both have sums in reference.json, so that a damaged file is told from a number that comes out otherwise. Rendered files
-(Markdown, LaTeX, figures, the paper) follow from both, have no sums and are compared with nothing. The pages for a
-browser, index.html and report.html, are never kept: a rebuild makes them.
+(Markdown, LaTeX, figures, the paper) follow from both and have no sums; of Markdown the numbers in tables are compared,
+of the others nothing. The pages for a browser, index.html and report.html, are never kept: a rebuild makes them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mnv4bench.io.files import replacing, write_json, write_text
 from mnv4bench.latency import arms, forward
-from mnv4bench.reference.contents import BLOCKS, LATENCY, PACKED, computed_files, timed_files
+from mnv4bench.reference.contents import BLOCKS, LATENCY, PACKED, computed_files, rendered_files, timed_files
 from mnv4bench.reference.values import Change, changes
 from mnv4bench.results.reference import check_files, read_reference
 from mnv4bench.spec.plan import Plan
@@ -35,11 +35,13 @@ def restore(plan: Plan, folder: Path, results: Path) -> None:
 
 
 def changed(plan: Plan, folder: Path, results: Path) -> list[Change]:
-    """Return the published numbers, verdicts and names that did not come out again in `results`.
+    """Return the published numbers, verdicts and names that did not come out again in `results`, those in the tables of
+    its pages included.
 
     Raises:
         Mnv4benchError: a computed file is missing or damaged, on either side.
     """
     check_files(read_reference(folder.name, folder.parent), folder)
-    files = [*computed_files(plan, folder), *timed_files(folder)]
+    pages = [file for file in rendered_files(plan, folder) if file.endswith(".md") and (results / file).exists()]
+    files = [*computed_files(plan, folder), *timed_files(folder), *pages]
     return [change for file in files for change in changes(folder, results, file)]

@@ -25,6 +25,7 @@ RELATIVE = 1e-12
 ABSOLUTE = 1e-15
 WORDS = frozenset(("basis", "claim", "error", "place", "reason", "reasons", "reference", "title"))
 """Fields that are not compared where they hold text: sentences, and messages of libraries."""
+NUMBER = re.compile(r"[-−+]?\d+(?:[.,]\d+)*")
 SEPARATOR = re.compile(r"([\s:;,]+)")
 
 
@@ -42,7 +43,7 @@ class Change:
 
 
 def changes(published: Path, recomputed: Path, file: str) -> list[Change]:
-    """Return what of a CSV or JSON file is other than published.
+    """Return what of a CSV or JSON file, or of a page's tables, is other than published.
 
     Args:
         published: folder of the published file.
@@ -56,12 +57,14 @@ def changes(published: Path, recomputed: Path, file: str) -> list[Change]:
 
 
 def _content(path: Path) -> Any:
-    """Return a JSON file's value, or a CSV file's rows."""
+    """Return a JSON file's value, a CSV file's rows, or the numbers in each row of a Markdown page's tables."""
     remedy = "check it out, or rebuild it"
     if path.suffix == ".json":
         return read_json(path, remedy)
     try:
         text = path.read_text(encoding="utf-8")
+        if path.suffix == ".md":
+            return [NUMBER.findall(line) for line in text.splitlines() if line.startswith("|")]
         return list(csv.DictReader(io.StringIO(text), strict=True))
     except (OSError, ValueError, csv.Error) as error:
         raise Mnv4benchError(f"{path}: cannot be read ({error}); {remedy}") from error

@@ -39,16 +39,18 @@ SCHEMAS: dict[Path, type[Spec]] = {
 PASSAGE = re.compile(r"(?P<head><!-- generated: (?P<name>\w+) -->\n)(?P<text>.*?)(?P<foot><!-- end -->)", re.DOTALL)
 
 
-def refresh(root: Path = Path()) -> list[Path]:
-    """Write the list of ablations, the schemas and every passage anew; return the files that changed."""
-    path = root / CATALOGUE
-    changed = [path] if _update(path, catalogue(root)) else []
-    changed += [root / path for path, spec in SCHEMAS.items() if _update(root / path, schema(spec))]
+def refresh(root: Path = Path(), check: bool = False) -> list[Path]:
+    """Write the list of ablations, the schemas and every passage anew; return the files that changed.
+
+    Args:
+        check: write nothing, and return the files that would change.
+    """
+    texts = {root / CATALOGUE: catalogue(root)}
+    texts |= {root / path: schema(spec) for path, spec in SCHEMAS.items()}
     for name in DOCUMENTS:
         text = (root / name).read_text(encoding="utf-8")
-        if _update(root / name, refreshed(text, root / FOLDER, where=name)):
-            changed.append(root / name)
-    return changed
+        texts[root / name] = refreshed(text, root / FOLDER, where=name)
+    return [path for path, text in texts.items() if _update(path, text, check)]
 
 
 def schema(spec: type[Spec]) -> str:
@@ -56,10 +58,10 @@ def schema(spec: type[Spec]) -> str:
     return json.dumps(spec.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _update(path: Path, text: str) -> bool:
-    """Write a document unless it says the same already; return whether it did not."""
+def _update(path: Path, text: str, check: bool) -> bool:
+    """Write a document unless it says the same already, or writing is not wanted; return whether it did not."""
     stale = not path.exists() or path.read_text(encoding="utf-8") != text
-    if stale:
+    if stale and not check:
         write_text(path, text)
     return stale
 
