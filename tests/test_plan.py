@@ -440,7 +440,7 @@ MISTAKES = {
     "stages that are no list": (
         PRESET,
         arms("c2f: {}\nb: {model.block_stages: 7}"),
-        [r"block\.yaml:6: arms\.b\.model\.block_stages: .*valid tuple \(got 7\)"],
+        [r"block\.yaml:6: arms\.b\.model\.block_stages: Input should be a list, such as \[7\] \(got 7\)"],
     ),
     "a field beside the whole of its group": (
         PRESET,

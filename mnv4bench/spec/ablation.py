@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,9 @@ class PublishedSpec(Spec):
 
 class AblationSpec(Spec):
     """What an ablation's file holds."""
+
+    one_of: ClassVar[dict[str, str]] = {"baseline": "arms"}
+    """Field → the field whose keys it has to be one of."""
 
     title: str = Field(min_length=1)
     question: str = Field(min_length=1)
