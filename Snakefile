@@ -4,7 +4,7 @@
 
 import shlex
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from math import ceil
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mnv4bench import needs
 from mnv4bench.data.prepared import key
 from mnv4bench.data.sources import source_digest
 from mnv4bench.data.weights import state as weights_state
+from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.locks import exclusive
 from mnv4bench.machine import gpus
 from mnv4bench.reference.plans import chosen
@@ -23,13 +24,24 @@ from mnv4bench.train.recoded import recoded
 ALLOWED = ["preset", "only", "seeds", "reference"]
 unknown = sorted(set(config) - set(ALLOWED))
 if unknown:
-    raise WorkflowError(
-        f"--config {unknown[0]}=…: unknown; allowed: {', '.join(ALLOWED)}"
+    sys.exit(
+        f"mnv4bench: --config {unknown[0]}=…: unknown; allowed: {', '.join(ALLOWED)}"
     )
 
+
+@contextmanager
+def without_traceback():
+    """Prints an error that a user can mend, without the lines of code that it went through."""
+    try:
+        yield
+    except Mnv4benchError as error:
+        sys.exit(f"mnv4bench: {error}")
+
+
 REFERENCE = config.get("reference")
-PLAN, OUT = chosen(config)
-connect(OUT)
+with without_traceback():
+    PLAN, OUT = chosen(config)
+    connect(OUT)
 PRESET, SPEC = PLAN.preset_name, PLAN.preset
 GIVEN = {name: value for name, value in config.items() if value is not None}
 CONFIG = GIVEN if REFERENCE else {"preset": PRESET} | GIVEN
@@ -110,13 +122,14 @@ def figure(name):
 
 
 onstart:
-    # Only jobs that run on this machine need its GPUs.
-    if workflow.local_exec and "train" in {
-        job.rule.name for job in workflow.dag.needrun_jobs()
-    }:
-        gpus.require(GPU)
-    # Held until this process ends, however it ends; other presets have folders of their own.
-    LOCK.enter_context(exclusive(home(OUT) / ".lock", wait=False))
+    with without_traceback():
+        # Only jobs that run on this machine need its GPUs.
+        if workflow.local_exec and "train" in {
+            job.rule.name for job in workflow.dag.needrun_jobs()
+        }:
+            gpus.require(GPU)
+        # Held until this process ends, however it ends; other presets have folders of their own.
+        LOCK.enter_context(exclusive(home(OUT) / ".lock", wait=False))
 
 
 onsuccess:
@@ -132,9 +145,12 @@ onsuccess:
 
 
 onerror:
+    failed = sorted(
+        str(log) for job in workflow.scheduler.failed for log in job.log
+    )
     print(
         "Stopped. What is finished is kept: the same command goes on, a training from its last finished epoch.\n"
-        f"Why a step failed stands in its log: {OUT}/logs, {OUT}/runs/RUN/train.log",
+        f"Why a step failed stands in its log: {', '.join(failed) or f'{OUT}/logs, {OUT}/runs/RUN/train.log'}",
         file=sys.stderr,
     )
 

@@ -18,6 +18,9 @@ from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.files import MEND
 from mnv4bench.steps import STEPS
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell's."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit."""
@@ -28,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Mnv4benchError as error:
         print(f"mnv4bench: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever reads, head for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

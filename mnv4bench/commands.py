@@ -6,12 +6,12 @@ import argparse
 import math
 import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from mnv4bench.eta import expected, lines, shipped
-from mnv4bench.io.errors import Mnv4benchError, SpecError
+from mnv4bench.io.errors import Mnv4benchError, SpecError, UnderPreset
 from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
 from mnv4bench.models.unbuilt import check_built
@@ -23,13 +23,16 @@ from mnv4bench.spec.ablation import ABLATIONS, AblationSpec
 from mnv4bench.spec.classifiers import Classifiers
 from mnv4bench.spec.declared import check_extensions
 from mnv4bench.spec.latency import latency_spec
-from mnv4bench.spec.plan import Plan, load
+from mnv4bench.spec.plan import Plan, load, refuse_other_endings
 from mnv4bench.spec.preset import PRESETS, Preset
 from mnv4bench.spec.scaffold import new_ablation
 from mnv4bench.spec.search import search_spec
 from mnv4bench.spec.yamlfile import YamlFile
 from mnv4bench.steps import Context, run_step
 from mnv4bench.train.recoded import recoded
+
+Problem = tuple[str, Path | None]
+"""What is wrong, and the preset that it is wrong under, where another may take it."""
 
 
 def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
@@ -145,33 +148,52 @@ def check_specs(options: argparse.Namespace) -> None:
         *(partial(_check_figures, ABLATIONS / f"{name}.yaml") for name in ablations),
         partial(check_extensions, ablations),
         check_built,
+        partial(_check_titles, ablations),
+        *(partial(refuse_other_endings, folder) for folder in (PRESETS, ABLATIONS)),
     ]
-    problems = [line for check in checks for line in _problems(check)]
+    problems = [problem for check in checks for problem in _problems(check)]
     published = {name: _is_published(ABLATIONS / f"{name}.yaml", AblationSpec) for name in ablations}
-    for preset in presets:
-        kind = _is_published(PRESETS / f"{preset}.yaml", Preset)
+    kinds = {preset: _is_published(PRESETS / f"{preset}.yaml", Preset) for preset in presets}
+    for preset, kind in kinds.items():
         if kind is not None:
             problems += _problems_under(preset, [name for name in ablations if published[name] is kind])
     if problems:
-        raise Mnv4benchError("\n".join(dict.fromkeys(problems)))
+        alike = [{PRESETS / f"{name}.yaml" for name in presets if kinds[name] is kind} for kind in (True, False)]
+        raise Mnv4benchError("\n".join(_each_once(problems, alike)))
     print(f"{len(presets)} presets and {len(ablations)} ablations are valid")
     _warn_of_absent_images([load(preset) for preset in presets])
 
 
-def _problems(check: Callable[[], object]) -> list[str]:
+def _problems(check: Callable[[], object]) -> list[Problem]:
     try:
         check()
+    except UnderPreset as error:
+        return [(line, error.preset) for line in error.problem.splitlines()]
     except Mnv4benchError as error:
-        return str(error).splitlines()
+        return [(line, None) for line in str(error).splitlines()]
     return []
 
 
-def _problems_under(preset: str, names: Sequence[str]) -> list[str]:
+def _each_once(problems: Sequence[Problem], alike: Collection[Collection[Path]]) -> Iterator[str]:
+    """Yield each problem with the presets that it arises under, where others take the same ablations without it.
+
+    Args:
+        alike: sets of presets that the same ablations were tried under.
+    """
+    under: dict[str, list[Path]] = {}
+    for line, preset in problems:
+        under.setdefault(line, []).extend([preset] if preset else [])
+    for line, presets in under.items():
+        named = [] if set(presets) in alike else dict.fromkeys(map(str, presets))
+        yield f"{line} (under {', '.join(named)})" if named else line
+
+
+def _problems_under(preset: str, names: Sequence[str]) -> list[Problem]:
     """Return what is wrong with ablations under a preset that may not be theirs: all at once, which takes little time,
     and each by itself where that fails, so that none hides another's problem."""
     if not names or not _problems(partial(load, preset, ",".join(names))):
         return []
-    return [line for name in names for line in _problems(partial(load, preset, name))]
+    return [problem for name in names for problem in _problems(partial(load, preset, name))]
 
 
 def _is_published(path: Path, kind: type[AblationSpec] | type[Preset]) -> bool | None:
@@ -188,6 +210,16 @@ def _check_figures(path: Path) -> None:
 
     file = YamlFile(path)
     check_cited(file, file.parse(AblationSpec))
+
+
+def _check_titles(ablations: Sequence[str]) -> None:
+    """Refuse a title that two ablations have, which tables and pages tell apart by it alone."""
+    first: dict[object, Path] = {}
+    for path in (ABLATIONS / f"{name}.yaml" for name in ablations):
+        file = YamlFile(path)
+        title = file.content.get("title") if isinstance(file.content, dict) else None
+        if title is not None and (other := first.setdefault(str(title), path)) != path:
+            raise file.error(("title",), f"{title!r} is the title of {other}, too; change one")
 
 
 def import_data(options: argparse.Namespace) -> None:

@@ -86,6 +86,15 @@ def python(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def name_the_part(project: Path) -> None:
+    """Take the guide's new value into the spec."""
+    spec = project / "mnv4bench" / "spec" / "model.py"
+    old, new = (line[1:] for line in block("diff").splitlines())
+    text = spec.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    spec.write_text(text.replace(old, new), encoding="utf-8")
+
+
 def test_every_value_of_a_field_is_in_the_table_that_the_guide_names() -> None:
     values = {name: set(get_args(field.annotation)) for name, field in ModelSpec.model_fields.items()}
     assert {"c2f", "c2fcib", *stages.INNER} == values["block"]  # these two are built by hand
@@ -102,6 +111,17 @@ def test_a_name_that_nothing_builds_is_one_error() -> None:
         check_built(Wider)
 
 
+@pytest.mark.parametrize("command", [("mnv4bench", "plan"), ("snakemake", "-n", "--cores", "1")])
+def test_a_name_that_nothing_builds_is_refused_before_anything_is_planned(
+    command: tuple[str, ...], project: Path
+) -> None:
+    name_the_part(project)
+    refused = python(project, "-m", *command)
+    assert refused.returncode in (1, 2)
+    assert "INNER has no entry 'c2fsep'" in refused.stderr
+    assert "File " not in refused.stderr
+
+
 def test_the_file_that_the_guide_opens_with_is_valid(project: Path) -> None:
     opening = re.search(r"\n\n((?: {4}.*\n)+)", GUIDE)
     assert opening is not None
@@ -116,11 +136,7 @@ def test_the_file_that_the_guide_opens_with_is_valid(project: Path) -> None:
 def test_the_worked_example_makes_an_arm_that_trains(project: Path) -> None:
     with (project / "mnv4bench" / "models" / "stages.py").open("a", encoding="utf-8") as stream:
         stream.write("\n\n" + block("python"))
-    spec = project / "mnv4bench" / "spec" / "model.py"
-    old, new = (line[1:] for line in block("diff").splitlines())
-    text = spec.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    spec.write_text(text.replace(old, new), encoding="utf-8")
+    name_the_part(project)
     (project / "ablations" / "separable.yaml").write_text(block("yaml"), encoding="utf-8")
 
     checked = python(project, "-m", "mnv4bench", "check")

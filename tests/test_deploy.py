@@ -20,7 +20,7 @@ from mnv4bench.deploy import export as exporting
 from mnv4bench.deploy.export import export
 from mnv4bench.deploy.formats import FORMATS, About, TorchScript
 from mnv4bench.io.errors import DataError, SpecError
-from mnv4bench.io.files import read_json
+from mnv4bench.io.files import read_json, write_json
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, Thresholds
 from mnv4bench.latency.runtimes.pytorch import Torch
 from mnv4bench.latency.runtimes.runtime import Deployment
@@ -279,6 +279,22 @@ def test_a_run_is_shown_under_whatever_name_its_folder_has(
     shutil.copytree(run, tmp_path / "my-detector")
     cli.main(["show", str(tmp_path / "my-detector")])
     assert capsys.readouterr().out == printed
+
+
+def test_a_run_of_another_version_is_not_taken_for_a_damaged_one(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(run, tmp_path / "eca")
+    spec = read_json(folder / "spec.json")
+    for fields, told in (
+        ({"model": {"attention": "eca"}}, "does not know model.attention: 'eca'; use the one that wrote the file"),
+        ({"surprise": 1}, "does not know surprise: 1; use the one that wrote the file"),
+        ({"seed": "x"}, "spec.json: not a RunSpec of this version (seed: "),
+    ):
+        write_json(folder / "spec.json", {**spec, **fields})
+        with pytest.raises(SystemExit):
+            cli.main(["show", str(folder)])
+        assert told in capsys.readouterr().err
 
 
 def test_a_folder_without_a_finished_run_is_told_for_what_it_is(

@@ -440,7 +440,7 @@ MISTAKES = {
     "stages that are no list": (
         PRESET,
         arms("c2f: {}\nb: {model.block_stages: 7}"),
-        [r"block\.yaml:6: arms\.b\.model\.block_stages: .*valid tuple \(got 7\)"],
+        [r"block\.yaml:6: arms\.b\.model\.block_stages: Input should be a list, such as \[7\] \(got 7\)"],
     ),
     "a field beside the whole of its group": (
         PRESET,
@@ -505,6 +505,35 @@ def test_a_mistake_is_named_with_its_place_and_remedy(mistake: str, tmp_path: Pa
     assert len(text.splitlines()) == len(messages), text
     for message in messages:
         assert re.search(message, text), text
+
+
+def test_what_is_wrong_under_one_preset_alone_names_its_file(tmp_path: Path) -> None:
+    jitter = arms("c2f: {}\njitter: {train.augment.scale: 0.5}")
+    assert load(tmp_path, block=jitter).arms
+    (tmp_path / "config" / "tiny.yaml").write_text(PRESET.replace("epochs: 2", "epochs: 2, augment: {scale: 0.5}"))
+    with pytest.raises(SpecError, match=r"'c2f'; .*write out that arm's values.* \(under .*config/tiny\.yaml\)$"):
+        plan.load("tiny", root=tmp_path)
+    with pytest.raises(SpecError, match=r"84 places to choose from \(got 85\) \(under .*config/tiny\.yaml\)$"):
+        load_again(tmp_path, block=arms("c2f: {}\nb: {loss.candidates: 85}"))
+    with pytest.raises(SpecError, match=r"b\.loss\.candidates: Input should be a whole number \(got 'x'\)$"):
+        load_again(tmp_path, block=arms("c2f: {}\nb: {loss.candidates: x}"))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", "large-k", ".x", "_x", "x y", "ä"])
+def test_an_arm_is_named_in_plain_letters(name: str, tmp_path: Path) -> None:
+    told = rf"block\.yaml:\d: arms\.{re.escape(name)}: a name is .* \(got '{re.escape(name)}'\); rename the arm"
+    with pytest.raises(SpecError, match=told):
+        load(tmp_path, block=arms(f'c2f: {{}}\n"{name}": {{model.block: c2f}}'))
+
+
+@pytest.mark.parametrize("ending", ["yml", "YAML"])
+def test_a_file_of_another_ending_is_named_where_it_is_asked_for(ending: str, tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    for path in ("ablations/other", "config/other"):
+        (folder / f"{path}.{ending}").touch()
+    for asked in ({"preset": "tiny", "only": "other"}, {"preset": "other"}):
+        with pytest.raises(SpecError, match=rf"other\.{ending}: is not read; rename it to other\.yaml"):
+            plan.load(**asked, root=folder)
 
 
 def test_an_unknown_preset_is_named_with_the_known_ones(tmp_path: Path) -> None:

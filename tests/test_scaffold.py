@@ -77,6 +77,49 @@ def test_the_published_figures_of_the_template_exist(project: Path) -> None:
     cli.main(["check"])
 
 
+COLOUR = """\
+title: Colour
+question: Does it pay?
+baseline: plain
+arms:
+  plain: {}
+  other: {train.augment.hsv_h: 0.015, train.augment.hsv_s: 0.7, train.augment.hsv_v: 0.4}
+smallest_effect: 0.005
+"""
+
+
+@pytest.mark.parametrize(
+    ("arm", "presets"),
+    [(COLOUR.splitlines()[5], ["coco", "coco_short", "voc"]), ("  other: {model.block: c2fcib}", [])],
+)
+def test_check_names_the_presets_under_which_alone_something_is_wrong(
+    project: Path, capsys: pytest.CaptureFixture[str], arm: str, presets: list[str]
+) -> None:
+    write_text(project / "ablations" / "colour.yaml", COLOUR.replace(COLOUR.splitlines()[5], arm))
+    with pytest.raises(SystemExit):
+        cli.main(["check"])
+    line = capsys.readouterr().err
+    assert line.startswith("mnv4bench: ablations/colour.yaml:6: arms.other: resolves to the same run as arm 'plain'")
+    named = f" (under {', '.join(f'config/{preset}.yaml' for preset in presets)})" if presets else ""
+    assert line.endswith(f"or drop one{named}\n")
+
+
+def test_check_refuses_a_title_twice_and_endings_that_nothing_reads(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("colour", "other_colour"):
+        write_text(project / "ablations" / f"{name}.yaml", COLOUR.replace("hsv_h: 0.015", "hsv_h: 0.016"))
+    for path in ("ablations/new.yml", "config/new.yml"):
+        (project / path).touch()
+    with pytest.raises(SystemExit):
+        cli.main(["check"])
+    assert set(capsys.readouterr().err.removeprefix("mnv4bench: ").splitlines()) == {
+        "ablations/other_colour.yaml:1: title: 'Colour' is the title of ablations/colour.yaml, too; change one",
+        "ablations/new.yml: is not read; rename it to new.yaml",
+        "config/new.yml: is not read; rename it to new.yaml",
+    }
+
+
 @pytest.mark.parametrize("command", [["check"], ["plan"], ["plan", "--preset", "mine"], ["ledger"], ["new", "mine"]])
 def test_outside_the_project_a_command_says_so(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

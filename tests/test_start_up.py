@@ -109,6 +109,28 @@ def test_a_step_of_two_extensions_is_refused(tmp_path: Path) -> None:
         check_extensions(["one", "other"], project(tmp_path, one={}, other={}))
 
 
+INTERRUPTED = """
+import runpy, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            raise KeyboardInterrupt
+
+module, sys.argv[1] = sys.argv[1], "models"
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("mnv4bench", run_name="__main__")
+"""
+"""A script that is interrupted where it imports a module."""
+
+
+@pytest.mark.parametrize("module", ["mnv4bench.cli", "mnv4bench.report.models"])
+def test_an_interrupt_ends_a_command_quietly(module: str) -> None:
+    script = [sys.executable, "-c", INTERRUPTED, module]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
 def test_a_shell_can_complete_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:

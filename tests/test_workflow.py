@@ -374,6 +374,18 @@ def test_the_log_of_a_failed_rule_is_shown(tmp_path: Path) -> None:
     assert "nowhere" in result.stderr
     assert "rule data:" in result.stderr
     assert not re.search(r"SNAKEMAKE|reason:", result.stderr)
+    closing = result.stderr[result.stderr.index("Stopped. What is finished is kept") :]
+    assert re.search(r"stands in its log: results/coco/logs/data\.log$", closing, re.MULTILINE)
+
+
+@pytest.mark.parametrize("option", ["only=psa", "reference=damaged", "onyl=psa"])
+def test_what_is_wrong_with_an_option_is_told_without_lines_of_code(option: str, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    (project / "ablations" / "psa.yaml").unlink()
+    write_json(project / "results" / "reference" / "damaged" / RECORD, {})
+    result = snakemake(project, option)
+    assert result.returncode == 1
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()[1:]] == ["mnv4bench"]
 
 
 def test_a_second_workflow_in_the_same_folder_is_told_who_works_there(tmp_path: Path) -> None:
@@ -382,6 +394,7 @@ def test_a_second_workflow_in_the_same_folder_is_told_who_works_there(tmp_path: 
         refused = snakemake(project, "preset=smoke", flags=("--until", "data"))
         assert refused.returncode != 0
         assert f"results/smoke: process {os.getpid()} on " in refused.stderr
+        assert "File " not in refused.stderr
         assert not (project / "results" / "smoke" / "data").exists()
         assert snakemake(project, "preset=smoke", flags=("-n",)).returncode == 0  # looks, and touches nothing
     done = snakemake(project, "preset=smoke", flags=("--until", "data"))

@@ -1,5 +1,9 @@
 """Errors that name the remedy."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class Mnv4benchError(Exception):
     """Base of every error that a user can mend; the command line prints its text and exits with 2."""
@@ -7,6 +11,15 @@ class Mnv4benchError(Exception):
 
 class SpecError(Mnv4benchError):
     """A YAML file asks for something that does not exist: says file, line, field and what is allowed."""
+
+
+class UnderPreset(SpecError):
+    """What an ablation asks for is wrong beside what one preset says; another may take it."""
+
+    def __init__(self, problem: str, preset: Path) -> None:
+        super().__init__("\n".join(f"{line} (under {preset})" for line in problem.splitlines()))
+        self.problem = problem
+        self.preset = preset
 
 
 class FileError(Mnv4benchError):

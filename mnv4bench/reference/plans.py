@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.io.errors import Mnv4benchError
+from mnv4bench.models.unbuilt import check_built
 from mnv4bench.results.classifier import FOLDER as CLASSIFIERS
 from mnv4bench.results.classifier import RESULT
 from mnv4bench.results.reference import FOLDER, REBUILT, read_reference
@@ -39,8 +40,9 @@ def chosen(config: Mapping[str, Any]) -> tuple[Plan, Path]:
         config: preset, only and seeds, or reference alone; what is absent or None takes its default.
 
     Raises:
-        Mnv4benchError: both are given, or what is asked for does not exist or is not valid.
+        Mnv4benchError: both are given, or what is asked for does not exist, is not valid or is built by nothing.
     """
+    check_built()
     given = {key: value for key, value in config.items() if value is not None}
     name = given.pop("reference", None)
     if name is None:

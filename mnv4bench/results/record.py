@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mnv4bench.io.errors import FileError
 from mnv4bench.io.files import read_json
+from mnv4bench.spec.problems import shortened
+
+UNKNOWN = {"extra_forbidden", "literal_error"}
+"""pydantic's types of errors about a field or word that another version may know."""
 
 
 class Record(BaseModel):
@@ -62,6 +66,11 @@ def read_record(path: Path, kind: type[Kind], remedy: str | None = None) -> Kind
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the whole"
+        found = error.errors()
+        first, field = found[0], ".".join(map(str, found[0]["loc"])) or "the whole"
+        if {problem["type"] for problem in found} <= UNKNOWN:
+            raise FileError(
+                f"{path}: this checkout does not know {field}: {shortened(first['input'])}; use the one that wrote the "
+                f"file, or add to this one what it lacks. If the file is not needed: {remedy}"
+            ) from error
         raise FileError(f"{path}: not a {kind.__name__} of this version ({field}: {first['msg']}); {remedy}") from error

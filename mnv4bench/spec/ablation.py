@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,9 @@ ABLATIONS = Path("ablations")
 
 LARGEST_EFFECT = 0.1
 """Ten points of AP: who writes more has taken points for AP."""
+
+ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+"""An arm's name, which stands in labels and names of files."""
 
 WORDS = ("trunk", "scratch", "published", "classifiers")
 """Of `start`; anything else names a file or folder."""
@@ -35,6 +39,9 @@ class PublishedSpec(Spec):
 
 class AblationSpec(Spec):
     """What an ablation's file holds."""
+
+    one_of: ClassVar[dict[str, str]] = {"baseline": "arms"}
+    """Field → the field whose keys it has to be one of."""
 
     title: str = Field(min_length=1)
     question: str = Field(min_length=1)
@@ -67,6 +74,12 @@ class AblationSpec(Spec):
     def _consistent(self) -> AblationSpec:
         if len(self.arms) < 2:
             raise ValueError("arms: name two at least, the baseline and another; each is indented below `arms:`")
+        for arm in self.arms:
+            if not ARM.fullmatch(arm):
+                raise ValueError(
+                    f"arms.{arm}: a name is letters, digits, underscores and full stops, a letter or digit first, as "
+                    f"in large_kernel (got {arm!r}); rename the arm, and write what tables call it in `titles`"
+                )
         if self.baseline not in self.arms:
             raise ValueError(f"baseline: {self.baseline!r} is not an arm; {nearest(self.baseline, list(self.arms))}")
         if self.smallest_effect > LARGEST_EFFECT:

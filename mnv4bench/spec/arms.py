@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from mnv4bench.io.errors import SpecError
+from mnv4bench.io.errors import SpecError, UnderPreset
 from mnv4bench.spec.ablation import WORDS, AblationSpec
 from mnv4bench.spec.base import Spec
 from mnv4bench.spec.model import ModelSpec, Read, contested, default_read, readings
@@ -29,6 +29,10 @@ APART = ("read", "start")
 """What else an arm may say, which is no field of a run."""
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
+
+
+class FieldError(SpecError):
+    """A field that does not exist, or a value that it never takes: wrong whatever the preset."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,19 @@ def resolve(
         files: the ablations', likewise.
 
     Raises:
-        SpecError: names the file, the line, the field and what is allowed.
+        SpecError: names the file, the line, the field and what is allowed; UnderPreset where it may be under another.
     """
     shared = _shared(file, preset, tuple(trunks))
     teacher = run_name(shared.teacher, "teacher")
     runs = {trunk.name: trunk.spec for trunk in trunks}
     arms = []
     for ablation, spec in ablations.items():
-        blocks = [list(_runs(files[ablation], spec, shared, trunk)) for trunk in trunks or (None,)]
+        try:
+            blocks = [list(_runs(files[ablation], spec, shared, trunk)) for trunk in trunks or (None,)]
+        except FieldError:
+            raise
+        except SpecError as error:
+            raise UnderPreset(str(error), file.path) from error
         for versions in zip(*blocks, strict=True):
             name, read, run = versions[0]
             if run.teacher:
@@ -174,7 +183,8 @@ def _runs(
                 _check_fresh(file, place, first.model, run.model, run.fresh, origin, remedy)
         key = (run.canonical(), read)
         if key in known:
-            raise file.error(place, f"resolves to the same run as arm {known[key]!r}; change a field or drop one")
+            remedy = "change a field, write out that arm's values, or drop one"
+            raise file.error(place, f"resolves to the same run as arm {known[key]!r}; {remedy}")
         known[key] = name
         yield name, read, run
 
@@ -279,31 +289,34 @@ def override(
     Args:
         allowed: the fields of `base` in which overrides may lie; all where none is named.
     """
+
+    def wrong(dotted: str, message: str) -> FieldError:
+        return FieldError(str(file.error((*place, dotted), message)))
+
     values = base.model_dump(mode="python")
     for dotted, value in overrides.items():
         owner, kind = values, type(base)
         *parents, last = dotted.split(".")
         for end in range(1, len(parents) + 1):
             if (group := ".".join(parents[:end])) in overrides:  # whichever came last would undo the other
-                raise file.error((*place, dotted), f"lies in {group}, which stands here too; drop one")
+                raise wrong(dotted, f"lies in {group}, which stands here too; drop one")
         if allowed and (not parents or parents[0] not in allowed):
             fields = sorted(f"{top}.{key}" for top in allowed for key in _fields(type(getattr(base, top))))
-            raise file.error((*place, dotted), f"unknown field; {nearest(dotted, [*fields, 'read'])}")
+            raise wrong(dotted, f"unknown field; {nearest(dotted, [*fields, 'read'])}")
         for parent in parents:
             if parent not in _fields(kind) or not _fields(_kind(kind, parent)):
-                raise file.error((*place, dotted), f"unknown field; {nearest(parent, _fields(kind))}")
+                raise wrong(dotted, f"unknown field; {nearest(parent, _fields(kind))}")
             owner, kind = owner[parent], _kind(kind, parent)
         if last not in _fields(kind):
-            raise file.error((*place, dotted), f"unknown field; {nearest(last, _fields(kind))}")
+            raise wrong(dotted, f"unknown field; {nearest(last, _fields(kind))}")
         owner[last] = value
     try:
         return type(base).model_validate(values)
     except ValidationError as error:
-        lines = [
-            str(file.error((*place, ".".join(map(str, where))), message))
-            for where, message in problems(type(base), error)
-        ]
-        raise SpecError("\n".join(lines)) from error
+        lines = [str(wrong(".".join(map(str, where)), message)) for where, message in problems(type(base), error)]
+        # What a whole record refuses may come of values beside it, the preset's.
+        beside = any(problem["type"] == "value_error" for problem in error.errors())
+        raise (SpecError if beside else FieldError)("\n".join(lines)) from error
 
 
 def _fields(kind: Any) -> list[str]:

@@ -130,6 +130,18 @@ def load(preset: str, only: str | None = None, root: Path = Path(), seeds: int |
     return Plan(preset, spec, detectors, arms, runs, used, only, seeds, classifiers)
 
 
+def refuse_other_endings(folder: Path, name: str = "*") -> None:
+    """Refuse YAML files of a folder that nothing reads because of their ending.
+
+    Raises:
+        SpecError: names each of them.
+    """
+    unread = [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix.lower() in (".yml", ".yaml")]
+    wrong = [f"{path}: is not read; rename it to {path.stem}.yaml" for path in unread if path.suffix != ".yaml"]
+    if wrong:
+        raise SpecError("\n".join(wrong))
+
+
 def _trunks(file: YamlFile, preset: Preset, root: Path) -> tuple[Trunk, ...]:
     """Return the trunks that arms start from: the preset's own, or those of the preset that it names."""
     if preset.trunk is None:
@@ -157,6 +169,7 @@ def _preset_path(name: str, root: Path) -> Path:
     if not path.parent.is_dir():
         raise SpecError(f"{path.parent}: no such folder; run from the project's folder")
     if not path.exists():
+        refuse_other_endings(path.parent, name)
         raise SpecError(f"no preset {name!r}: {path} does not exist; {nearest(name, _names(root / PRESETS))}")
     return path
 
@@ -180,6 +193,7 @@ def _chosen_ablations(only: object, root: Path) -> tuple[str, ...]:
 def _check_ablation(name: str, root: Path) -> None:
     known = _names(root / ABLATIONS)
     if checked_name(name, "ablation") not in known:
+        refuse_other_endings(root / ABLATIONS, name)
         raise SpecError(f"no ablation {name!r} in {root / ABLATIONS}; {nearest(name, known)}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -15,11 +15,18 @@ Place = tuple[str | int, ...]
 
 LONGEST = 80
 """Characters of an offending value that an error shows."""
+WORDS = {"string": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+"""What pydantic's errors of wrong types begin with → the type, as YAML's reader calls it."""
+COUNTED = {"Tuple": "List", "Dictionary": "Mapping", "String": "Text"}
+UNION = re.compile(r"constrained-\w+|literal\[.*\]")
+"""What pydantic puts behind a place for each of the types that a value there may have."""
 
 
 def problems(record: type[BaseModel], error: ValidationError) -> Iterator[tuple[Place, str]]:
     """Yield the place of every problem in an input of `record`, and its description."""
     found = error.errors(include_url=False, include_context=False)
+    for p in found:
+        p["loc"] = tuple(key for key in p["loc"] if not UNION.fullmatch(str(key)))
     misspelt = {(*p["loc"][:-1], _guess(record, p["loc"])) for p in found if p["type"] == "extra_forbidden"}
     for p in sorted(found, key=lambda problem: problem["type"] != "extra_forbidden"):
         if p["type"] == "missing" and p["loc"] in misspelt:
@@ -37,7 +44,21 @@ def check_option(option: str, kind: Any, value: object) -> None:
     try:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        raise SpecError(f"{option}: {error.errors()[0]['msg']} (got {shortened(value)})") from error
+        first = error.errors()[0]
+        raise SpecError(f"{option}: {plain(first['type'], first['msg'])} (got {shortened(value)})") from error
+
+
+def plain(kind: str, message: str) -> str:
+    """Return a message of pydantic's without Python's names of types.
+
+    Args:
+        kind: pydantic's type of the error.
+    """
+    name = kind.split("_")[0]
+    if name in WORDS and kind in (f"{name}_type", f"{name}_parsing", "int_from_float"):
+        return f"Input should be {WORDS[name]}"
+    first, blank, rest = message.partition(" ")
+    return COUNTED.get(first, first) + blank + rest.split(" after validation")[0]
 
 
 def _guess(record: type[BaseModel], place: Place) -> str | None:
@@ -60,17 +81,40 @@ def _description(record: type[BaseModel], kind: str, place: Place, message: str,
         owner = _owner(record, place[:-1])
         return f"unknown key; {nearest(str(place[-1]), sorted(owner.model_fields) if owner else [])}"
     if kind == "missing":
-        return "is required"
-    text = message.removeprefix("Value error, ")
+        return _missing(record, place, value)
+    text = plain(kind, message.removeprefix("Value error, "))
+    if kind in ("tuple_type", "list_type"):
+        text = "Input should be a list" + (f", such as [{value}]" if isinstance(value, str | int | float) else "")
+    if kind in ("dict_type", "model_type"):
+        empty = ", or {} for none" if value is None and kind == "dict_type" else ""
+        text = f"Input should be a mapping, such as {_example(record, place)}{empty}"
+    if kind == "string_type" and isinstance(value, int | float):
+        text += f", such as '{value}'"
     if kind == "literal_error":
         close = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", text), n=1)
         text = f"did you mean {close[0]!r}? {text}" if close else text
     return text if isinstance(value, dict) else f"{text} (got {shortened(value)})"
 
 
+def _missing(record: type[BaseModel], place: Place, beside: object) -> str:
+    """Return what to write in a key's place, with the words to choose from where they stand beside it."""
+    source = getattr(_owner(record, place[:-1]), "one_of", {}).get(place[-1])
+    choices = beside.get(source) if isinstance(beside, dict) else None
+    if isinstance(choices, dict) and choices:
+        return f"is required; name one of {source}: {', '.join(choices)}"
+    return f"is required; add `{place[-1]}: …`"
+
+
+def _example(record: type[BaseModel], place: Place) -> str:
+    owner = _owner(record, place[:-1]) if place else None
+    field = owner.model_fields.get(str(place[-1])) if owner else None
+    nested = any(get_origin(part) is dict for part in get_args(field.annotation)) if field else False
+    return "name: {field: value}" if nested else "{field: value}"
+
+
 def shortened(value: object) -> str:
-    """Return a value's `repr`, cut where it is long."""
-    text = repr(value)
+    """Return a value's `repr`, cut where it is long; a key without a value has none."""
+    text = "nothing" if value is None else repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

@@ -26,6 +26,18 @@ MOST_VALUES = 100_000
 LARGEST_BITS = 64
 """Of a whole number."""
 
+REMEDIES = {
+    "mapping values are not allowed": "quote text that holds a colon, and indent the keys of one mapping alike",
+    "found character '\\t'": "indent by blanks, not by tabs",
+    "found character": "quote text that begins with it",
+    "expected <block end>": "indent the keys of one mapping alike, and close no bracket or quotation mark too early",
+    "sequence entries are not allowed": "begin a list in a line of its own, or write [a, b]",
+    "could not find expected ':'": "write each key as `key: value`",
+}
+"""How a problem that PyYAML names begins → what to do; the first that fits."""
+OPENED = {"flow mapping": "{", "flow sequence": "[", "quoted scalar": "quotation mark"}
+"""The last words of what PyYAML was reading → what opened it."""
+
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -65,6 +77,17 @@ def _composed(text: str) -> yaml.Node | None:
         return yaml.compose(text, Loader=_Loader)
 
 
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    """Return what PyYAML found wrong, with where it began and what to do."""
+    problem = str(error.problem)
+    opener = next((sign for words, sign in OPENED.items() if str(error.context).endswith(words)), None)
+    if opener and error.context_mark and problem.startswith(("expected ',' or", "found unexpected end")):
+        separator = "" if opener == OPENED["quoted scalar"] else ", or a comma is missing"
+        return f"{problem}; the {opener} of line {error.context_mark.line + 1} is not closed{separator}"
+    remedy = next((remedy for start, remedy in REMEDIES.items() if problem.startswith(start)), None)
+    return f"{problem}; {remedy}" if remedy else problem
+
+
 class YamlFile:
     """A YAML file's content together with the line of every key.
 
@@ -86,7 +109,7 @@ class YamlFile:
             node = _composed(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise self._invalid(mark.line + 1 if mark else None, str(error.problem)) from error
+            raise self._invalid(mark.line + 1 if mark else None, _syntax(error)) from error
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise self._invalid(line, f"the character {chr(error.character)!r} is not allowed") from error
