@@ -60,7 +60,7 @@ def write_outcome(
         peak_memory_mib=_peak_memory_mib(),
         data_digest=data,
         weights_digest=weights.save(average, folder / "weights.safetensors") if average else None,
-        code=code_of(average.modules(), average.yaml.get("mnv4bench", {})) if average else {},
+        code=code_of(average.modules(), getattr(average, "yaml", {}).get("mnv4bench", {})) if average else {},
         classes=tuple(average.names[index] for index in sorted(average.names)) if average else (),
         checkpoint=checkpoint.name if checkpoint else None,
         checkpoint_sha256=sha256(checkpoint) if checkpoint else None,
