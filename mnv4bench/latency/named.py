@@ -118,7 +118,8 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
 def _checkpoint(label: str, path: Path, read: Read | None, trust: bool) -> Named:
     if not path.is_file():
         raise SpecError(f"{path}: no such checkpoint")
-    _, own, classes = load_checkpoint(path, trust)
+    network, own, classes = load_checkpoint(path, trust)
     if read not in (None, own):
         raise SpecError(f"{label}: this checkpoint is read {own}; leave out “:{read}”")
-    return Named(Candidate(label, own, Checkpoint(path, trust)), sha256(path), classes=classes)
+    imgsz = getattr(network, "imgsz", None)  # in a file of `as_yolo(...).save`
+    return Named(Candidate(label, own, Checkpoint(path, trust)), sha256(path), imgsz, classes)
