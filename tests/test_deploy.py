@@ -19,7 +19,7 @@ from mnv4bench.deploy import comparison
 from mnv4bench.deploy import export as exporting
 from mnv4bench.deploy.export import export
 from mnv4bench.deploy.formats import FORMATS, About, TorchScript
-from mnv4bench.io.errors import DataError, SpecError
+from mnv4bench.io.errors import DataError, FileError, SpecError
 from mnv4bench.io.files import read_json
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, Thresholds
 from mnv4bench.latency.runtimes.pytorch import Torch
@@ -230,12 +230,25 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(run: Path,
     for model, formats, options, message in (
         ("yolov10n", ["onnx"], {}, "fresh weights; name a run's folder or a checkpoint"),
         (str(run), ["onxx"], {}, "no format 'onxx'; did you mean 'onnx'"),
-        (str(run), ["onnx"], {"nms": True}, "is read nms_free and needs no suppression"),
+        (str(run), ["onnx"], {"nms": True}, f"leave it out, or name the other half of its head: {run}:nms$"),
+        (f"{run}:foo", ["onnx"], {}, "no reading 'foo'; allowed behind the colon: nms, nms_free"),
         (str(tmp_path / "x.pt"), ["onnx"], {}, "no such checkpoint"),
         (str(alone), ["onnx"], {}, "are not beside it; give --images DIR, any pictures .*, or --data DIR, labelled"),
     ):
         with pytest.raises(SpecError, match=message):
             export(model, formats, tmp_path, **options)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/x"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
+    run: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(exporting, "_network", None)
+    with pytest.raises(
+        FileError, match=rf"^--out: .*{place} is not a folder that can be written \(.*\); name another$"
+    ):
+        export(str(run), None, tmp_path / place)
 
 
 def test_a_twin_has_the_class_and_half_of_the_place() -> None:
