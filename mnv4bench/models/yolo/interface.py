@@ -65,8 +65,8 @@ class _WrappedYOLO(YOLO):
 def as_yolo(model: DetectionModel, imgsz: int | None = None) -> YOLO:
     """Wrap a copy of a detector as an ultralytics YOLO object: predict, val, export, save.
 
-    Images are padded to a square, unless `rect=True` is asked for. One of ours reads as its `read` says, NMS-free for a dual head, whatever `nms` argument it is called with. Nothing
-    contacts a network.
+    Images are padded to a square, unless `rect=True` is asked for. One of ours reads as its `read` says, NMS-free for a
+    dual head, whatever `nms` argument it is called with. Nothing contacts a network.
 
     Args:
         imgsz: default side of images in pixels; None takes the one that the model was trained at, where it was loaded
