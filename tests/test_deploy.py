@@ -78,11 +78,23 @@ def test_shares_of_detections_have_one_decimal() -> None:
     ]
     record = Exported.model_construct(
         source="a", AP=None, ms=1.0, files=tuple(files), failed={}, replaced=(), earlier=(), images=2, scored=0,
-        confidence=0.25, threads=1, quiet=True, nms=False,
+        confidence=0.25, threads=1, quiet=True, nms=False, read="nms_free",
     )  # fmt: skip
     printed = describe(record, Path("out"))
     assert "95.3\N{NO-BREAK SPACE}%" in printed
     assert "100.0\N{NO-BREAK SPACE}%" in printed
+
+
+@pytest.mark.parametrize(("source", "read", "told"), [("a:nms", "nms", True), ("a", "nms_free", False)])
+def test_what_is_bare_and_what_found_nothing_is_told(source: str, read: str, told: bool) -> None:
+    file = ExportedFile(format="onnx", file="a.onnx", bytes=1, detections_kept=None, difference=None, AP=None, ms=1.0)
+    record = Exported.model_construct(
+        source=source, AP=None, ms=1.0, files=(file,), failed={}, replaced=(), earlier=(), images=2, scored=0,
+        confidence=0.25, threads=1, quiet=True, nms=False, read=read,
+    )  # fmt: skip
+    printed = describe(record, Path("out"))
+    assert "none to keep, as the network found nothing above 0.25" in printed
+    assert ("These files are bare, without suppression" in printed) is told
 
 
 def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def export(
         done: is told each format when it is over, and its file, None where it failed.
 
     Raises:
-        Mnv4benchError: the model cannot be read, has no trained weights, or there are no images, or `out` cannot be written.
+        Mnv4benchError: the model cannot be read, has no trained weights, there are no images, or `out` cannot be
+            written.
     """
     if formats is None:
         formats = [form for form in USUAL if FORMATS[form].graph_nms or not nms]

@@ -20,7 +20,6 @@ from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status, read_spec
 from mnv4bench.spec.model import Read, default_read, readings
 
-
 EXPORTED = (".onnx", ".xml", ".torchscript", ".param", ".tflite", ".pte", "_model")
 """Ends of the names of files for deployment, and of their folders."""
 
