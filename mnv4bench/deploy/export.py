@@ -105,8 +105,8 @@ def export(
         raise SpecError(f"{model}: a catalogue name has fresh weights; name a run's folder or a checkpoint")
     read = chosen.candidate.read
     if nms and read != "nms":
-        source = chosen.candidate.source
-        dual = isinstance(source, Run) and "nms" in readings(source.model)
+        run = chosen.candidate.source
+        dual = isinstance(run, Run) and "nms" in readings(run.model)
         other = f", or name the other half of its head: {split(model)[0]}:nms" if dual else ""
         raise SpecError(f"--nms: {model} is read nms_free and needs no suppression; leave it out{other}")
     check_folder("--out", out)
