@@ -23,7 +23,7 @@ from mnv4bench.latency.runtimes.litert import LiteRt
 from mnv4bench.spec.model import Read
 
 pytestmark = pytest.mark.usefixtures("process_settings")
-installed = pytest.mark.skipif(not LITERT, reason="litert-torch is not installed: pip install litert-torch")
+installed = pytest.mark.skipif(not LITERT, reason="litert-torch is not installed; docs/deploy.md says how")
 
 
 # What is computed
