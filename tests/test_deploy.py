@@ -19,7 +19,7 @@ from mnv4bench.deploy import comparison
 from mnv4bench.deploy import export as exporting
 from mnv4bench.deploy.export import export
 from mnv4bench.deploy.formats import FORMATS, About, TorchScript
-from mnv4bench.io.errors import DataError, SpecError
+from mnv4bench.io.errors import DataError, FileError, SpecError
 from mnv4bench.io.files import read_json, write_json
 from mnv4bench.latency.runtimes.outputs import TOLERANCE, Thresholds
 from mnv4bench.latency.runtimes.pytorch import Torch
@@ -78,11 +78,23 @@ def test_shares_of_detections_have_one_decimal() -> None:
     ]
     record = Exported.model_construct(
         source="a", AP=None, ms=1.0, files=tuple(files), failed={}, replaced=(), earlier=(), images=2, scored=0,
-        confidence=0.25, threads=1, quiet=True, nms=False,
+        confidence=0.25, threads=1, quiet=True, nms=False, read="nms_free",
     )  # fmt: skip
     printed = describe(record, Path("out"))
     assert "95.3\N{NO-BREAK SPACE}%" in printed
     assert "100.0\N{NO-BREAK SPACE}%" in printed
+
+
+@pytest.mark.parametrize(("source", "read", "told"), [("a:nms", "nms", True), ("a", "nms_free", False)])
+def test_what_is_bare_and_what_found_nothing_is_told(source: str, read: str, told: bool) -> None:
+    file = ExportedFile(format="onnx", file="a.onnx", bytes=1, detections_kept=None, difference=None, AP=None, ms=1.0)
+    record = Exported.model_construct(
+        source=source, AP=None, ms=1.0, files=(file,), failed={}, replaced=(), earlier=(), images=2, scored=0,
+        confidence=0.25, threads=1, quiet=True, nms=False, read=read,
+    )  # fmt: skip
+    printed = describe(record, Path("out"))
+    assert "none to keep, as the network found nothing above 0.25" in printed
+    assert ("These files are bare, without suppression" in printed) is told
 
 
 def test_suppression_goes_into_the_file_where_it_can(run: Path, tmp_path: Path) -> None:
@@ -230,12 +242,25 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_loaded(run: Path,
     for model, formats, options, message in (
         ("yolov10n", ["onnx"], {}, "fresh weights; name a run's folder or a checkpoint"),
         (str(run), ["onxx"], {}, "no format 'onxx'; did you mean 'onnx'"),
-        (str(run), ["onnx"], {"nms": True}, "is read nms_free and needs no suppression"),
+        (str(run), ["onnx"], {"nms": True}, f"leave it out, or name the other half of its head: {run}:nms$"),
+        (f"{run}:foo", ["onnx"], {}, "no reading 'foo'; allowed behind the colon: nms, nms_free"),
         (str(tmp_path / "x.pt"), ["onnx"], {}, "no such checkpoint"),
         (str(alone), ["onnx"], {}, "are not beside it; give --images DIR, any pictures .*, or --data DIR, labelled"),
     ):
         with pytest.raises(SpecError, match=message):
             export(model, formats, tmp_path, **options)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/x"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
+    run: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(exporting, "_network", None)
+    with pytest.raises(
+        FileError, match=rf"^--out: .*{place} is not a folder that can be written \(.*\); name another$"
+    ):
+        export(str(run), None, tmp_path / place)
 
 
 def test_a_twin_has_the_class_and_half_of_the_place() -> None:

@@ -50,25 +50,53 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_the_example_finds_what_the_network_finds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_example(place: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], dict[str, Any]]:
+    """Run the example in a folder; return the lines that it prints and its variables."""
     [example] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(place)
     printed = io.StringIO()
     values: dict[str, Any] = {}
     with contextlib.redirect_stdout(printed):
         exec(example, values)
-    fitted = letterbox(folder / "image.jpg", SIDE)
+    return printed.getvalue().replace("\n ", " ").splitlines(), values
+
+
+def photograph(folder: Path, width: int, height: int) -> Path:
+    """Return a folder with image.jpg of that size, and the results of another."""
+    place = folder / f"{width}x{height}"
+    place.mkdir()
+    (place / "results").symlink_to(folder / "results")
+    cv2.imwrite(str(place / "image.jpg"), cv2.resize(scene(0, "val", 0, SIDE)[0][:, :, ::-1], (width, height)))
+    return place
+
+
+@pytest.mark.parametrize("size", [None, (501, 200), (200, 501)])
+def test_the_example_finds_what_the_network_finds(
+    size: tuple[int, int] | None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = photograph(folder, *size) if size else folder
+    lines, values = run_example(place, monkeypatch)
+    fitted = letterbox(place / "image.jpg", SIDE)
     with torch.no_grad():
         rows = load(TRUNK)(torch.from_numpy(fitted.pixels)[None])[0][0].numpy()
     rows = rows[rows[:, 4] > 0.25]
     assert len(rows) > 0
-    assert np.array_equal(values["square"].transpose(2, 0, 1).astype(np.float32) / 255, fitted.pixels)
-    lines = printed.getvalue().replace("\n ", " ").splitlines()
+    assert np.array_equal(values["pixels"], fitted.pixels)
+    assert values["pixels"].flags.c_contiguous  # ncnn would read it as it lies
     assert [line.split()[0] for line in lines] == [CLASSES[int(label)] for label in rows[:, 5]]
+    whole = np.array([fitted.width, fitted.height] * 2)
+    shown = np.rint(whole * fitted.scale[0])  # what the photograph was resized to
     for line, row in zip(lines, rows, strict=True):
         box = np.array(re.findall(r"[-\d.e]+", line[line.index("[") :]), float)
-        unclipped = (row[:4] - [fitted.left, fitted.top, fitted.left, fitted.top]) / fitted.scale[0]
-        np.testing.assert_allclose(box, unclipped, atol=0.05)
+        wanted = (row[:4] - [fitted.left, fitted.top, fitted.left, fitted.top]) / shown * whole
+        np.testing.assert_allclose(box, wanted.clip(0, whole), atol=0.05)
+
+
+def test_the_example_takes_a_photograph_whose_shorter_side_would_vanish(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, values = run_example(photograph(folder, 2000, 3), monkeypatch)
+    assert values["square"].shape == (SIDE, SIDE, 3)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +119,13 @@ def test_files_have_the_inputs_and_outputs_of_the_tables(file: str, name: str, s
         assert output[0, :, 4].min() > 0.25
     if shape[-1] == 6:
         assert list(output[0, :, 4]) == sorted(output[0, :, 4], reverse=True)
+
+
+def test_torchscript_takes_one_image_of_its_side_and_nothing_else(folder: Path) -> None:
+    module = torch.jit.load(str(folder / "results" / "export" / f"{TRUNK.name}.torchscript"))
+    for shape in ((2, 3, SIDE, SIDE), (1, 3, SIDE, SIDE // 2)):
+        with pytest.raises(Exception, match=rf"takes an image of shape \[1, 3, {SIDE}, {SIDE}\]"):
+            module(torch.zeros(shape))
 
 
 def test_names_and_side_are_where_the_table_says(folder: Path) -> None:

@@ -62,6 +62,8 @@ def make_run(folder: Path, **model: str) -> str:
         (["missing.pt"], r"missing\.pt: no such checkpoint"),
         (["yolov10n", "yolov10n"], "each model may be named once"),
         (["yolov10n:nms"], "is read nms_free; leave out “:nms”"),
+        (["yolov10n:foo"], r"^yolov10n:foo: no reading 'foo'; allowed behind the colon: nms, nms_free$"),
+        (["a.pt:"], r"no reading ''; allowed behind the colon"),
     ],
 )
 def test_models_that_cannot_be_timed_are_refused_by_name(
@@ -70,6 +72,19 @@ def test_models_that_cannot_be_timed_are_refused_by_name(
     with pytest.raises(SpecError, match=told):
         direct.time_models(models, images, tmp_path / "out", TINY)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a_openvino_model"])
+def test_an_exported_file_is_told_from_what_is_timed(name: str, images: Path, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(SpecError, match=rf"{name}: a file that was exported; .* Name what it was made of: a run's"):
+        direct.time_models([str(tmp_path / name)], images, tmp_path / "out", TINY)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_timed(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"^--out: .*file is not a folder that can be written \(File exists\); name"):
+        direct.time_models(["yolov10n"], images, tmp_path / "file", TINY)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:

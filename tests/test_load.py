@@ -70,6 +70,13 @@ def test_a_run_is_loaded_with_its_weights_and_in_either_reading(tmp_path: Path) 
     assert set(read_metrics(run).readings) == {"nms", "nms_free"}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_ultralytics_names_its_exported_file_after_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = drawn_run(tmp_path).rename(tmp_path / "hello-world.1")  # a word that ultralytics takes for another model
+    monkeypatch.chdir(tmp_path)
+    assert mnv4bench.as_yolo(mnv4bench.load(run)).export(format="torchscript") == "hello-world.1.torchscript"
+
+
 @pytest.mark.parametrize("kind", ["ours", "ultralytics"])
 def test_a_checkpoint_is_loaded_and_predicts(kind: str, tmp_path: Path) -> None:
     yolo = mnv4bench.as_yolo(mnv4bench.build("mnv4-yolov10n", 2)) if kind == "ours" else YOLO("yolov10n.yaml")

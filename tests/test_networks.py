@@ -316,7 +316,7 @@ def test_rtdetr_is_not_wrapped_as_a_network_of_ultralytics() -> None:
 
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(Mnv4benchError, match=r"pip install mnv4bench\[peers\]"):
+    with pytest.raises(Mnv4benchError, match=r"pip install '\.\[peers\]'"):
         networks.build("rtdetr-r18")
 
 

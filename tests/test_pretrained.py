@@ -106,7 +106,9 @@ def test_offline_the_error_says_which_file_to_put_where(set_folder: bool, monkey
 
 def test_without_the_hubs_client_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(Mnv4benchError, match=r"pip install 'mnv4bench\[pretrained\]' to download them, or save model"):
+    with pytest.raises(
+        Mnv4benchError, match=r"pip install '\.\[pretrained\]' in this project's folder to download them, or save model"
+    ):
         find(SMALL)
 
 

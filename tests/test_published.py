@@ -617,4 +617,4 @@ def test_without_transformers_rtdetr_is_missing_and_the_rest_is_counted(
     folder, _ = prepared(tmp_path / "prepared", wanted)
     monkeypatch.setitem(sys.modules, "transformers", None)
     status = train(RUN, wanted, folder, tmp_path / "runs")
-    assert (status.state, "mnv4bench[peers]" in str(status.reason)) == ("missing", True)
+    assert (status.state, "'.[peers]'" in str(status.reason)) == ("missing", True)

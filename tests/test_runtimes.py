@@ -303,8 +303,8 @@ def test_weights_get_seven_bits_where_sums_of_products_may_overflow(
     ("name", "package", "remedy"),
     [
         ("onnxruntime", "onnxruntime", "pip install onnxruntime"),
-        ("openvino", "openvino", r"pip install 'mnv4bench\[openvino\]'"),
-        ("openvino_int8", "nncf", r"pip install 'mnv4bench\[openvino\]'"),
+        ("openvino", "openvino", r"pip install '.\[openvino\]' in this project's folder"),
+        ("openvino_int8", "nncf", r"pip install '.\[openvino\]' in this project's folder"),
     ],
 )
 def test_a_missing_package_is_named_with_what_brings_it(

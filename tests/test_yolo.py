@@ -62,7 +62,7 @@ def picture() -> np.ndarray:
 
 def test_predict_returns_what_the_model_detects_nms_free() -> None:
     model = network()
-    [result] = mnv4bench.as_yolo(model, SIDE).predict(picture(), conf=0.001, rect=False, verbose=False)
+    [result] = mnv4bench.as_yolo(model, SIDE).predict(picture(), conf=0.001, verbose=False)
     assert result.names == dict(enumerate(CLASSES))
     square = np.full((SIDE, SIDE, 3), 114, np.uint8)
     square[8:56] = picture()
@@ -75,6 +75,23 @@ def test_predict_returns_what_the_model_detects_nms_free() -> None:
     inside = wanted[: len(found), :4] - torch.tensor([0, 8, 0, 8])
     limit = torch.tensor([SIDE, 48, SIDE, 48])
     torch.testing.assert_close(found[:, :4], inside.clamp(min=torch.zeros(4), max=limit), atol=2e-3, rtol=1e-4)
+
+
+def test_images_are_padded_to_a_square_unless_the_caller_asks_for_less(data: Path, folder: Path) -> None:
+    yolo = mnv4bench.as_yolo(network(), 2 * SIDE)
+    fed: list[tuple[int, ...]] = []
+    yolo.predict(picture(), verbose=False)
+    yolo.predictor.model.register_forward_pre_hook(lambda _, given: fed.append(tuple(given[0].shape)))
+    yolo.predict(picture(), verbose=False)
+    assert fed[-1] == (1, 3, 2 * SIDE, 2 * SIDE)
+    yolo.predict(picture(), rect=True, verbose=False)
+    assert fed[-1] == (1, 3, 96, 2 * SIDE)
+    settings = {"data": str(data / "data.yaml"), "project": str(folder), "plots": False, "verbose": False}
+    seen: list[Any] = []
+    yolo.add_callback("on_val_end", lambda validator: seen.append(validator.args.rect))
+    yolo.val(**settings)
+    yolo.val(rect=True, **settings)
+    assert seen == [False, True]
 
 
 def test_predict_of_a_one_to_many_head_suppresses_overlaps() -> None:
@@ -191,6 +208,15 @@ def test_save_writes_a_file_that_ultralytics_reads_and_validates(data: Path, fol
     yaml = str(data / "data.yaml")
     metrics = loaded.val(data=yaml, imgsz=SIDE, project=str(folder), name="val", plots=False, verbose=False)
     assert 0 <= metrics.box.map <= 1
+
+
+def test_a_saved_file_keeps_the_side(data: Path) -> None:
+    mnv4bench.as_yolo(network(), SIDE).save("saved.pt")
+    for yolo in (YOLO("saved.pt"), mnv4bench.as_yolo(mnv4bench.load("saved.pt"))):
+        [result] = yolo.predict(picture(), verbose=False)
+        assert yolo.predictor.imgsz == [SIDE, SIDE]
+        assert result.names == dict(enumerate(CLASSES))
+    assert mnv4bench.load("saved.pt").imgsz == SIDE
 
 
 def test_train_says_where_to_train() -> None:

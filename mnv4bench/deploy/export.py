@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +16,13 @@ from mnv4bench.data.letterbox import Fit, fit_of, into_square
 from mnv4bench.deploy.comparison import Call, Expected, check_rows, difference, kept, median_ms, score
 from mnv4bench.deploy.formats import FORMATS, Format
 from mnv4bench.io.errors import Mnv4benchError, SpecError
-from mnv4bench.io.files import drafting, write_json
+from mnv4bench.io.files import check_folder, drafting, write_json
 from mnv4bench.latency.direct import SIDE, images_in
 from mnv4bench.latency.labelled import labelled
 from mnv4bench.latency.measure.accuracy import Split
+from mnv4bench.latency.measure.candidates import Run
 from mnv4bench.latency.measure.loading import in_one_line
-from mnv4bench.latency.named import Named, named, split
+from mnv4bench.latency.named import Named, named, split, stem
 from mnv4bench.latency.runtimes.outputs import DEPLOYED, Image
 from mnv4bench.latency.runtimes.pytorch import Torch
 from mnv4bench.latency.runtimes.runtime import Deployment
@@ -31,6 +31,7 @@ from mnv4bench.machine.environment import environment
 from mnv4bench.machine.load import BUSY, busy_cores
 from mnv4bench.results.exported import Exported, ExportedFile
 from mnv4bench.spec.latency import Threads
+from mnv4bench.spec.model import readings
 from mnv4bench.spec.problems import check_option, nearest
 from mnv4bench.spec.run import Side
 
@@ -87,7 +88,8 @@ def export(
         done: is told each format when it is over, and its file, None where it failed.
 
     Raises:
-        Mnv4benchError: the model cannot be read, has no trained weights, or there are no images.
+        Mnv4benchError: the model cannot be read, has no trained weights, there are no images, or `out` cannot be
+            written.
     """
     if formats is None:
         formats = [form for form in USUAL if FORMATS[form].graph_nms or not nms]
@@ -103,12 +105,16 @@ def export(
         raise SpecError(f"{model}: a catalogue name has fresh weights; name a run's folder or a checkpoint")
     read = chosen.candidate.read
     if nms and read != "nms":
-        raise SpecError(f"--nms: {model} is read nms_free and needs no suppression; leave it out")
+        run = chosen.candidate.source
+        dual = isinstance(run, Run) and "nms" in readings(run.model)
+        other = f", or name the other half of its head: {split(model)[0]}:nms" if dual else ""
+        raise SpecError(f"--nms: {model} is read nms_free and needs no suppression; leave it out{other}")
+    check_folder("--out", out)
     torch.set_num_threads(threads)
     source = chosen.candidate.source.load()
     classes = chosen.classes or tuple(str(index) for index in range(len(source.names)))  # type: ignore[arg-type]
     side = imgsz or chosen.imgsz or SIDE
-    name = file_name(chosen, nms)
+    name = stem(chosen) + ("_nms" if nms else "")
     fit = fit_of(source)
     material = _material(chosen, classes, side, fit, images, data, out)
     deployment = Deployment(
@@ -155,12 +161,6 @@ def export(
     )
     write_json(out / f"{name}.json", record)
     return record
-
-
-def file_name(model: Named, nms: bool = False) -> str:
-    """Return what files of a model are called, without their endings."""
-    path, _ = split(model.candidate.label)
-    return re.sub(r"[^\w.+-]", "_", path.resolve().name.removesuffix(".pt")) + ("_nms" if nms else "")
 
 
 def facts(name: str, classes: Sequence[str], fit: Fit, network: Deployment) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 import onnx
 import torch
 import yaml
+from torch import Tensor, nn
 
 from mnv4bench.io.files import write_bytes, write_text
 from mnv4bench.latency.runtimes import imports
@@ -199,11 +201,28 @@ class TorchScript:
 
     def write(self, network: Deployment, about: About, path: Path) -> None:
         traced = trace(OutputAlone(network.model), network.imgsz)
-        traced.save(str(path), _extra_files={"config.txt": json.dumps(dict(about))})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            checked = torch.jit.script(_OneImage(traced, network.imgsz).eval())
+        checked.save(str(path), _extra_files={"config.txt": json.dumps(dict(about))})
 
     def open(self, path: Path, threads: int) -> Call:
         torch.set_num_threads(threads)
         return _Traced(torch.jit.load(str(path)).eval())
+
+
+class _OneImage(nn.Module):
+    """A traced network that refuses what it was not traced for: of several images it would return only one's result."""
+
+    def __init__(self, traced: torch.jit.ScriptModule, side: int) -> None:
+        super().__init__()
+        self.traced = traced
+        self.shape = [1, 3, side, side]
+
+    def forward(self, image: Tensor) -> Tensor:
+        assert list(image.shape) == self.shape, "this file takes an image of shape {}".format(self.shape)  # noqa: UP032
+        output: Tensor = self.traced(image)
+        return output
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,22 @@ def drafting(folder: Path) -> Iterator[Path]:
         yield Path(draft)
 
 
+def check_folder(option: str, folder: Path) -> None:
+    """Make a folder, and refuse one that cannot be written before anything is computed for it.
+
+    Raises:
+        FileError: names the option, the folder and the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FileError(
+            f"{option}: {folder} is not a folder that can be written ({error.strerror}); name another"
+        ) from error
+
+
 def remove_abandoned(parent: Path, prefix: str) -> None:
     """Remove temporary folders, named by `prefix` and their process's number, of processes that no longer run."""
     for path in parent.glob(f"{prefix}*-*"):

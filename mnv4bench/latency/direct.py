@@ -10,7 +10,7 @@ from mnv4bench.cost.arms import deployed
 from mnv4bench.data.importers.folder import IMAGES, is_hidden
 from mnv4bench.data.letterbox import fit_of
 from mnv4bench.io.errors import DataError, Mnv4benchError, SpecError
-from mnv4bench.io.files import write_json
+from mnv4bench.io.files import check_folder, write_json
 from mnv4bench.latency.analyse.analysis import Judged
 from mnv4bench.latency.campaign import Campaign, measure, schedule, thread_counts
 from mnv4bench.latency.labelled import Labelled, labelled
@@ -64,6 +64,7 @@ def time_models(
         raise SpecError("each model may be named once; a second copy of the first one is timed anyway")
     chosen = [named(model, trust) for model in models]
     side = _side(chosen, imgsz)
+    check_folder("--out", out)
     labels = labelled(chosen[0], data, out, side, SCORE) if score else None
     if labels:
         chosen = [replace(model, candidate=_scored(model, labels)) for model in chosen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,9 @@ from mnv4bench.results.dataset import beside
 from mnv4bench.results.record import read_record
 from mnv4bench.results.run import Status, read_spec
 from mnv4bench.spec.model import Read, default_read, readings
+
+EXPORTED = (".onnx", ".xml", ".torchscript", ".param", ".tflite", ".pte", "_model")
+"""Ends of the names of files for deployment, and of their folders."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,14 @@ def named(model: str, trust: bool = False) -> Named:
         if read not in (None, own):
             raise SpecError(f"{model}: the catalogue's {path} is read {own}; leave out “:{read}”")
         return Named(Candidate(model, own, Catalogued(str(path))), str(path))
+    base, _, ending = model.rpartition(":")
+    if (Path(base) / "spec.json").is_file() or base.endswith(".pt") or base in networks.names():
+        raise SpecError(f"{model}: no reading {ending!r}; allowed behind the colon: {', '.join(get_args(Read))}")
+    if path.exists() and path.name.endswith(EXPORTED):
+        raise SpecError(
+            f"{model}: a file that was exported; `mnv4bench export` times its files in the table that it prints. Name "
+            "what it was made of: a run's folder or an ultralytics checkpoint (.pt)"
+        )
     raise SpecError(
         f"{model}: neither a run's folder (with spec.json and weights.safetensors), nor an ultralytics checkpoint "
         f"(.pt), nor a name of the catalogue ({', '.join(networks.names()[:4])}, …; `mnv4bench models` lists them)"
@@ -84,8 +96,15 @@ def load(model: str | Path, trust: bool = False) -> DetectionModel:
         network.names = dict(enumerate(found.classes))
     if found.imgsz:
         network.imgsz = found.imgsz  # what as_yolo takes
+    network.yaml_file = f"{stem(found)}.yaml"  # which ultralytics names its exported files after
     loaded: DetectionModel = network
     return loaded
+
+
+def stem(model: Named) -> str:
+    """Return what files of a model are called, without their endings."""
+    path, _ = split(model.candidate.label)
+    return re.sub(r"[^\w.+-]", "_", path.resolve().name.removesuffix(".pt"))
 
 
 def split(model: str) -> tuple[Path, Read | None]:
@@ -118,7 +137,8 @@ def _run(label: str, folder: Path, read: Read | None) -> Named:
 def _checkpoint(label: str, path: Path, read: Read | None, trust: bool) -> Named:
     if not path.is_file():
         raise SpecError(f"{path}: no such checkpoint")
-    _, own, classes = load_checkpoint(path, trust)
+    network, own, classes = load_checkpoint(path, trust)
     if read not in (None, own):
         raise SpecError(f"{label}: this checkpoint is read {own}; leave out “:{read}”")
-    return Named(Candidate(label, own, Checkpoint(path, trust)), sha256(path), classes=classes)
+    imgsz = getattr(network, "imgsz", None)  # in a file of `as_yolo(...).save`
+    return Named(Candidate(label, own, Checkpoint(path, trust)), sha256(path), imgsz, classes)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mnv4bench.data.crops import SPLITS, from_folder, from_scenes
 from mnv4bench.io.errors import SpecError
+from mnv4bench.io.files import check_folder
 from mnv4bench.results.search import SearchResult
 from mnv4bench.search.run import search
 from mnv4bench.spec.search import SearchSpec
@@ -23,5 +24,6 @@ def search_backbone(spec: SearchSpec, images: Path | None, objects: int, out: Pa
     """
     if objects < 1:
         raise SpecError(f"--objects {objects}: each split needs one at least")
+    check_folder("--out", out)
     crops = from_folder(images, objects, spec.side) if images else {s: from_scenes(s, objects) for s in SPLITS}
     return search(spec, crops, out)

@@ -17,6 +17,11 @@ from mnv4bench.machine.telemetry import without_openvino_telemetry
 
 ERRORS, FATAL = 3, 4
 """ONNX Runtime's levels of logging: what it still says."""
+OWN = (
+    "it needs an environment of its own (about 3 GB), as it would change this one's packages: python -m venv X; "
+    "X/bin/pip install CLONE litert-torch, where CLONE is this project's folder"
+)
+"""What to install for LiteRT."""
 
 
 def onnxruntime() -> Any:
@@ -38,7 +43,7 @@ def openvino() -> Any:
         ImportError: it is missing; says what brings it.
     """
     without_openvino_telemetry()
-    return _import("openvino", "pip install 'mnv4bench[openvino]'")
+    return _import("openvino", "pip install '.[openvino]' in this project's folder")
 
 
 def nncf() -> Any:
@@ -49,7 +54,7 @@ def nncf() -> Any:
     """
     without_openvino_telemetry()
     os.environ["NNCF_CI"] = "1"  # takes its own stand-in for the sender, which it fails without
-    return _import("nncf", "pip install 'mnv4bench[openvino]'")
+    return _import("nncf", "pip install '.[openvino]' in this project's folder")
 
 
 def ncnn() -> Any:
@@ -58,7 +63,7 @@ def ncnn() -> Any:
     Raises:
         ImportError: it is missing; says what brings it.
     """
-    return _import("ncnn", "pip install 'mnv4bench[ncnn]'")
+    return _import("ncnn", "pip install '.[ncnn]' in this project's folder")
 
 
 def pnnx() -> Any:
@@ -67,7 +72,7 @@ def pnnx() -> Any:
     Raises:
         ImportError: it is missing; says what brings it.
     """
-    return _import("pnnx", "pip install 'mnv4bench[ncnn]'")
+    return _import("pnnx", "pip install '.[ncnn]' in this project's folder")
 
 
 def litert() -> Any:
@@ -76,7 +81,7 @@ def litert() -> Any:
     Raises:
         ImportError: it is missing; says what brings it.
     """
-    _import("ai_edge_litert", "pip install litert-torch")
+    _import("ai_edge_litert", OWN)
     return importlib.import_module("ai_edge_litert.interpreter")
 
 
@@ -88,7 +93,7 @@ def litert_torch() -> Any:
     """
     os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"  # it would print each of its steps
     with no_cache_left():
-        return _import("litert_torch", "pip install litert-torch")
+        return _import("litert_torch", OWN)
 
 
 def executorch(part: str) -> Any:

@@ -116,7 +116,7 @@ def find(name: str) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise Mnv4benchError(
-            f"no weights for {name}: pip install 'mnv4bench[pretrained]' to download them, or {remedy}"
+            f"no weights for {name}: pip install '.[pretrained]' in this project's folder to download them, or {remedy}"
         ) from error
     try:
         return Path(hf_hub_download(f"timm/{checkpoint}", HUB_FILE))

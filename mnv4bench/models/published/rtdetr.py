@@ -179,7 +179,8 @@ def build(classes: int) -> RTDetr:
         from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrResNetConfig
     except ImportError as error:
         raise Missing(
-            "RT-DETR is built from the parts of transformers, which is missing: pip install mnv4bench[peers]"
+            "RT-DETR is built from the parts of transformers, which is missing: pip install '.[peers]' in this "
+            "project's folder"
         ) from error
     settings = {**NETWORK, "backbone_config": RTDetrResNetConfig(**BACKBONE), "num_labels": classes}
     network = RTDetrForObjectDetection(RTDetrConfig(**settings))

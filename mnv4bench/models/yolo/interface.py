@@ -33,10 +33,17 @@ class _WrappedYOLO(YOLO):
         self.cfg = self.model_name = cfg
         self.task = task
         self.overrides = {"model": cfg, "task": task, "imgsz": self._imgsz}
+        self.ckpt = {"train_args": {"task": task, "imgsz": self._imgsz}}  # what is read of a file that `save` wrote
+
+    # By default the whole square, as the suite trains and scores, and as exported files take it; ultralytics' own
+    # default, rect=True, pads to a multiple of 32 alone.
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        return super().predict(*args, **{"rect": False, **kwargs})
 
     def val(self, *args: Any, **kwargs: Any) -> Any:
         self._check_data(kwargs, "validation")
-        return super().val(*args, **kwargs)
+        return super().val(*args, **{"rect": False, **kwargs})
 
     def export(self, **kwargs: Any) -> Any:
         if kwargs.get("int8"):
@@ -58,8 +65,8 @@ class _WrappedYOLO(YOLO):
 def as_yolo(model: DetectionModel, imgsz: int | None = None) -> YOLO:
     """Wrap a copy of a detector as an ultralytics YOLO object: predict, val, export, save.
 
-    One of ours reads as its `read` says, NMS-free for a dual head, whatever `nms` argument it is called with. Nothing
-    contacts a network.
+    Images are padded to a square, unless `rect=True` is asked for. One of ours reads as its `read` says, NMS-free for a
+    dual head, whatever `nms` argument it is called with. Nothing contacts a network.
 
     Args:
         imgsz: default side of images in pixels; None takes the one that the model was trained at, where it was loaded
@@ -77,4 +84,7 @@ def as_yolo(model: DetectionModel, imgsz: int | None = None) -> YOLO:
     events.enabled = False  # usage statistics
     if not (USER_CONFIG_DIR / FONT).exists():
         register_font()
-    return _WrappedYOLO(deepcopy(model).eval(), imgsz or getattr(model, "imgsz", None) or SIDE)
+    copy: Any = deepcopy(model).eval()
+    if imgsz:
+        copy.imgsz = imgsz  # by which `mnv4bench.load` knows it again in a file that `save` wrote
+    return _WrappedYOLO(copy, getattr(copy, "imgsz", None) or SIDE)
