@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.data import check, classes, coco
+from mnv4bench.data.equal import equal_images
 from mnv4bench.data.parts import SPLITS, Document, Part, Source
 from mnv4bench.data.prepared import STATES, FileStates, annotations_path, digest, file_states
 from mnv4bench.data.problems import refuse
@@ -67,7 +68,12 @@ def check_folder(folder: Path) -> str:
     earlier = {note for part in origin.halves.values() for note in coco.notes_of(part.document)}
     told = (f"At import: {note}" if note in earlier else note for note in notes)
     of_classes = classes.describe(*(classes.objects_of(documents[name]) for name in SPLITS))
-    return "\n".join([f"{folder}: sound; {', '.join(counts)}", *told, *of_classes])
+    equal = (line for name, document in documents.items() for line in equal_images(name, document, _sums(document)))
+    return "\n".join([f"{folder}: sound; {', '.join(counts)}", *told, *equal, *of_classes])
+
+
+def _sums(document: Document) -> dict[str, str]:
+    return {record["file_name"]: record["sha256"] for record in document["images"]}
 
 
 def _contents(document: Document) -> str:
