@@ -215,8 +215,9 @@ if REFERENCE:
 
 
 rule data:
+    """What is refused, or has been moved away, leaves the earlier record: it is kept and put back where this fails."""
     output:
-        f"{DATA}/dataset.json",
+        update(f"{DATA}/dataset.json"),
     log:
         f"{OUT}/logs/data.log",
     benchmark:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from mnv4bench.eta import expected, lines, shipped
+from mnv4bench.data.prepared import key, outdated
+from mnv4bench.eta import expected, finished, lines, shipped
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
@@ -31,6 +32,11 @@ from mnv4bench.spec.yamlfile import YamlFile
 from mnv4bench.steps import Context, run_step
 from mnv4bench.train.recoded import recoded
 
+CHANGED = (
+    "the images or labels have changed since they were prepared: the next start prepares them again and trains every "
+    "run anew, unless only the files' times differ"
+)
+
 
 def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
     """Return what the options ask for, and the folder of its results."""
@@ -42,6 +48,8 @@ def show_plan(options: argparse.Namespace) -> None:
     results = home(results)
     if plan.runs:
         _show_runs(plan, results, options.runs)
+        if outdated(plan.preset.data, data := results / "data" / key(plan.preset.data)):
+            print(f"mnv4bench: {data}: {CHANGED}", file=sys.stderr)
         for warning in recoded(plan.runs, results / "runs"):
             print(f"mnv4bench: {warning}", file=sys.stderr)
     if plan.classifiers.runs:
@@ -59,13 +67,13 @@ def _warn_of_absent_images(plans: Sequence[Plan]) -> None:
 
 def _show_runs(plan: Plan, results: Path, each: bool) -> None:
     taken = dict.fromkeys(shipped(plan), "shipped")
-    done = [name for name in plan.runs if (results / "runs" / name / "metrics.json").exists()]
+    done = finished(plan, results)
     states = {**dict.fromkeys(plan.runs, "to do"), **taken, **dict.fromkeys(done, "finished")}
     arms = {arm.label: tuple(arm.runs.values()) for arm in plan.arms}
     _list(states, arms, {name: _uses(plan, name) for name in plan.runs}, each)
     asked = f"{count(len(plan.arms), 'arm')} of {count(len(plan.ablations), 'ablation')}"
     print(f"{count(len(plan.runs), 'run')} for {asked}; {len(done)} finished")
-    print(*lines(expected(plan, results, usable_cores()), usable_cores()), sep="\n")
+    print(*lines(expected(plan, results, usable_cores(), done), usable_cores()), sep="\n")
 
 
 def _show_classifiers(found: Classifiers, results: Path, each: bool) -> None:

@@ -11,9 +11,12 @@ import pytest
 from helpers import ROOT, tiny_dataset
 
 from mnv4bench import cli
+from mnv4bench.data.prepared import intact, key, load
 from mnv4bench.data.survey import Survey, survey
+from mnv4bench.eta import finished
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json
+from mnv4bench.results.run import Status
 from mnv4bench.spec import plan
 from mnv4bench.spec.preset import GateSpec
 from mnv4bench.steps import Context, run_step
@@ -173,6 +176,63 @@ def test_images_that_were_moved_are_told_with_the_line_to_change(
         assert capsys.readouterr().err == f"mnv4bench: {told}\n"
     with pytest.raises(Mnv4benchError, match=f"^{re.escape(told)}$"):
         run_step("data", Context(made, tmp_path / "results"))
+
+
+def prepared_and_finished(folder: Path) -> tuple[plan.Plan, Path]:
+    """Return a preset of the images in a folder, and its results, in which every run is finished."""
+    made, results = new_preset("mine", folder, 50.0)[1], Path("results/mine")
+    run_step("data", Context(made, results))
+    for run in made.runs:
+        write_json(results / "runs" / run / "metrics.json", {})
+    return made, results
+
+
+def test_a_plan_tells_that_images_or_labels_were_changed(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = Path(shutil.copytree(images, tmp_path / "there"))
+    made, results = prepared_and_finished(there)
+    cli.main(["plan", "--preset", "mine"])
+    told = capsys.readouterr()
+    assert "nothing: all runs are finished" in told.out
+    assert told.err == ""
+    path = there / "annotations" / "instances_train2017.json"
+    path.write_text(path.read_text() + "\n")
+    cli.main(["plan", "--preset", "mine"])
+    told = capsys.readouterr()
+    assert f"to do      {len(made.runs)} runs\n" in told.out
+    data = results / "data" / key(made.preset.data)
+    assert f"mnv4bench: {data}: the images or labels have changed since they were prepared" in told.err
+    run_step("data", Context(made, results))
+    cli.main(["plan", "--preset", "mine"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_of_earlier_labels_is_to_do(project: Path, images: Path) -> None:
+    made, results = prepared_and_finished(images)
+    run = next(iter(made.runs))
+    digest = load(results / "data" / key(made.preset.data)).digest
+    write_json(results / "runs" / run / "status.json", status_of(run, digest))
+    assert finished(made, results) == list(made.runs)
+    write_json(results / "runs" / run / "status.json", status_of(run, "of other labels"))
+    assert finished(made, results) == list(made.runs)[1:]
+
+
+def status_of(run: str, digest: str) -> Status:
+    environment = {"cpu": "", "cpu_flags": "", "cores": 1, "platform": "", "python": "", "packages": {}, "threads": 1}
+    fields = {"run": run, "state": "done", "epochs": 1, "steps": 1, "images_per_second": 1.0, "seconds": 1.0}
+    machine = {"environment": {**environment, "gpu": None, "commit": None}}
+    return Status.model_validate({**fields, **machine, "peak_memory_mib": 1.0, "data_digest": digest})
+
+
+def test_refused_data_leave_the_earlier_record(project: Path, images: Path, tmp_path: Path) -> None:
+    there = Path(shutil.copytree(images, tmp_path / "there"))
+    made, results = prepared_and_finished(there)
+    before = load(results / "data" / key(made.preset.data))
+    (there / "images" / "val" / "1.png").write_bytes(b"")
+    with pytest.raises(Mnv4benchError, match=r"1\.png"):
+        run_step("data", Context(made, results))
+    assert intact(results / "data" / key(made.preset.data)) == before
 
 
 @pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf"])
