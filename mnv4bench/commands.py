@@ -207,8 +207,8 @@ def import_data(options: argparse.Namespace) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     given = {
-        "runtimes": options.runtimes and tuple(options.runtimes.split(",")),
-        "threads": options.threads and tuple(options.threads.split(",")),
+        "runtimes": None if options.runtimes is None else tuple(options.runtimes.split(",")),
+        "threads": None if options.threads is None else tuple(options.threads.split(",")),
         "sessions": options.sessions,
         "rounds": options.rounds,
         "block_ms": options.block_ms,
