@@ -49,7 +49,7 @@ def show_plan(options: argparse.Namespace) -> None:
     if plan.runs:
         _show_runs(plan, results, options.runs)
         if outdated(plan.preset.data, data := results / "data" / key(plan.preset.data)):
-            print(f"mnv4bench: {data}: {CHANGED}", file=sys.stderr)
+            print(f"mnv4bench: warning: {data}: {CHANGED}", file=sys.stderr)
         for warning in recoded(plan.runs, results / "runs"):
             print(f"mnv4bench: {warning}", file=sys.stderr)
     if plan.classifiers.runs:
@@ -62,7 +62,7 @@ def _warn_of_absent_images(plans: Sequence[Plan]) -> None:
 
     for plan in plans:
         if moved := absent(plan.preset.data, PRESETS / f"{plan.preset_name}.yaml"):
-            print(f"mnv4bench: {moved}", file=sys.stderr)
+            print(f"mnv4bench: warning: {moved}", file=sys.stderr)
 
 
 def _show_runs(plan: Plan, results: Path, each: bool) -> None:
@@ -128,6 +128,8 @@ def create_preset(options: argparse.Namespace) -> None:
         print(f"mnv4bench new-preset {options.name} --data {shlex.quote(str(options.data))} --force")
     print("Read its comments, then:")
     print(f"snakemake --cores all --config preset={options.name}")
+    print("A cheap trial first, one question with one seed; its trunk, most of the work, serves the whole preset too:")
+    print(f"snakemake --cores all --config preset={options.name} only=nms_free seeds=1")
 
 
 def _uses(plan: Plan, run: str) -> list[str]:

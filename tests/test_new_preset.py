@@ -11,6 +11,7 @@ import pytest
 from helpers import ROOT, tiny_dataset
 
 from mnv4bench import cli
+from mnv4bench.data.coco import MOVED
 from mnv4bench.data.prepared import intact, key, load
 from mnv4bench.data.survey import Survey, survey
 from mnv4bench.eta import finished
@@ -48,11 +49,15 @@ def test_a_new_preset_is_valid_and_says_why(project: Path, images: Path, capsys:
     made = plan.load("mine")
     assert (made.preset.data.name, made.preset.data.path, made.preset.data.imgsz) == ("folder", str(images), 160)
     assert made.preset.train.batch == 8
-    assert "snakemake --cores all --config preset=mine" in printed
+    assert "snakemake --cores all --config preset=mine\n" in printed
+    assert "snakemake --cores all --config preset=mine only=nms_free seeds=1\n" in printed
     assert made.preset.gates == GateSpec()
     text = (project / "config" / "mine.yaml").read_text()
     assert "\ngates: {recovered: 0.97, class_ap: 0.05" in text
     assert "$" not in text
+    assert (made.preset.title, max(map(len, text.splitlines())) <= 130) == ("mine", True)
+    assert "chosen as 160: there nine of ten" in text
+    assert "and as written (imgsz 160, epochs " in text
     lines = text.splitlines()
     keys = [place for place, line in enumerate(lines) if line and line[0] not in " #"]
     assert [lines[place] for place in keys if not lines[place - 1].startswith("#")] == []
@@ -170,10 +175,10 @@ def test_images_that_were_moved_are_told_with_the_line_to_change(
     assert capsys.readouterr().err == ""
     there.rename(tmp_path / "elsewhere")
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("data:"))
-    told = f"config/mine.yaml:{line}: data.path: {there} does not exist; write where it lies now"
+    told = f"config/mine.yaml:{line}: data.path: {there} does not exist; {MOVED}"
     for command in (["plan", "--preset", "mine"], ["check"]):
         cli.main(command)
-        assert capsys.readouterr().err == f"mnv4bench: {told}\n"
+        assert capsys.readouterr().err == f"mnv4bench: warning: {told}\n"
     with pytest.raises(Mnv4benchError, match=f"^{re.escape(told)}$"):
         run_step("data", Context(made, tmp_path / "results"))
 
@@ -202,7 +207,7 @@ def test_a_plan_tells_that_images_or_labels_were_changed(
     told = capsys.readouterr()
     assert f"to do      {len(made.runs)} runs\n" in told.out
     data = results / "data" / key(made.preset.data)
-    assert f"mnv4bench: {data}: the images or labels have changed since they were prepared" in told.err
+    assert f"mnv4bench: warning: {data}: the images or labels have changed since they were prepared" in told.err
     run_step("data", Context(made, results))
     cli.main(["plan", "--preset", "mine"])
     assert capsys.readouterr().err == ""

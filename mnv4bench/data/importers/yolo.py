@@ -10,6 +10,7 @@ from mnv4bench.data.importers.records import ImportedImage, ImportedObject, Impo
 from mnv4bench.data.importers.yolo_layout import NAME_LISTS, Layout, configuration, layout
 from mnv4bench.data.importers.yolo_rows import RowFormat, row_object
 from mnv4bench.io.errors import DataError
+from mnv4bench.io.words import first
 
 KIND = "YOLO"
 
@@ -74,11 +75,10 @@ def _label_places(image: Path) -> list[Path]:
 
 def _refuse_unused(folder: Folder, labels: set[Path], wanted: list[Path], matched: dict[Path, Path | None]) -> None:
     if labels and wanted and not any(matched[image] for image in wanted):
-        files = ", ".join(folder.named(path) for path in sorted(labels)[:5])
-        images = ", ".join(folder.named(path) for path in wanted[:5])
+        files, images = (first([folder.named(path) for path in paths]) for paths in (sorted(labels), wanted))
         raise DataError(
             f"{folder.root}: {len(labels)} label files and none belongs to any of {len(wanted)} images; give each the "
-            f"name of its image\n  label files: {files}, …\n  images: {images}, …"
+            f"name of its image\n  label files: {files}\n  images: {images}"
         )
 
 
