@@ -3,6 +3,7 @@
 #   snakemake --cores all --config reference=NAME    tables, figures and paper of results/reference/NAME, nothing trained
 
 import shlex
+import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from math import ceil
@@ -47,9 +48,9 @@ GIVEN = {name: value for name, value in config.items() if value is not None}
 CONFIG = GIVEN if REFERENCE else {"preset": PRESET} | GIVEN
 
 # Every value is quoted: the shell sees paths with blanks, and names that it could take for commands.
-PYTHON = shlex.quote(sys.executable)
-OPTIONS = shlex.join(f"--{option}={value}" for option, value in CONFIG.items())
-STEP = f"{PYTHON} -m mnv4bench step {OPTIONS}"
+OPTIONS = [f"--{option}={value}" for option, value in CONFIG.items()]
+COMMAND = [sys.executable, "-m", "mnv4bench", "step", *OPTIONS]
+STEP = shlex.join(COMMAND)
 
 DATA = f"{OUT}/data/{key(SPEC.data)}"
 SCORED = [f"{OUT}/runs/{run}/metrics.json" for run in PLAN.runs]
@@ -122,14 +123,17 @@ def figure(name):
 
 
 onstart:
+    trains = "train" in {job.rule.name for job in workflow.dag.needrun_jobs()}
     with without_traceback():
         # Only jobs that run on this machine need its GPUs.
-        if workflow.local_exec and "train" in {
-            job.rule.name for job in workflow.dag.needrun_jobs()
-        }:
+        if workflow.local_exec and trains:
             gpus.require(GPU)
         # Held until this process ends, however it ends; other presets have folders of their own.
         LOCK.enter_context(exclusive(home(OUT) / ".lock", wait=False))
+    # No rule of its own, which a run would have to wait for and be made again after; in a process that gives PyTorch's
+    # memory back.
+    if trains and PLAN.arms and subprocess.run([*COMMAND, "networks"]).returncode:
+        sys.exit(1)
 
 
 onsuccess:
@@ -231,8 +235,9 @@ if REFERENCE:
 
 
 rule data:
+    """What is refused, or has been moved away, leaves the earlier record: it is kept and put back where this fails."""
     output:
-        f"{DATA}/dataset.json",
+        update(f"{DATA}/dataset.json"),
     log:
         f"{OUT}/logs/data.log",
     benchmark:
@@ -245,12 +250,10 @@ rule data:
 
 
 def before_training(wildcards):
-    """The data, every arm's network computed once, and the runs that this one starts from or learns from."""
+    """The data, and the runs that this one starts from or learns from."""
     run = PLAN.run(wildcards.run)
     return {
         "data": f"{DATA}/dataset.json",
-        # Another arm's cost is no reason to train again.
-        "networks": ancient(f"{OUT}/cost.json") if PLAN.arms else [],
         "runs": [
             f"{OUT}/runs/{name}/metrics.json"
             for name in (run.start, run.teacher)

@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="a run's folder, an ultralytics checkpoint (.pt) or a catalogue name; the first is the baseline",
     )
-    latency.add_argument("--images", type=Path, metavar="DIR", help="images to run on")
+    latency.add_argument("--images", type=Path, metavar="DIR", help="images to run on (default: the first run's)")
     latency.add_argument(
         "--score",
         nargs="?",

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from mnv4bench.eta import expected, lines, shipped
+from mnv4bench.data.prepared import key, outdated
+from mnv4bench.eta import expected, finished, lines, shipped
 from mnv4bench.io.errors import Mnv4benchError, SpecError, UnderPreset
 from mnv4bench.io.words import count
 from mnv4bench.machine.cores import usable_cores
@@ -33,6 +34,10 @@ from mnv4bench.train.recoded import recoded
 
 Problem = tuple[str, Path | None]
 """What is wrong, and the preset that it is wrong under, where another may take it."""
+CHANGED = (
+    "the images or labels have changed since they were prepared: the next start prepares them again and trains every "
+    "run anew, unless only the files' times differ"
+)
 
 
 def _load(options: argparse.Namespace) -> tuple[Plan, Path]:
@@ -45,6 +50,8 @@ def show_plan(options: argparse.Namespace) -> None:
     results = home(results)
     if plan.runs:
         _show_runs(plan, results, options.runs)
+        if outdated(plan.preset.data, data := results / "data" / key(plan.preset.data)):
+            print(f"mnv4bench: warning: {data}: {CHANGED}", file=sys.stderr)
         for warning in recoded(plan.runs, results / "runs"):
             print(f"mnv4bench: {warning}", file=sys.stderr)
     if plan.classifiers.runs:
@@ -57,18 +64,18 @@ def _warn_of_absent_images(plans: Sequence[Plan]) -> None:
 
     for plan in plans:
         if moved := absent(plan.preset.data, PRESETS / f"{plan.preset_name}.yaml"):
-            print(f"mnv4bench: {moved}", file=sys.stderr)
+            print(f"mnv4bench: warning: {moved}", file=sys.stderr)
 
 
 def _show_runs(plan: Plan, results: Path, each: bool) -> None:
     taken = dict.fromkeys(shipped(plan), "shipped")
-    done = [name for name in plan.runs if (results / "runs" / name / "metrics.json").exists()]
+    done = finished(plan, results)
     states = {**dict.fromkeys(plan.runs, "to do"), **taken, **dict.fromkeys(done, "finished")}
     arms = {arm.label: tuple(arm.runs.values()) for arm in plan.arms}
     _list(states, arms, {name: _uses(plan, name) for name in plan.runs}, each)
     asked = f"{count(len(plan.arms), 'arm')} of {count(len(plan.ablations), 'ablation')}"
     print(f"{count(len(plan.runs), 'run')} for {asked}; {len(done)} finished")
-    print(*lines(expected(plan, results, usable_cores()), usable_cores()), sep="\n")
+    print(*lines(expected(plan, results, usable_cores(), done), usable_cores()), sep="\n")
 
 
 def _show_classifiers(found: Classifiers, results: Path, each: bool) -> None:
@@ -123,6 +130,8 @@ def create_preset(options: argparse.Namespace) -> None:
         print(f"mnv4bench new-preset {options.name} --data {shlex.quote(str(options.data))} --force")
     print("Read its comments, then:")
     print(f"snakemake --cores all --config preset={options.name}")
+    print("A cheap trial first, one question with one seed; its trunk, most of the work, serves the whole preset too:")
+    print(f"snakemake --cores all --config preset={options.name} only=nms_free seeds=1")
 
 
 def _uses(plan: Plan, run: str) -> list[str]:
@@ -231,8 +240,8 @@ def import_data(options: argparse.Namespace) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     given = {
-        "runtimes": options.runtimes and tuple(options.runtimes.split(",")),
-        "threads": options.threads and tuple(options.threads.split(",")),
+        "runtimes": None if options.runtimes is None else tuple(options.runtimes.split(",")),
+        "threads": None if options.threads is None else tuple(options.threads.split(",")),
         "sessions": options.sessions,
         "rounds": options.rounds,
         "block_ms": options.block_ms,

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from mnv4bench.data import scenes
-from mnv4bench.data.prepared import key, load
+from mnv4bench.data.prepared import key, load, outdated
 from mnv4bench.io.errors import Mnv4benchError
 from mnv4bench.io.words import count
 from mnv4bench.results.benchmark import wall_seconds
@@ -59,24 +59,47 @@ class Finished:
     megabytes: float
 
 
-def expected(plan: Plan, results: Path, cores: int) -> Expected:
+def finished(plan: Plan, results: Path) -> list[str]:
+    """Return the runs that need no further training: scored, and trained on the data as they are now."""
+    folder = results / "data" / key(plan.preset.data)
+    if outdated(plan.preset.data, folder):
+        return []
+    now = _digest(folder)
+    done = [name for name in plan.runs if (results / "runs" / name / "metrics.json").exists()]
+    return [name for name in done if _trained_on(results / "runs" / name) in (None, now) or now is None]
+
+
+def _digest(folder: Path) -> str | None:
+    try:
+        return load(folder).digest
+    except Mnv4benchError:
+        return None
+
+
+def _trained_on(run: Path) -> str | None:
+    status = status_or_none(run / "status.json")
+    return status.data_digest if status else None
+
+
+def expected(plan: Plan, results: Path, cores: int, done: Sequence[str] | None = None) -> Expected:
     """Return what finishing a preset takes at least: the core-seconds of the runs that are left over all cores, and no
-    less than the longest of them takes."""
+    less than the longest of them takes.
+
+    Args:
+        done: what `finished` returns, where it is known.
+    """
     taken = shipped(plan)
-    left = [
-        spec
-        for name, spec in plan.runs.items()
-        if name not in taken and not (results / "runs" / name / "metrics.json").exists()
-    ]
-    finished = _finished(plan, results)
-    besides = [run.besides for run in finished if run.besides is not None]
+    done = finished(plan, results) if done is None else done
+    left = [spec for name, spec in plan.runs.items() if name not in taken and name not in done]
+    timed = _finished(plan, results)
+    besides = [run.besides for run in timed if run.besides is not None]
     return Expected(
         runs=len(left),
         trains=any(spec.train.epochs for spec in left),
-        seconds=_seconds(left, finished, _train_images(plan, results), median(besides or [0.0]), cores),
+        seconds=_seconds(left, timed, _train_images(plan, results), median(besides or [0.0]), cores),
         scoring=bool(besides),
-        megabytes=median([run.megabytes for run in finished] or [GUESSED_MB]) * len(left),
-        measured_on=len(finished),
+        megabytes=median([run.megabytes for run in timed] or [GUESSED_MB]) * len(left),
+        measured_on=len(timed),
         later_seconds=_later(results / "benchmarks"),
     )
 

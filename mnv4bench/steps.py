@@ -95,6 +95,12 @@ def _absent_images(plan: Plan) -> list[str]:
     return []
 
 
+def networks(context: Context) -> None:
+    from mnv4bench.cost.arms import check_networks
+
+    check_networks(context.plan, context.runs)
+
+
 def train(context: Context) -> None:
     """Train and score a run in one process, which has loaded its libraries and its images once."""
     from mnv4bench.evaluate.detections import validation
@@ -314,6 +320,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
     step.__name__: step
     for step in (
         data,
+        networks,
         train,
         evaluate,
         labels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -152,7 +153,7 @@ def test_a_test_split_is_left_out_by_name(tmp_path: Path) -> None:
     yolo(tmp_path / "src", yaml="train: images/train\nval: images/val\ntest: images/test\nnames: [red, blue]\n")
     picture(tmp_path / "src" / "images" / "test" / "t.jpg")
     message, boxes = imported(tmp_path / "src")
-    assert "Left out, images of test: 1 (t.jpg)" in message
+    assert "Left out, images of test: 1 (images/test/t.jpg)" in message
     assert splits(boxes) == HALVES
 
 
@@ -204,12 +205,38 @@ def test_equal_pictures_stay_on_one_side_of_a_split_made_here(tmp_path: Path) ->
     assert all(boxes[f"{name}.jpg"][0] == boxes[f"copy_of_{name}.jpg"][0] for name in names)
 
 
+def test_equal_pictures_of_a_half_are_told_with_whether_their_labels_agree(tmp_path: Path) -> None:
+    yolo(tmp_path / "src")
+    images, labels = (tmp_path / "src" / kind / "train" for kind in ("images", "labels"))
+    for name, copy, row in (("im1", "again", ROW.format(1)), ("im2", "too", ROW.format(1))):
+        write(images / f"{copy}.jpg", (images / f"{name}.jpg").read_bytes())
+        write(labels / f"{copy}.txt", row)
+    message, _ = imported(tmp_path / "src")
+    alike = "Equal images in train, labelled alike: 1 (im2.jpg = too.jpg); each counts"
+    differing = "Equal images in train, labelled differently: 1 (again.jpg = im1.jpg); they contradict each other"
+    for lines in (message, check_folder(tmp_path / "dst")):
+        assert lines.count(differing) == lines.count(alike) == 1
+        assert "Equal images in val" not in lines
+
+
+def test_an_image_of_both_halves_with_other_labels_is_told(tmp_path: Path) -> None:
+    yolo(tmp_path / "src")
+    write(tmp_path / "src/images/train/im1.jpg", (tmp_path / "src/images/val/im5.jpg").read_bytes())
+    assert "Of them" not in imported(tmp_path / "src")[0]
+    write(tmp_path / "src/labels/train/im1.txt", ROW.format(1))
+    shutil.rmtree(tmp_path / "dst")
+    assert (
+        "Of them, labelled differently in val: 1 (images/train/im1.jpg = images/val/im5.jpg)"
+        in imported(tmp_path / "src")[0]
+    )
+
+
 def test_an_image_that_the_source_has_in_both_halves_is_only_scored(tmp_path: Path) -> None:
     yolo(tmp_path / "src")
     content = (tmp_path / "src" / "images" / "val" / "im5.jpg").read_bytes()
     write(tmp_path / "src" / "images" / "train" / "im1.jpg", content)
     message, boxes = imported(tmp_path / "src")
-    assert "Left out of train, images that are also in val: 1 (im1.jpg)" in message
+    assert "Left out of train, images that are also in val: 1 (images/train/im1.jpg)" in message
     assert splits(boxes) == {name: half for name, half in HALVES.items() if name != "im1.jpg"}
 
 
@@ -339,7 +366,7 @@ def test_a_box_of_which_clipping_and_rounding_leave_nothing_is_dropped_by_name(t
     write(tmp_path / "src" / "labels" / "train" / "im1.txt", f"{ROW.format(0)}\n{row}")
     message, boxes = imported(tmp_path / "src")
     assert boxes["im1.jpg"][1:] == [("red", BOX)]
-    assert "Dropped, boxes of zero area: 1 (im1.txt:2)" in message
+    assert "Dropped, boxes of zero area: 1 (labels/train/im1.txt:2)" in message
 
 
 def test_label_files_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
@@ -377,14 +404,21 @@ def coco_set(src: Path) -> None:
         write(src / "annotations" / f"instances_{split}2017.json", coco([f"{name}.jpg" for name in names]))
 
 
-@pytest.mark.parametrize("make", [repeat_yolo, repeat_voc, repeat_coco])
+@pytest.mark.parametrize(
+    ("make", "place"),
+    [
+        (repeat_yolo, "images/train/im1.jpg"),
+        (repeat_voc, "JPEGImages/im1.jpg"),
+        (repeat_coco, "train2017/im1.jpg"),
+    ],
+)
 def test_an_object_that_stands_twice_is_taken_once_in_every_layout(
-    tmp_path: Path, make: Callable[[Path], None]
+    tmp_path: Path, make: Callable[[Path], None], place: str
 ) -> None:
     make(tmp_path / "src")
     message, boxes = imported(tmp_path / "src")
     assert boxes["im1.jpg"][1:] == [("red", BOX)]
-    assert "repeated objects, each taken once: 1 (im1.jpg)" in message
+    assert f"repeated objects, each taken once: 1 ({place})" in message
 
 
 def empty_yolo(src: Path) -> None:
@@ -409,7 +443,11 @@ def empty_coco(src: Path) -> None:
 
 @pytest.mark.parametrize(
     ("make", "place"),
-    [(empty_yolo, "im1.txt:2"), (empty_voc, "im1.xml:5"), (empty_coco, "instances_train2017.json: annotation 99")],
+    [
+        (empty_yolo, "labels/train/im1.txt:2"),
+        (empty_voc, "Annotations/im1.xml:5"),
+        (empty_coco, "annotations/instances_train2017.json: annotation 99"),
+    ],
 )
 def test_a_box_of_zero_area_is_dropped_by_name_in_every_layout(
     tmp_path: Path, make: Callable[[Path], None], place: str
@@ -471,6 +509,39 @@ def test_lists_may_hold_blanks_folders_and_flags(tmp_path: Path, form: str) -> N
     assert splits(boxes) == {f"{name}.jpg": "train" if name in names[:4] else "val" for name in names}
 
 
+def test_a_lost_image_is_named_as_written_with_what_is_wrong(tmp_path: Path) -> None:
+    voc(tmp_path / "src")
+    named = "<annotation>\n<filename>{}</filename>"
+    write(tmp_path / "src/Annotations/gone.xml", xml().replace("<annotation>", named.format("gone.png")))
+    write(tmp_path / "src/Annotations/two.xml", xml().replace("<annotation>", named.format("two.png")))
+    for folder in ("one", "other"):
+        picture(tmp_path / "src" / folder / "two.png", folder)
+    message = refusal(tmp_path / "src")
+    assert "gone.xml: gone.png: missing image file\n" in f"{message}\n"
+    assert "two.xml: two.png: several images of that name (one/two.png, other/two.png); give each a" in message
+
+
+def test_a_chosen_layout_that_is_not_there_is_told(tmp_path: Path) -> None:
+    yolo(tmp_path / "src")
+    assert refusal(tmp_path / "src", layout="voc").startswith(f"{tmp_path / 'src'}: no .xml found; name the folder")
+    write(tmp_path / "src/other.xml", "<svg></svg>")
+    assert "src: no .xml is an annotation of VOC; name" in refusal(tmp_path / "src", layout="voc")
+
+
+@pytest.mark.parametrize(("name", "what"), [("UPPER.JPG", "an image"), ("set.json", "a file")])
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path, name: str, what: str) -> None:
+    write(tmp_path / "src" / name, b"\xff\xd8")
+    told = refusal(tmp_path / "src" / name)
+    assert told == f"{tmp_path / 'src' / name}: is {what}; name the folder of the data set, or a YOLO set's .yaml file"
+
+
+def test_equal_images_alone_cannot_be_divided(tmp_path: Path) -> None:
+    voc(tmp_path / "src")
+    for name in NAMES:
+        write(tmp_path / "src/JPEGImages" / f"{name}.jpg", (tmp_path / "src/JPEGImages/im1.jpg").read_bytes())
+    assert "src: 1 different image; at least 2 are needed" in refusal(tmp_path / "src")
+
+
 def test_two_sets_with_lists_are_not_mixed(tmp_path: Path) -> None:
     for year in ("VOC2007", "VOC2012"):
         voc(tmp_path / "src" / year)
@@ -521,7 +592,7 @@ def test_a_missing_size_is_the_image_s_own_and_told(tmp_path: Path, size: tuple[
     write(tmp_path / "src" / "Annotations" / "im1.xml", xml(size=size))
     message, boxes = imported(tmp_path / "src")
     assert boxes["im1.jpg"][1] == ("red", BOX)
-    assert "without a <size>, for which the image's own is taken: 1 (im1.xml)" in message
+    assert "without a <size>, for which the image's own is taken: 1 (Annotations/im1.xml)" in message
 
 
 def test_a_box_outside_is_refused_also_where_the_size_is_missing(tmp_path: Path) -> None:
@@ -546,7 +617,7 @@ def test_boxes_from_before_the_exif_orientation_are_turned(tmp_path: Path, kind:
         picture(src / "train2017" / "im1.jpg", turn=turn)
     message, boxes = imported(src)
     assert boxes["im1.jpg"][1][1] == TURNED[turn]
-    assert "EXIF orientation: 1 (im1.jpg)" in message
+    assert f"EXIF orientation: 1 ({'JPEGImages' if kind == 'voc' else 'train2017'}/im1.jpg)" in message
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".webp", ".avif"])
@@ -562,7 +633,7 @@ def test_the_exif_orientation_is_known_of_every_format_that_has_one(tmp_path: Pa
     write(path, path.read_text().replace("im1.jpg", f"im1{suffix}"))
     message, boxes = imported(tmp_path / "src")
     assert boxes[f"im1{suffix}"][1][1] == TURNED[6]
-    assert f"EXIF orientation: 1 (im1{suffix})" in message
+    assert f"EXIF orientation: 1 (train2017/im1{suffix})" in message
 
 
 # --- exports of labelling tools --------------------------------------------------------------------------------------

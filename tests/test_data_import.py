@@ -216,7 +216,9 @@ def test_yolo_lists_every_fault_by_file_and_line_and_writes_nothing(tmp_path: Pa
 def test_yolo_drops_a_repeated_row_and_says_so(tmp_path: Path) -> None:
     yolo_set(tmp_path / "src", "train: images/train\nval: images/val\nnames: [cat, dog]\n")
     text(tmp_path / "src" / "labels" / "train" / "0.txt", "1 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n")
-    assert "repeated objects, each taken once: 1 (0.png)" in import_dataset(tmp_path / "src", tmp_path / "dst")
+    assert "repeated objects, each taken once: 1 (images/train/0.png)" in import_dataset(
+        tmp_path / "src", tmp_path / "dst"
+    )
 
 
 @pytest.mark.parametrize(
@@ -372,7 +374,8 @@ def test_classes_are_told_with_their_objects_and_a_misspelt_one_is_doubted(tmp_p
 
 def test_long_lists_of_classes_are_shortened() -> None:
     train = {f"class number {place}": 100 - place for place in range(80)}
-    first, *remarks = describe(train, {"class number 0": 1})
+    first, few, *remarks = describe(train, {"class number 0": 1})
+    assert few.startswith("Classes of fewer than 5 objects in val: 1 (class number 0 1); their AP is left to chance")
     assert first.startswith("Objects by class, those in train and in val: class number 0 101 (100, 1), ")
     assert "class number 14 86 (86, 0), … 50 more …, class number 65 35 (35, 0), " in first
     assert first.endswith("class number 79 21 (21, 0).")

@@ -150,7 +150,7 @@ def test_runs_of_different_sides_need_one_to_be_chosen(images: Path, tmp_path: P
     spec = read_json(tmp_path / "b" / "spec.json")
     spec["data"]["imgsz"] = 96
     write_text(tmp_path / "b" / "spec.json", RunSpec.model_validate(spec).model_dump_json())
-    with pytest.raises(SpecError, match=r"trained at \[64, 96\] pixels: choose one side with --imgsz"):
+    with pytest.raises(SpecError, match=r"trained at 64 and 96 pixels: choose one side with --imgsz"):
         direct.time_models([first, second], images, tmp_path / "out", TINY)
 
 
@@ -197,7 +197,9 @@ def test_models_are_scored_beside_their_times(
     wanted = {str(run): scored["nms_free"].scores.AP, f"{run}:nms": scored["nms"].scores.AP}
     assert record.scores == pytest.approx(wanted, abs=1e-3)
     assert {(score.arm, score.AP_float) for score in record.quantised} == set(record.scores.items())
-    table = capsys.readouterr().out.split("\n\n")[-2]
+    printed = capsys.readouterr().out
+    assert "Not scored" not in printed
+    table = printed.split("\n\n")[-2]
     rows = [line.split() for line in table.splitlines()[1:]]
     assert {(row[0], row[1]) for row in rows} == {(m, r) for m in wanted for r in ("torch", "onnxruntime_int8")}
     assert {row[-1] for row in rows} == {"untrained"}  # drawn weights find next to nothing
@@ -246,9 +248,32 @@ def test_wrong_settings_are_named_by_their_option(images: Path, capsys: pytest.C
     with pytest.raises(SystemExit) as stopped:
         cli.main(["latency", "yolov10n", "--images", str(images), "--rounds", "0", "--threads", "x"])
     assert stopped.value.code == 2
-    told = capsys.readouterr().err
-    assert "--rounds" in told
-    assert "--threads" in told
+    told = capsys.readouterr().err.splitlines()
+    assert sorted(line.rpartition("--")[2].split(":")[0] for line in told) == ["rounds", "threads"]
+    assert any("a valid integer, unable to parse string as an integer, or 'all' (got 'x')" in line for line in told)
+
+
+@pytest.mark.parametrize("runtimes", ["tensorrt", ""])
+def test_an_unknown_runtime_is_one_line_with_what_is_allowed(runtimes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["latency", "yolov10n", "--runtimes", runtimes])
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("mnv4bench: --runtimes: Input should be 'torch', ")
+    assert told.endswith(f"(got '{runtimes}')")
+
+
+def test_a_run_is_timed_on_its_own_images_and_who_has_no_weights_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(drawn_run(tmp_path / "results"))
+    out = tmp_path / "out"
+    timed = direct.time_models([run], None, out, TINY, allow_busy=True)
+    assert (timed.images, timed.scores) == (2, {})
+    short = ["--runtimes", "torch", "--sessions", "1", "--rounds", "2", "--block-ms", "1", "--allow-busy"]
+    cli.main(["latency", "yolov10n", run, "--score", "--out", str(out), *short])
+    assert "Not scored: yolov10n, since a name of the catalogue has fresh weights" in capsys.readouterr().out
+    with pytest.raises(SpecError, match="--score: none of these models is trained"):
+        direct.time_models(["yolov10n"], None, out, TINY, allow_busy=True, score=True)
 
 
 @pytest.mark.slow

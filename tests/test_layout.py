@@ -83,6 +83,7 @@ LAYERS = {
         "sources",
         "prepared",
         "check",
+        "equal",
         "prepare",
         "survey",
         "crops",

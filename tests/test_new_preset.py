@@ -11,9 +11,13 @@ import pytest
 from helpers import ROOT, tiny_dataset
 
 from mnv4bench import cli
+from mnv4bench.data.coco import MOVED
+from mnv4bench.data.prepared import intact, key, load
 from mnv4bench.data.survey import Survey, survey
+from mnv4bench.eta import finished
 from mnv4bench.io.errors import Mnv4benchError, SpecError
 from mnv4bench.io.files import read_json, write_json
+from mnv4bench.results.run import Status
 from mnv4bench.spec import plan
 from mnv4bench.spec.preset import GateSpec
 from mnv4bench.steps import Context, run_step
@@ -45,11 +49,15 @@ def test_a_new_preset_is_valid_and_says_why(project: Path, images: Path, capsys:
     made = plan.load("mine")
     assert (made.preset.data.name, made.preset.data.path, made.preset.data.imgsz) == ("folder", str(images), 160)
     assert made.preset.train.batch == 8
-    assert "snakemake --cores all --config preset=mine" in printed
+    assert "snakemake --cores all --config preset=mine\n" in printed
+    assert "snakemake --cores all --config preset=mine only=nms_free seeds=1\n" in printed
     assert made.preset.gates == GateSpec()
     text = (project / "config" / "mine.yaml").read_text()
     assert "\ngates: {recovered: 0.97, class_ap: 0.05" in text
     assert "$" not in text
+    assert (made.preset.title, max(map(len, text.splitlines())) <= 130) == ("mine", True)
+    assert "chosen as 160: there nine of ten" in text
+    assert "and as written (imgsz 160, epochs " in text
     lines = text.splitlines()
     keys = [place for place, line in enumerate(lines) if line and line[0] not in " #"]
     assert [lines[place] for place in keys if not lines[place - 1].startswith("#")] == []
@@ -167,12 +175,69 @@ def test_images_that_were_moved_are_told_with_the_line_to_change(
     assert capsys.readouterr().err == ""
     there.rename(tmp_path / "elsewhere")
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("data:"))
-    told = f"config/mine.yaml:{line}: data.path: {there} does not exist; write where it lies now"
+    told = f"config/mine.yaml:{line}: data.path: {there} does not exist; {MOVED}"
     for command in (["plan", "--preset", "mine"], ["check"]):
         cli.main(command)
-        assert capsys.readouterr().err == f"mnv4bench: {told}\n"
+        assert capsys.readouterr().err == f"mnv4bench: warning: {told}\n"
     with pytest.raises(Mnv4benchError, match=f"^{re.escape(told)}$"):
         run_step("data", Context(made, tmp_path / "results"))
+
+
+def prepared_and_finished(folder: Path) -> tuple[plan.Plan, Path]:
+    """Return a preset of the images in a folder, and its results, in which every run is finished."""
+    made, results = new_preset("mine", folder, 50.0)[1], Path("results/mine")
+    run_step("data", Context(made, results))
+    for run in made.runs:
+        write_json(results / "runs" / run / "metrics.json", {})
+    return made, results
+
+
+def test_a_plan_tells_that_images_or_labels_were_changed(
+    project: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = Path(shutil.copytree(images, tmp_path / "there"))
+    made, results = prepared_and_finished(there)
+    cli.main(["plan", "--preset", "mine"])
+    told = capsys.readouterr()
+    assert "nothing: all runs are finished" in told.out
+    assert told.err == ""
+    path = there / "annotations" / "instances_train2017.json"
+    path.write_text(path.read_text() + "\n")
+    cli.main(["plan", "--preset", "mine"])
+    told = capsys.readouterr()
+    assert f"to do      {len(made.runs)} runs\n" in told.out
+    data = results / "data" / key(made.preset.data)
+    assert f"mnv4bench: warning: {data}: the images or labels have changed since they were prepared" in told.err
+    run_step("data", Context(made, results))
+    cli.main(["plan", "--preset", "mine"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_of_earlier_labels_is_to_do(project: Path, images: Path) -> None:
+    made, results = prepared_and_finished(images)
+    run = next(iter(made.runs))
+    digest = load(results / "data" / key(made.preset.data)).digest
+    write_json(results / "runs" / run / "status.json", status_of(run, digest))
+    assert finished(made, results) == list(made.runs)
+    write_json(results / "runs" / run / "status.json", status_of(run, "of other labels"))
+    assert finished(made, results) == list(made.runs)[1:]
+
+
+def status_of(run: str, digest: str) -> Status:
+    environment = {"cpu": "", "cpu_flags": "", "cores": 1, "platform": "", "python": "", "packages": {}, "threads": 1}
+    fields = {"run": run, "state": "done", "epochs": 1, "steps": 1, "images_per_second": 1.0, "seconds": 1.0}
+    machine = {"environment": {**environment, "gpu": None, "commit": None}}
+    return Status.model_validate({**fields, **machine, "peak_memory_mib": 1.0, "data_digest": digest})
+
+
+def test_refused_data_leave_the_earlier_record(project: Path, images: Path, tmp_path: Path) -> None:
+    there = Path(shutil.copytree(images, tmp_path / "there"))
+    made, results = prepared_and_finished(there)
+    before = load(results / "data" / key(made.preset.data))
+    (there / "images" / "val" / "1.png").write_bytes(b"")
+    with pytest.raises(Mnv4benchError, match=r"1\.png"):
+        run_step("data", Context(made, results))
+    assert intact(results / "data" / key(made.preset.data)) == before
 
 
 @pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf"])

@@ -108,6 +108,25 @@ def test_a_note_has_its_numbers_and_says_where(record: Latency, note: Note, fact
     assert said.endswith(".")
 
 
+@pytest.mark.parametrize(
+    "note", [FewBlocks(rows=1, blocks=36), CoarseResolution(runtime="torch", threads=1, value=0.1, stage="post")]
+)
+def test_a_note_names_what_can_be_set_where_it_is_printed(record: Latency, note: Note) -> None:
+    noted = record.model_copy(update={"notes": (note,)})
+    preset, command = text.timing_notes(noted)[-1], text.timing_notes(noted, direct=True)[-1]
+    assert "latency.sessions" in preset
+    assert "--sessions" in command
+    assert "latency." not in command
+    assert "latency." not in describe(noted)
+
+
+def test_a_drift_that_rounds_to_its_limit_has_more_digits(record: Latency) -> None:
+    barely = Disturbance(code="canary_drift", value=0.05003)
+    reason = Reason(code="no_quiet_session", disturbances=(barely,))
+    said = spaced(text.time_reason(judged(record, reason=reason)))
+    assert "drifted by 5.003 % between thirds of the session, more than the 5 % that is allowed" in said
+
+
 def test_disturbed_sessions_are_named(record: Latency) -> None:
     both = [session.number for session in record.sessions[:2]]
     sessions = [

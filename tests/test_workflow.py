@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import tiny_dataset
 
 from mnv4bench.data.prepared import key
-from mnv4bench.io.files import sha256, write_json
+from mnv4bench.io.files import read_json, sha256, write_json
 from mnv4bench.io.locks import exclusive
 from mnv4bench.results.record import read_record
 from mnv4bench.results.reference import RECORD, TRUNKS, Reference
@@ -386,6 +387,27 @@ def test_what_is_wrong_with_an_option_is_told_without_lines_of_code(option: str,
     result = snakemake(project, option)
     assert result.returncode == 1
     assert [line.split(": ")[0] for line in result.stderr.splitlines()[1:]] == ["mnv4bench"]
+
+
+def test_data_that_cannot_be_prepared_again_leave_their_record(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    images = tiny_dataset(project / "images")
+    for split in ("train", "val"):
+        (images / "annotations" / f"{split}.json").rename(images / "annotations" / f"instances_{split}2017.json")
+    text = "title: t\ndata: {name: folder, path: images, imgsz: 64}\ntrain: {epochs: 1}\nseeds: [0]\nablations: [psa]\n"
+    (project / "config" / "mine.yaml").write_text(text)
+    until = ("--until", "data")
+    assert snakemake(project, "preset=mine", flags=until).returncode == 0
+    (record,) = (project / "results" / "mine" / "data").glob("*/dataset.json")
+    before = record.read_bytes()
+    images.rename(project / "elsewhere")
+    moved = snakemake(project, "preset=mine", flags=until)
+    assert moved.returncode == 1
+    assert "data.path: " in moved.stderr + moved.stdout
+    assert record.read_bytes() == before
+    (project / "images").symlink_to(project / "elsewhere")
+    assert snakemake(project, "preset=mine", flags=until).returncode == 0
+    assert read_json(record)["digest"] == json.loads(before)["digest"]
 
 
 def test_a_second_workflow_in_the_same_folder_is_told_who_works_there(tmp_path: Path) -> None:

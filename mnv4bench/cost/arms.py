@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -82,10 +82,29 @@ def write_cost(plan: Plan, classes: int, path: Path) -> None:
     Raises:
         Mnv4benchError: networks that cannot be computed or counted, a line each with ablation, arm and reason.
     """
+    counted = _counted(plan, plan.arms, classes)
+    write_json(path, Cost(imgsz=plan.preset.data.imgsz, classes=classes, arms=counted))
+
+
+def check_networks(plan: Plan, runs: Path) -> None:
+    """Refuse networks that cannot be computed, before hours are spent on others.
+
+    Args:
+        runs: folder of the plan's runs; what an arm has finished is taken for proof.
+
+    Raises:
+        Mnv4benchError: as for `write_cost`.
+    """
+    left = [arm for arm in plan.arms if not all((runs / run / "metrics.json").exists() for run in arm.runs.values())]
+    _counted(plan, [arm for arm in left if not arm.published], len(COCO))
+
+
+def _counted(plan: Plan, wanted: Sequence[Arm], classes: int) -> dict[str, CostRow]:
+    """Return arm → what its network costs; arms with equal ones are counted once."""
     counted: dict[str, CostRow] = {}
     arms: dict[str, CostRow] = {}
     problems: dict[str, str] = {}
-    for arm in plan.arms:
+    for arm in wanted:
         imgsz = plan.spec(arm).data.imgsz
         same = f"{arm.model.model_dump_json()} {arm.read} {imgsz}"
         if same not in counted and same not in problems:
@@ -99,7 +118,7 @@ def write_cost(plan: Plan, classes: int, path: Path) -> None:
             arms[arm.label] = counted[same]
     if problems:
         raise Mnv4benchError("\n".join(problems.values()))
-    write_json(path, Cost(imgsz=plan.preset.data.imgsz, classes=classes, arms=arms))
+    return arms
 
 
 def _reason(error: Exception) -> str:

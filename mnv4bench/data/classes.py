@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Mapping
 
 from mnv4bench.data.parts import Document
-from mnv4bench.io.words import count
+from mnv4bench.io.words import count, listed
 
 MOST = 30
 """Classes, and lines on single ones, that are printed; the rest are counted."""
 RARE = 2
 """Objects up to which a name that resembles another is doubted."""
+FEW = 5
+"""Validation objects below which a class's AP says little."""
+LITTLE = "their AP is left to chance and counts as much as any other class's; label more such images in val"
 EDITS = 2
 """Letters put in, left out or exchanged by which such names differ."""
 
@@ -44,7 +47,12 @@ def describe(train: Mapping[str, int], val: Mapping[str, int]) -> list[str]:
     remarks = [_remark(name, train.get(name, 0), val.get(name, 0), meant.get(name)) for name in (*meant, *doubtful)]
     if len(remarks) > MOST:
         remarks[MOST:] = [f"… and {len(remarks) - MOST} more classes without objects in one half."]
-    return [f"Objects by class, those in train and in val: {', '.join(_shortened(each))}.", *remarks]
+    few = [f"{name} {val[name]}" for name in ranked if 0 < val.get(name, 0) < FEW]
+    return [
+        f"Objects by class, those in train and in val: {', '.join(_shortened(each))}.",
+        *([listed(f"Classes of fewer than {FEW} objects in val", few, LITTLE)] if few else []),
+        *remarks,
+    ]
 
 
 def _shortened(each: list[str]) -> list[str]:

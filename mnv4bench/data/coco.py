@@ -28,6 +28,10 @@ EMPTY_BOXES = frozenset({200365, 550395})
 """Images of train2017 that are published with one box of zero height each (cocodataset/cocoapi, issue 355)."""
 
 
+MOVED = (
+    "leave a link to the images there, and finished runs stay as they are; or write where they lie now, and every run "
+    "is trained anew, since the path is part of its name"
+)
 LARGEST_AREA = 1e18
 """In pixels; JSON's whole numbers may be too large for any arithmetic."""
 
@@ -94,7 +98,7 @@ def absent(spec: DataSpec, preset: Path) -> str | None:
     try:
         locate(spec.location)
     except DataError as error:
-        moved = f"{spec.path} does not exist; write where it lies now"
+        moved = f"{spec.path} does not exist; {MOVED}"
         return str(YamlFile(preset).error(("data", "path"), moved if Path(spec.location).is_absolute() else str(error)))
     return None
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mnv4bench.data import check, classes, coco
+from mnv4bench.data.equal import equal_images
 from mnv4bench.data.parts import SPLITS, Document, Part, Source
-from mnv4bench.data.prepared import STATES, FileStates, annotations_path, digest, file_states
+from mnv4bench.data.prepared import SOURCE, STATES, FileStates, annotations_path, digest, file_states
 from mnv4bench.data.problems import refuse
-from mnv4bench.data.sources import source
+from mnv4bench.data.sources import source, source_digest
 from mnv4bench.io.files import write_json, write_text
 from mnv4bench.io.words import count
 from mnv4bench.results.dataset import RECORD, Dataset, Split
@@ -24,7 +25,7 @@ def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset
 
     Drawn images are written below `folder`; photographs stay where they lie. Annotations are rewritten with their keys
     and records in one fixed order, each image record with the SHA-256 of its file. dataset.json is written last, so
-    where it exists the rest is complete.
+    where it exists the rest is complete; data that are refused leave an earlier set as it was.
 
     Args:
         threads: how many images are decoded at a time; all cores when None.
@@ -33,12 +34,13 @@ def prepare(spec: DataSpec, folder: Path, threads: int | None = None) -> Dataset
         DataError: lists every offender by name.
     """
     folder = Path(folder)
-    (folder / RECORD).unlink(missing_ok=True)
+    read = source_digest(spec)  # before it is read: what changes meanwhile then differs
     origin = source(spec, folder)
     documents, notes, states = checked(origin, spec, threads)
+    (folder / RECORD).unlink(missing_ok=True)
     for name, document in documents.items():
         write_text(annotations_path(folder, name), json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
-    write_json(folder / STATES, states)
+    write_json(folder / STATES, {**states, SOURCE: read})
     categories = documents["val"]["categories"]
     dataset = Dataset(
         name=spec.label,
@@ -67,7 +69,12 @@ def check_folder(folder: Path) -> str:
     earlier = {note for part in origin.halves.values() for note in coco.notes_of(part.document)}
     told = (f"At import: {note}" if note in earlier else note for note in notes)
     of_classes = classes.describe(*(classes.objects_of(documents[name]) for name in SPLITS))
-    return "\n".join([f"{folder}: sound; {', '.join(counts)}", *told, *of_classes])
+    equal = (line for name, document in documents.items() for line in equal_images(name, document, _sums(document)))
+    return "\n".join([f"{folder}: sound; {', '.join(counts)}", *told, *equal, *of_classes])
+
+
+def _sums(document: Document) -> dict[str, str]:
+    return {record["file_name"]: record["sha256"] for record in document["images"]}
 
 
 def _contents(document: Document) -> str:

@@ -13,6 +13,7 @@ from mnv4bench.data import scenes
 from mnv4bench.data.content import file_content
 from mnv4bench.data.parts import SPLITS
 from mnv4bench.data.problems import refuse
+from mnv4bench.data.sources import ABSENT, source_digest
 from mnv4bench.io.errors import DataError, FileError
 from mnv4bench.io.files import read_json, sha256
 from mnv4bench.results.dataset import RECORD, Dataset
@@ -21,6 +22,8 @@ from mnv4bench.spec.run import DataSpec
 
 STATES = "files.json"
 """Size and time of modification of every image when it was checked, so that `verify` need not read them all again."""
+SOURCE = "source"
+"""Beside them, the digest of what was read (mnv4bench.data.sources.source_digest)."""
 READ_WHOLE = 1 << 28
 """Bytes of images that are read in a second: so small a set is read whole, whatever the times of its files say."""
 
@@ -127,17 +130,32 @@ def unchanged(path: Path, image: Mapping[str, Any], folder: Path) -> Path:
     return path
 
 
-def _states(folder: Path) -> dict[str, FileStates]:
+def outdated(spec: DataSpec, folder: Path) -> bool:
+    """Return whether the source of a prepared data set is another than when it was prepared, by what the workflow looks
+    at: annotation files by their bytes, images by name, size and time of modification.
+
+    A source that is not there, or of which nothing is recorded, is not.
+    """
+    recorded = _content(folder).get(SOURCE)
+    return isinstance(recorded, str) and source_digest(spec) not in (recorded, ABSENT)
+
+
+def _content(folder: Path) -> dict[str, Any]:
     try:
-        states = read_json(folder / STATES)
+        content = read_json(folder / STATES)
     except FileError:
         return {}  # then every image is read
+    return content if isinstance(content, dict) else {}
+
+
+def _states(folder: Path) -> dict[str, FileStates]:
+    states = {split: state for split, state in _content(folder).items() if split != SOURCE}
     return states if _is_states(states) else {}
 
 
-def _is_states(content: Any) -> bool:
+def _is_states(content: dict[str, Any]) -> bool:
     """Whether JSON has the form of FileStates by split."""
-    splits = list(content.values()) if isinstance(content, dict) else [None]
+    splits = list(content.values())
     states = [state for split in splits for state in (split.values() if isinstance(split, dict) else [0])]
     return all(
         state is None or (isinstance(state, list) and len(state) == 2 and all(isinstance(n, int) for n in state))

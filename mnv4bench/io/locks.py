@@ -84,8 +84,8 @@ def _tell(stream: TextIO, path: Path, wait: bool) -> None:
     stream.seek(0)
     holder = f"{path.parent}: {stream.read().strip() or 'another process'} is at work here"
     if not wait:
-        raise Busy(f"{holder}; wait for it to end, or stop it")
-    print(f"{holder}; waiting for it", file=sys.stderr, flush=True)
+        raise Busy(f"{holder}; wait for it to end, or stop it (Ctrl-C in its terminal)")
+    print(f"{holder}; waiting for it (Ctrl-C in its terminal stops it)", file=sys.stderr, flush=True)
 
 
 def _end(path: Path) -> None:

@@ -32,6 +32,8 @@ SIDE = 640
 """Side in pixels where no run says another."""
 SCORE = "name labelled images with --score DIR, a folder in COCO 2017's layout, as `mnv4bench import` writes it"
 
+UNTRAINED = "none of these models is trained, and a catalogue name has fresh weights; name a run's folder or a .pt file"
+
 
 def time_models(
     models: Sequence[str],
@@ -49,12 +51,12 @@ def time_models(
     Args:
         models: run folders, ultralytics checkpoints, or names of the catalogue, which have fresh weights and are timed
             in their forward pass alone; ":nms" or ":nms_free" behind a name chooses the reading.
-        images: folder of images to run on; None takes the labelled ones.
+        images: folder of images to run on; None takes the labelled ones, or those of the first run that has some.
         imgsz: side in pixels; by default the one that the runs were trained at, else 640.
         allow_busy: measure although the machine is at work for others.
         trust: read checkpoints as Python does, which runs whatever code they hold.
         score: also score the trained models, in float32 and in every int8 runtime.
-        data: labelled images in COCO 2017's layout; by default those of the first model's training.
+        data: labelled images in COCO 2017's layout; by default those that the first run was trained on.
 
     Raises:
         Mnv4benchError: a model cannot be read, there are no images, or the machine is busy.
@@ -65,22 +67,25 @@ def time_models(
     chosen = [named(model, trust) for model in models]
     side = _side(chosen, imgsz)
     check_folder("--out", out)
-    labels = labelled(chosen[0], data, out, side, SCORE) if score else None
-    if labels:
+    if score and not any(model.candidate.source.trained for model in chosen):
+        raise SpecError(f"--score: {UNTRAINED}")
+    first = next((model for model in chosen if model.data), chosen[0])
+    labels = labelled(first, data, out, side, SCORE) if score or (images is None and first.data) else None
+    if score and labels:
         chosen = [replace(model, candidate=_scored(model, labels)) for model in chosen]
-    elif images is None:
+    elif images is None and labels is None:
         raise SpecError("--images: missing; name a folder of images to run on, or labelled ones with --score")
-    campaign = _campaign(chosen, images, labels, spec, side)
+    campaign = _campaign(chosen, images, labels, spec, side, score)
     busy = busy_cores()
     if busy > BUSY * usable_cores() and not allow_busy:
         raise Mnv4benchError(
             f"{busy:.1f} cores are at work for others, and times would say more about them: wait until they are done, "
             "or measure all the same with --allow-busy, which marks the result as not comparable"
         )
-    if labels:
+    if score and labels:
         campaign = replace(campaign, float_ap=_float_ap(campaign, labels))
     record = measure(campaign, out / "latency.json", out / "blocks.csv")
-    if labels:
+    if score:
         record = record.model_copy(update={"scores": dict(campaign.float_ap)})
         write_json(out / "latency.json", record)
     return record
@@ -106,7 +111,7 @@ def _float_ap(campaign: Campaign, labels: Labelled) -> dict[str, float | None]:
 
 
 def _campaign(
-    models: Sequence[Named], images: Path | None, labels: Labelled | None, spec: LatencySpec, side: int
+    models: Sequence[Named], images: Path | None, labels: Labelled | None, spec: LatencySpec, side: int, score: bool
 ) -> Campaign:
     files = images_in(images, spec.images) if images else labels.images(spec.images) if labels else ()
     calibration = labels.calibration(spec.calibration) if labels else files[: spec.calibration]
@@ -128,7 +133,7 @@ def _campaign(
         imgsz=side,
         schedule=schedule(spec),
         calibration=calibration,
-        score=labels.split(side) if labels else None,
+        score=labels.split(side) if score and labels else None,
     )
     return Campaign("direct", task, arms, spec)
 
@@ -149,5 +154,6 @@ def images_in(folder: Path, count: int) -> tuple[Path, ...]:
 def _side(models: Sequence[Named], wanted: int | None) -> int:
     trained = {model.imgsz for model in models if model.imgsz}
     if wanted is None and len(trained) > 1:
-        raise SpecError(f"these runs were trained at {sorted(trained)} pixels: choose one side with --imgsz")
+        sides = " and ".join(map(str, sorted(trained)))
+        raise SpecError(f"these runs were trained at {sides} pixels: choose one side with --imgsz")
     return wanted or next(iter(trained), SIDE)

@@ -127,6 +127,12 @@ def share(value: float, digits: int = 2) -> str:
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}\N{NO-BREAK SPACE}%"
 
 
+def beyond(value: float, limit: float) -> str:
+    """Return `share` of a value above a limit, with as many digits as tell the two apart: 0.05003 as "5.003 %"."""
+    texts = (share(value, digits) for digits in range(2, 9) if share(value, digits) != share(limit, digits))
+    return next(texts, share(value))
+
+
 def decimals_of(half: float, least: int, most: int) -> int:
     """Return how many decimals a number known to ±`half` carries: down to the first digit of `half`."""
     return most if half <= 0 else min(most, max(least, -math.floor(math.log10(half))))

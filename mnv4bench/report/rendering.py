@@ -12,6 +12,7 @@ from mnv4bench.report import formatting
 from mnv4bench.report.tables import markdown
 
 FILTERS = {
+    "beyond": formatting.beyond,
     "bound": formatting.bound,
     "bullets": markdown.bullets,
     "capital": formatting.capital,

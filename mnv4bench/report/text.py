@@ -117,8 +117,12 @@ def time_reason(row: LatencyRow) -> str:
     return render("text/time_reason.j2", reason=row.reason, drift=DRIFT)
 
 
-def timing_notes(times: Latency) -> list[str]:
-    """Return what a reader should know before trusting the times."""
+def timing_notes(times: Latency, direct: bool = False) -> list[str]:
+    """Return what a reader should know before trusting the times.
+
+    Args:
+        direct: whether `mnv4bench latency` prints it, so that its options are named and not a preset's keys.
+    """
     return sentences(
         "text/timing_notes.j2",
         sessions=times.sessions,
@@ -126,6 +130,7 @@ def timing_notes(times: Latency) -> list[str]:
         drift=DRIFT,
         smallest=SMALLEST,
         wide=WIDE,
+        direct=direct,
     )
 
 

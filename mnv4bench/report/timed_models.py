@@ -20,8 +20,14 @@ def describe(record: Latency) -> str:
     """Return every row as a line of a table, and the verdicts on the widest stage that was timed."""
     lines = [*aligned([HEADER, *map(_line, record.rows)]), "", *_sentences(record)]
     if record.scores:
-        lines += ["", *aligned([SCORED, *_choices(record)]), "", *sentences("text/choices.j2")]
+        below = sentences("text/choices.j2", unscored=_unscored(record))
+        lines += ["", *aligned([SCORED, *_choices(record)]), "", *below]
     return "\n".join(lines)
+
+
+def _unscored(record: Latency) -> list[str]:
+    """Return the models that were timed and are not trained."""
+    return list(dict.fromkeys(row.arm for row in record.rows if row.arm not in record.scores))
 
 
 def _choices(record: Latency) -> list[tuple[str, ...]]:
@@ -57,5 +63,5 @@ def _sentences(record: Latency) -> list[str]:
     return [
         *sentences("text/timed_models.j2", rows=rows, comparable=record.comparable),
         *text.not_timed(record),
-        *text.timing_notes(record),
+        *text.timing_notes(record, direct=True),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -64,8 +64,18 @@ def latency_spec(settings: Mapping[str, Any]) -> LatencySpec:
     try:
         return LatencySpec.model_validate(settings)
     except ValidationError as error:
-        lines = [f"--{str(place[0]).replace('_', '-')}: {message}" for place, message in problems(LatencySpec, error)]
+        found: dict[tuple[str | int, ...], list[str]] = {}
+        for place, message in problems(LatencySpec, error):
+            found.setdefault(place[:2], []).append(message)  # what one value might have been, in one line
+        lines = [f"--{str(place[0]).replace('_', '-')}: {_either(told)}" for place, told in found.items()]
         raise SpecError("\n".join(dict.fromkeys(lines))) from error
+
+
+def _either(told: Sequence[str]) -> str:
+    """Return "Input should be a, or b (got c)" from what each of several types says of one value."""
+    *others, last = told
+    words = [*(text.rpartition(" (got ")[0] for text in others), last]
+    return ", or ".join([words[0], *(word.removeprefix("Input should be ") for word in words[1:])])
 
 
 def float_form(runtime: str) -> str:

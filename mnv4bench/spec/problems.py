@@ -31,6 +31,8 @@ def problems(record: type[BaseModel], error: ValidationError) -> Iterator[tuple[
     for p in sorted(found, key=lambda problem: problem["type"] != "extra_forbidden"):
         if p["type"] == "missing" and p["loc"] in misspelt:
             continue  # what is unknown was meant to be it
+        if p["type"] == "too_short" and any(q["loc"][: len(p["loc"])] == p["loc"] != q["loc"] for q in found):
+            continue  # its entries are wrong, not too few
         text = _description(record, p["type"], p["loc"], p["msg"], p["input"])
         yield _named(record, p["loc"], text) if p["type"] == "value_error" else (p["loc"], text)
 

@@ -58,7 +58,7 @@ def new_preset(
     chosen = {**_schedule(found), **_augmentation(found)}
     chosen |= {
         "name": name,
-        "title": f"{name.replace('_', ' ')} at {side} pixels",
+        "title": name.replace("_", " "),
         "train": found.train,
         "val": found.val,
         "objects": found.objects,

@@ -43,7 +43,7 @@ def read(folder: Folder) -> ImportedSet:
     Raises:
         DataError: no usable JSON file, or two for one split.
     """
-    result = ImportedSet(KIND, [])
+    result = ImportedSet(KIND, folder)
     images = ByName(folder.images, folder.root)
     documents = {path: _with_whole_ids(load_document(path)) for path in _chosen(folder, result)}
     categories = {path: _by_id(path, document, "categories", result) for path, document in documents.items()}
@@ -53,9 +53,9 @@ def read(folder: Folder) -> ImportedSet:
         split = _split(folder, path)
         _read(path, document, categories[path], split, images, owners.setdefault(split, {}), result)
     used = {file for given in owners.values() for file in given}
-    others = [folder.named(path) for path in folder.images if path not in used]
+    others = [path for path in folder.images if path not in used]
     result.note("Left out, images that no JSON file names", others)
-    empty = [image.path.name for image in result.images if not image.objects]
+    empty = [image.path for image in result.images if not image.objects]
     result.note("Images without objects, taken as background", empty)
     return result
 
@@ -71,7 +71,7 @@ def _chosen(folder: Folder, result: ImportedSet) -> list[Path]:
     instances = [path for path in paths if path.stem.startswith("instances")]
     result.note(
         "Left out, JSON files other than instances",
-        [folder.named(path) for path in paths if instances and path not in instances],
+        [path for path in paths if instances and path not in instances],
     )
     chosen: dict[tuple[str | None, Path], Path] = {}
     for path in instances or paths:
@@ -137,14 +137,14 @@ def _read(
     result.problems += problems
     rows = _rows(path, document, records, result)
     names = {number: record.get("name") for number, record in categories.items()}
-    rotated = []
+    rotated = list[Path]()
     for number, record in records.items():
         file = files.get(number)
         picture = pictures.get(file) if file else None
         if file is None or picture is None:
             continue
         turn = _is_turned(path, record, file, picture, result)
-        rotated += [file.name] if turn else []
+        rotated += [file] if turn else []
         objects = [_object(path, row, names, record, picture, turn, result) for row in rows[number]]
         known = [item for item in objects if item is not None]
         result.images.append(ImportedImage(file, picture.width, picture.height, picture.sha256, known, split))
@@ -166,7 +166,7 @@ def _files(
         file = images.written_in(split, name, path)
         place = f"{path}: image {number}: {name}"
         if file is None:
-            result.problems.append(f"{place}: missing image file, or more than one")
+            result.problems.append(f"{path}: image {number}: {images.lost(name)}")
         elif file not in owners:
             files[number] = file
             owners[file] = path
@@ -228,7 +228,7 @@ def _object(
     box = row.get("bbox") or _around(row.get("segmentation"))
     width, height = picture.stored if turn else (picture.width, picture.height)
     if _is_empty(box):
-        result.empty.append(f"{path.name}: annotation {row.get('id')}")
+        result.empty.append(f"{result.folder.named(path)}: annotation {row.get('id')}")
         return None
     faults = check.box_faults(box, {"file_name": image.get("file_name"), "width": width, "height": height})
     if faults or box is None:

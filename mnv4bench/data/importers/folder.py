@@ -140,6 +140,20 @@ class ByName:
         own = [path for path in best if split_in(path.relative_to(self._root).parent.parts) == split]
         return _only(best) or _only(own)
 
+    def lost(self, text: str, near: Path | None = None) -> str:
+        """Return why neither `written` nor `beside` finds an image: none of that name, or several.
+
+        Args:
+            text: the name as written; "" where nothing is.
+            near: the file whose own stem names the image, too.
+        """
+        several = self._alike(text, near) or self._by_stem.get(near.stem if near else "", [])
+        name = text or f"{near.stem if near else ''}.jpg"
+        if len(several) < 2:
+            return f"{name}: missing image file"
+        found = ", ".join(path.relative_to(self._root).as_posix() for path in several)
+        return f"{name}: several images of that name ({found}); give each a name of its own, or keep one"
+
     def _alike(self, text: str, near: Path | None) -> list[Path]:
         wanted = PurePath(text.replace("\\", "/"))
         candidates = [path for path in self._by_stem.get(wanted.stem, []) if path.name == wanted.name]

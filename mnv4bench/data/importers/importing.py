@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mnv4bench.data.classes import counted, describe, objects_of
+from mnv4bench.data.equal import equal_images
 from mnv4bench.data.importers import coco, voc, yolo
 from mnv4bench.data.importers.folder import IMAGES, OTHERS, Folder, list_folder, plain
 from mnv4bench.data.importers.records import (
@@ -22,9 +23,12 @@ from mnv4bench.data.importers.records import (
 from mnv4bench.data.problems import refuse
 from mnv4bench.io.errors import DataError
 from mnv4bench.io.files import drafting, write_json
+from mnv4bench.io.words import count
 
 Layout = Literal["voc", "yolo", "coco"]
 LAYOUTS: tuple[Layout, ...] = ("voc", "yolo", "coco")
+CONFIGS = {".yaml", ".yml", ".data", ".txt", ".names", ".labels"}
+"""Suffixes of files that a YOLO set may be named by."""
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1))
 LABELS = {
     "annotation",
@@ -71,6 +75,9 @@ def import_dataset(
         raise DataError(f"{source}: no such folder")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: is not empty; name a new folder or delete this one")
+    if source.is_file() and source.suffix.lower() not in CONFIGS:
+        what = "an image" if source.suffix.lower() in IMAGES else "a file"
+        raise DataError(f"{source}: is {what}; name the folder of the data set, or a YOLO set's .yaml file")
     config = plain(source.parent) / source.name if source.is_file() else None
     folder = list_folder(source.parent if config else source)
     result = _read(folder, config, layout, background)
@@ -81,15 +88,18 @@ def import_dataset(
     splits = _splits(result)
     result.note("Passed over, hidden files and folders", folder.hidden)
     unknown = [path for path in folder.files if path.suffix.lower() not in IMAGES | OTHERS]
-    result.note("Left out, files of an unknown kind", [folder.named(path) for path in unknown])
+    result.note("Left out, files of an unknown kind", unknown)
     splits = {split: with_file_names(images, folder.root) for split, images in splits.items()}
     size = _write(splits, result, target, link)
     counts = " and ".join(f"{len(images)} images to {split}2017" for split, images in splits.items())
     crowds = [item.crowd for images in splits.values() for image in images for item in image.objects]
     objects = counted(len(crowds), sum(crowds))
     written = f"Wrote {counts} in {target}: {objects} of {len(result.classes)} classes, {_readable(size)}."
-    of_classes = (objects_of(document(images, result.classes, ())) for images in (splits["train"], splits["val"]))
-    return "\n".join([written, *result.notes, *describe(*of_classes)])
+    documents = {split: document(images, result.classes, ()) for split, images in splits.items()}
+    sums = {split: {image.file_name: image.sha256 for image in images} for split, images in splits.items()}
+    equal = (line for split, content in documents.items() for line in equal_images(split, content, sums[split]))
+    of_classes = (objects_of(documents[split]) for split in ("train", "val"))
+    return "\n".join([written, *result.notes, *equal, *describe(*of_classes)])
 
 
 def _read(folder: Folder, config: Path | None, layout: Layout | None, background: bool) -> ImportedSet:
@@ -149,7 +159,7 @@ def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
         by_split.setdefault(image.split, []).append(image)
     if "val" in by_split and "train" not in by_split and None in by_split:
         by_split["train"] = by_split.pop(None)
-        beside = [image.path.name for image in by_split["train"]]
+        beside = [image.path for image in by_split["train"]]
         result.note("Taken as train, images of no split beside a validation split", beside)
     if "train" in by_split and "val" in by_split:
         chosen = {split: by_split.pop(split) for split in ("train", "val")}
@@ -157,8 +167,9 @@ def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
     else:
         pool = next((split for split in ("train", None, "val", "test") if split in by_split), None)
         images = by_split.pop(pool, [])
-        if len({image.sha256 for image in images}) < 2:
-            raise DataError(f"{len(images)} different images; at least 2 are needed, one to train on and one to score")
+        if (different := len({image.sha256 for image in images})) < 2:
+            found = count(different, "different image")
+            raise DataError(f"{result.folder.root}: {found}; at least 2 are needed, one to train on and one to score")
         sides = divide([image.sha256 for image in images])
         chosen = {split: [image for image in images if sides[image.sha256] == split] for split in ("train", "val")}
         division = " and ".join(f"{len(half)} to {split}" for split, half in chosen.items())
@@ -168,7 +179,7 @@ def _splits(result: ImportedSet) -> dict[str, list[ImportedImage]]:
             f"{there}."
         )
     for split, left in by_split.items():
-        result.note(f"Left out, images of {split or 'no split'}", [image.path.name for image in left])
+        result.note(f"Left out, images of {split or 'no split'}", [image.path for image in left])
     return chosen
 
 
@@ -178,13 +189,21 @@ def _not_scored(train: list[ImportedImage], val: list[ImportedImage], result: Im
     Raises:
         DataError: none is left.
     """
-    scored = {image.sha256 for image in val}
+    scored = {image.sha256: image for image in val}
     kept = [image for image in train if image.sha256 not in scored]
     if not kept:
         raise DataError("every image of train is also in val; remove val, and import divides train")
-    also = [image.path.name for image in train if image.sha256 in scored]
-    result.note("Left out of train, images that are also in val", also)
+    also = [image for image in train if image.sha256 in scored]
+    result.note("Left out of train, images that are also in val", [image.path for image in also])
+    named = result.folder.named
+    pairs = [(image, scored[image.sha256]) for image in also]
+    differing = [f"{named(one.path)} = {named(other.path)}" for one, other in pairs if _labels(one) != _labels(other)]
+    result.note("Of them, labelled differently in val", differing, "val's labels are scored; see that they are right")
     return kept
+
+
+def _labels(image: ImportedImage) -> list[tuple[str, list[float], bool]]:
+    return sorted((item.label, item.box, item.crowd) for item in image.objects)
 
 
 def divide(sums: Sequence[str]) -> dict[str, str]:

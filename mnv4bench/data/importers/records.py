@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-NAMED = 5
-"""Names that one note lists; the rest are counted."""
+from mnv4bench.data.importers.folder import Folder
+from mnv4bench.io.words import listed
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class ImportedSet:
     """What was read; `problems` name file and line, and nothing is written while there are any."""
 
     kind: str
-    classes: list[str]
+    folder: Folder
+    classes: list[str] = field(default_factory=list)
     images: list[ImportedImage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was taken, left out or changed."""
@@ -47,12 +48,11 @@ class ImportedSet:
     empty: list[str] = field(default_factory=list)
     """Where boxes of zero area stand, which are dropped."""
 
-    def note(self, what: str, names: Sequence[str], remedy: str = "") -> None:
-        """Add "what: count (names)" and what the user may do about it, or nothing where there are no names."""
+    def note(self, what: str, found: Sequence[str | Path], remedy: str = "") -> None:
+        """Add "what: count (names)" and what the user may do about it, or nothing where nothing was found."""
+        names = [item if isinstance(item, str) else self.folder.named(item) for item in found]
         if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            listed = f"{len(names)} ({', '.join(names[:NAMED])}{more})"
-            self.notes.append(f"{what}: {listed}{f'; {remedy}' if remedy else ''}")
+            self.notes.append(listed(what, names, remedy))
 
 
 def document(images: Sequence[ImportedImage], classes: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
@@ -94,14 +94,14 @@ def _long(path: Path, root: Path) -> str:
     return "__".join(parts)
 
 
-def without_repeats(images: Sequence[ImportedImage]) -> tuple[list[ImportedImage], list[str]]:
-    """Return the images with each object once, and the names of those that held one twice."""
-    result, names = [], []
+def without_repeats(images: Sequence[ImportedImage]) -> tuple[list[ImportedImage], list[Path]]:
+    """Return the images with each object once, and the paths of those that held one twice."""
+    result, repeats = [], list[Path]()
     for image in images:
         objects: list[ImportedObject] = []
         for item in image.objects:
             if all((item.label, item.box, item.crowd) != (other.label, other.box, other.crowd) for other in objects):
                 objects.append(item)
-        names += [image.path.name] * (len(objects) < len(image.objects))
+        repeats += [image.path] * (len(objects) < len(image.objects))
         result.append(replace(image, objects=objects))
-    return result, names
+    return result, repeats

@@ -41,15 +41,17 @@ def read(folder: Folder, background: bool = False) -> ImportedSet:
     Args:
         background: take images without an XML file as images without objects.
     """
-    result = ImportedSet(KIND, [])
+    result = ImportedSet(KIND, folder)
     annotations = _annotations(folder, result)
+    if not annotations and not result.problems:
+        what = "no .xml is an annotation of VOC" if folder.of(".xml") else "no .xml found"
+        raise DataError(f"{folder.root}: {what}; name the folder that holds them, or leave out --layout voc")
     used = {annotation.image for annotation in annotations}
     others = [path for path in folder.images if path not in used]
     if background:
-        result.note("Images without an XML file, taken as background", [folder.named(path) for path in others])
+        result.note("Images without an XML file, taken as background", others)
     else:
-        names = [folder.named(path) for path in others]
-        result.note("Left out, images without an XML file", names, "--background takes them as images without objects")
+        result.note("Left out, images without an XML file", others, "--background takes them as images without objects")
         others = []
     splits = _listed(folder, annotations, others, result)
     pictures, problems = measure([*used, *others])
@@ -72,17 +74,17 @@ def _image(path: Path, picture: Picture, objects: list[ImportedObject], split: s
 
 def _annotations(folder: Folder, result: ImportedSet) -> list[Annotation]:
     images = ByName(folder.images, folder.root)
-    annotations, foreign, owners = [], [], dict[Path, Path]()
+    annotations, foreign, owners = [], list[Path](), dict[Path, Path]()
     for path in folder.of(".xml"):
         record, problems = read_voc(path)
         result.problems += problems
         if record is None:
-            foreign += [] if problems else [folder.named(path)]
+            foreign += [] if problems else [path]
             continue
         # By its own name first, since <filename> is often stale.
         image = images.beside(path) or (images.written(record.file_name, path) if record.file_name else None)
         if image is None:
-            result.problems.append(f"{path}: {path.stem}.jpg: missing image file, or more than one of that name")
+            result.problems.append(f"{path}: {images.lost(record.file_name, path)}")
         elif image in owners:
             result.problems.append(f"{path}: {image.name} belongs to {folder.named(owners[image])} too; remove one")
         else:
@@ -114,7 +116,7 @@ def _listed(
         splits: dict[Path, str | None] = {image: "unlisted" for _, image in pairs}
         for split, half in zip(("train", "val"), names, strict=True):
             splits.update({by_name[name]: split for name in half if name in by_name})
-        unlisted = sorted({folder.named(path) for path, split in splits.items() if split == "unlisted"})
+        unlisted = sorted(path for path, split in splits.items() if split == "unlisted")
         result.note(f"Left out, images in neither {pair[0]}.txt nor {pair[1]}.txt", unlisted)
         return splits
     if lists := [f"{name}.txt" for pair in LISTS for name in pair if name in texts]:
@@ -166,7 +168,7 @@ def _objects(annotation: Annotation, picture: Picture, result: ImportedSet) -> l
         sizes = f"{record.width}×{record.height}, {annotation.image.name} is {picture.width}×{picture.height}"
         result.problems.append(f"{path}:1: says {sizes}")
         return []
-    result.empty += [f"{path.name}:{item.line}" for item in record.objects if item.is_empty]
+    result.empty += [f"{result.folder.named(path)}:{item.line}" for item in record.objects if item.is_empty]
     size = picture.stored if turn else (picture.width, picture.height)
     objects, problems = sound_objects(path, [item for item in record.objects if not item.is_empty], *size)
     result.problems += problems
@@ -176,11 +178,9 @@ def _objects(annotation: Annotation, picture: Picture, result: ImportedSet) -> l
 
 def _tell(annotations: list[Annotation], pictures: dict[Path, Picture], result: ImportedSet) -> None:
     known = [item for item in annotations if item.image in pictures]
-    empty = [item.path.name for item in known if min(item.record.width, item.record.height) <= 0]
+    empty = [item.path for item in known if min(item.record.width, item.record.height) <= 0]
     result.note("Files without a <size>, for which the image's own is taken", empty)
-    rotated = [
-        item.image.name for item in known if is_turned((item.record.width, item.record.height), pictures[item.image])
-    ]
+    rotated = [item.image for item in known if is_turned((item.record.width, item.record.height), pictures[item.image])]
     result.note(ROTATED, rotated)
     difficult = sum(item.crowd for image in result.images for item in image.objects)
     if difficult:

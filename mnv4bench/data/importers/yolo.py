@@ -10,6 +10,7 @@ from mnv4bench.data.importers.records import ImportedImage, ImportedObject, Impo
 from mnv4bench.data.importers.yolo_layout import NAME_LISTS, Layout, configuration, layout
 from mnv4bench.data.importers.yolo_rows import RowFormat, row_object
 from mnv4bench.io.errors import DataError
+from mnv4bench.io.words import first
 
 KIND = "YOLO"
 
@@ -33,7 +34,7 @@ def read(folder: Folder, config: Path | None = None) -> ImportedSet:
         raise DataError(f"{folder.root}: no data.yaml with names, obj.data or classes.txt")
     plan = layout(folder, path)
     labels = _label_files(folder, plan)
-    result = ImportedSet(KIND, list(plan.form.classes))
+    result = ImportedSet(KIND, folder, list(plan.form.classes))
     wanted = [image for images in plan.splits.values() for image in images]
     matched = {image: _labels_of(image, labels) for image in dict.fromkeys([*wanted, *folder.images])}
     _refuse_unused(folder, labels, wanted, matched)
@@ -74,11 +75,10 @@ def _label_places(image: Path) -> list[Path]:
 
 def _refuse_unused(folder: Folder, labels: set[Path], wanted: list[Path], matched: dict[Path, Path | None]) -> None:
     if labels and wanted and not any(matched[image] for image in wanted):
-        files = ", ".join(folder.named(path) for path in sorted(labels)[:5])
-        images = ", ".join(folder.named(path) for path in wanted[:5])
+        files, images = (first([folder.named(path) for path in paths]) for paths in (sorted(labels), wanted))
         raise DataError(
             f"{folder.root}: {len(labels)} label files and none belongs to any of {len(wanted)} images; give each the "
-            f"name of its image\n  label files: {files}, …\n  images: {images}, …"
+            f"name of its image\n  label files: {files}\n  images: {images}"
         )
 
 
@@ -98,7 +98,7 @@ def _image(
         if isinstance(item, str):
             result.problems.append(f"{labels}:{number}: {item}")
         elif item is None:
-            result.empty.append(f"{path.with_suffix('.txt').name}:{number}")
+            result.empty.append(f"{result.folder.named(labels or path)}:{number}")
         else:
             objects.append(item)
     known = None if split == "all" else split
@@ -108,13 +108,9 @@ def _image(
 def _tell(
     folder: Folder, wanted: list[Path], labels: set[Path], matched: dict[Path, Path | None], result: ImportedSet
 ) -> None:
-    def named(paths: list[Path]) -> list[str]:
-        return [folder.named(path) for path in paths]
-
     taken = set(wanted)
-    result.note("Left out, images in no split", named([path for path in folder.images if path not in taken]))
-    result.note(
-        "Images without a label file, taken as background", named(sorted(path for path in taken if not matched[path]))
-    )
+    result.note("Left out, images in no split", [path for path in folder.images if path not in taken])
+    unlabelled = sorted(path for path in taken if not matched[path])
+    result.note("Images without a label file, taken as background", unlabelled)
     unused = sorted(labels - {path for path in matched.values() if path})
-    result.note("Left out, text files that belong to no image", named(unused))
+    result.note("Left out, text files that belong to no image", unused)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mnv4bench.data.coco_classes import COCO, VOC_NAMES
 from mnv4bench.data.weights import TENSORS, locate
 from mnv4bench.io.errors import SpecError
+from mnv4bench.io.words import first
 from mnv4bench.models.peers import definition
 from mnv4bench.models.published import rtdetr
 from mnv4bench.models.yolo import Detector, load_stored, load_tensors
@@ -65,8 +66,8 @@ def class_map(names: Mapping[int, str], classes: Sequence[str]) -> ClassMap:
     missing = tuple(name for name, column in zip(classes, columns, strict=True) if column is None)
     if len(missing) == len(classes):
         raise SpecError(
-            f"classes: none of the data set's ({', '.join(classes[:5])}, …) is one of the checkpoint's "
-            f"({', '.join(list(names.values())[:5])}, …); choose data that it was trained for"
+            f"classes: none of the data set's ({first(classes)}) is one of the checkpoint's "
+            f"({first(list(names.values()))}); choose data that it was trained for"
         )
     used = set(columns)
     return ClassMap(columns, tuple(name for place, name in names.items() if place not in used), missing)
