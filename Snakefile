@@ -48,6 +48,7 @@ GIVEN = {name: value for name, value in config.items() if value is not None}
 CONFIG = GIVEN if REFERENCE else {"preset": PRESET} | GIVEN
 
 # Every value is quoted: the shell sees paths with blanks, and names that it could take for commands.
+PYTHON = shlex.quote(sys.executable)
 OPTIONS = [f"--{option}={value}" for option, value in CONFIG.items()]
 COMMAND = [sys.executable, "-m", "mnv4bench", "step", *OPTIONS]
 STEP = shlex.join(COMMAND)

@@ -250,7 +250,7 @@ def test_wrong_settings_are_named_by_their_option(images: Path, capsys: pytest.C
     assert stopped.value.code == 2
     told = capsys.readouterr().err.splitlines()
     assert sorted(line.rpartition("--")[2].split(":")[0] for line in told) == ["rounds", "threads"]
-    assert any("a valid integer, unable to parse string as an integer, or 'all' (got 'x')" in line for line in told)
+    assert any("a whole number, or 'all' (got 'x')" in line for line in told)
 
 
 @pytest.mark.parametrize("runtimes", ["tensorrt", ""])
