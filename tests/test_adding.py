@@ -158,6 +158,25 @@ def test_the_worked_example_makes_an_arm_that_trains(project: Path) -> None:
     assert "the last time" in planned.stdout
 
 
+def test_a_part_that_cannot_be_computed_stops_the_workflow_before_anything_is_trained(project: Path) -> None:
+    table = project / "mnv4bench" / "models" / "alternatives.py"
+    text = table.read_text(encoding="utf-8")
+    old = "lambda channels: DepthwiseFirstDown(channels, channels)"
+    assert old in text
+    table.write_text(text.replace(old, "lambda channels: DepthwiseFirstDown(2 * channels, channels)"), encoding="utf-8")
+    (project / "ablations" / "order.yaml").write_text(
+        "title: Order\nquestion: Which first?\nfresh: [p5_down]\nbaseline: conv\nsmallest_effect: 0.005\n"
+        "arms: {conv: {model.downsample: conv}, dw_first: {model.downsample: dw_first}}\n"
+    )
+    flags = ("--cores", "2", "--config", "preset=smoke", "only=order")
+    stopped = python(project, "-m", "snakemake", *flags)
+    assert stopped.returncode == 1
+    said = stopped.stderr.splitlines()
+    assert any(line.startswith("mnv4bench: ablations/order.yaml: arms.dw_first: cannot be computed") for line in said)
+    assert "Traceback" not in stopped.stderr
+    assert not list(project.glob("results/smoke/runs/*"))
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_extension_is_one_error(kind: str, tmp_path: Path) -> None:
     source, message = BROKEN[kind]
