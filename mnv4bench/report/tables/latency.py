@@ -18,7 +18,7 @@ from mnv4bench.results.latency import UNJUDGED, LatencyRow, LatencySession, Quan
 
 def columns(results: Results) -> list[Column[LatencyRow]]:
     """Return the columns of latency.csv: every field of a row, and both APs of the int8 runtimes."""
-    quantised = {(record.runtime, record.arm): record for record in results.latency.quantised}
+    quantised = {(name, arm.arm.label): record for arm in results.arms for name, record in arm.quantised.items()}
     both: list[Column[LatencyRow]] = of_part(
         pick(QUANTISED, "AP", "AP_float"), lambda row: quantised.get((row.runtime, row.arm))
     )
