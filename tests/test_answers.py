@@ -99,6 +99,16 @@ def test_the_ends_of_every_front_are_the_fastest_and_the_most_accurate(results: 
         assert row[6].text == f"{100 * max(choice.mean for choice in found):.1f}"
 
 
+def test_a_network_of_several_aps_warns_of_comparing_ablations(results: Results) -> None:
+    """The default network stands with another part fresh in psa and with none in nms_free."""
+    same = [arm(results, label).mean("AP") for label in ("psa/psa", "nms_free/dual_nms_free")]
+    aps = sorted({f"{100 * (ap or 0):.1f}" for ap in same})
+    assert len(aps) == 2
+    assert f"stands at {' and '.join(aps)} points" in choices.across(results)
+    alone = replace(results, ablations={"psa": results.ablations["psa"]})
+    assert choices.across(alone) == ""
+
+
 def test_an_interval_of_one_value_reaches_nowhere_whatever_its_rounding(results: Results) -> None:
     """A single block: its ratio is its own interval, and multiplied out comes back a last bit off."""
     found = choices.choices(results, "torch")[0]

@@ -54,6 +54,16 @@ def results(made: tuple[Plan, Path]) -> Results:
     return collect(*made)
 
 
+def test_the_commits_of_the_trainings_are_counted(results: Results) -> None:
+    runs = len(results.statuses)
+    assert facts(results)["machine"]["trained"] == f"trained at ffffffff ({fmt.count(runs, 'run')})"
+    name, status = next(iter(results.statuses.items()))
+    environment = status.environment.model_copy(update={"commit": "a" * 40 + "+"})
+    other = {name: status.model_copy(update={"environment": environment})}
+    told = facts(replace(results, statuses={**results.statuses, **other}))["machine"]["trained"]
+    assert told.startswith(f"trained at ffffffff ({runs - 1} runs), aaaaaaaa+ (1); + marks a tree with changes")
+
+
 def draw_nothing(results: Path) -> None:
     for name in FIGURES:
         style.save(style.figure(1, 1), results / "figures", Path(name).stem)
@@ -366,6 +376,6 @@ def test_the_paper_quotes_the_farthest_figure_of_each_source(tmp_path: Path) -> 
     content = ledger_in_short(tmp_path)
     assert content is not None
     assert re.findall(r"\d+ ?\w*", " ".join(content["text"])) == [
-        "17 published", "3 sources", "7 agree", "4 do", "3 have", "2 need", "1 are",
+        "17 published", "3 sources", "11 that", "7 agree", "4 do", "3 have", "2 need", "1 are",
     ]  # fmt: skip
     assert [row[0]["text"] for row in content["table"]["rows"]] == ["A", "B", "C", "all"]

@@ -329,11 +329,17 @@ def test_a_reason_is_worded_by_its_verdict_and_claims_no_other(
     with_difference(results, d)
     collected = collect(plan, results)
     assert accuracy.verdict(d) == word
-    reason = texts.reason(d, collected.comparison, accuracy.decimals_of(collected))
+    reason = texts.reason(d, collected, accuracy.decimals_of(collected))
     assert reason.startswith(f"{word}: ")
     assert [value for value in values if value not in reason] == []
     claims = set(get_args(Verdict)) - {word.split()[0]}
     assert not re.search(rf"\b({'|'.join(claims)}|significant|wins?|best|improves?)\b", reason)
+
+
+def test_a_class_that_was_hardly_learned_is_named_with_the_title_of_its_arm(healthy: tuple[Plan, Path]) -> None:
+    weak = (WeakClass(arm="dual_nms", name="disc", AP=0.01, objects=20),)
+    d = failed(weak).model_copy(update={"ablation": "nms_free", "arm": "dual_nms"})
+    assert "hardly learned: disc in dual nms (AP 1.0)" in texts.reason(d, collect(*healthy), 1)
 
 
 def test_an_under_trained_arm_has_that_word_and_no_other_wherever_it_is_named(healthy: tuple[Plan, Path]) -> None:
@@ -391,7 +397,7 @@ def test_accuracy_table_has_both_parts_of_the_interval_agreement_and_p(healthy: 
 
 
 @pytest.mark.parametrize(
-    ("agreeing", "mean", "text"), [(3, 0.1, "3/3 up"), (2, -0.1, "2/3 down"), (0, 0.0, "0/3"), (0, None, "–")]
+    ("agreeing", "mean", "text"), [(3, 0.1, "3/3 up"), (2, -0.1, "2/3 down"), (3, 0.0, "–"), (0, None, "–")]
 )
 def test_agreement_has_its_direction(agreeing: int, mean: float | None, text: str) -> None:
     assert accuracy.agreement(difference(mean, mean).model_copy(update={"agreeing": agreeing})) == text
@@ -434,6 +440,18 @@ def test_ratios_are_printed_to_the_digit_that_their_interval_reaches(low: float,
 def test_a_time_cell_has_the_ratio_and_its_verdict(verdict: str | None, text: str) -> None:
     row = timed(ratio=0.93, ratio_low=0.91, ratio_high=0.95, resolution=0.024, verdict=verdict)
     assert timing.ratio_and_verdict(row) == text
+
+
+def test_where_copies_differ_by_more_than_the_whole_time_nothing_can_be_told(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    record = latency(results)
+    rows = [row.model_copy(update={"resolution": 7.45}) if row.runtime == "torch" else row for row in record.rows]
+    write_json(results / "latency/latency.json", record.model_copy(update={"rows": tuple(rows)}))
+    said = " ".join(texts.about(collect(plan, results), "resolution")).replace("\N{NO-BREAK SPACE}", " ")
+    assert "2.4 % in onnxruntime" in said
+    assert "end-to-end time in torch nothing can be told" in said
+    write_tables(plan, results)
+    assert "745" not in (results / "tables/latency.md").read_text()
 
 
 def test_latency_csv_has_every_row_and_tables_only_the_first_thread_count(healthy: tuple[Plan, Path]) -> None:

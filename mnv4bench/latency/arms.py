@@ -56,8 +56,8 @@ THRESHOLDS = {name: getattr(DeploySpec(), name) for name in ("confidence", "iou"
 def time_arms(plan: Plan, results: Path, data_folder: Path) -> None:
     """Time all arms together; write latency/blocks.csv, then latency/latency.json, which is computed from it.
 
-    Arms that deploy the same network (equal model and reading) are measured once, with the first one's weights. AP in int8 is
-    recorded for the arms that these are the weights of.
+    Arms that deploy the same network (equal model and reading) are measured once, with the first one's weights. AP in
+    int8 is recorded for the arms that these are the weights of.
 
     Args:
         results: folder that holds runs/.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -118,6 +119,12 @@ class Results:
     @property
     def arms(self) -> list[ArmResult]:
         return [arm for arms in self.ablations.values() for arm in arms]
+
+    @property
+    def commits(self) -> dict[str, int]:
+        """Return the commit that trainings ran at → how many, the most first; a + behind it: with changes since."""
+        trained = () if self.plan.published else self.statuses.values()
+        return dict(Counter(s.environment.commit for s in trained if s.environment.commit).most_common())
 
     @property
     def at_hand(self) -> Results:
