@@ -64,6 +64,23 @@ def test_the_commits_of_the_trainings_are_counted(results: Results) -> None:
     assert told.startswith(f"trained at ffffffff ({runs - 1} runs), aaaaaaaa+ (1); + marks a tree with changes")
 
 
+@pytest.mark.parametrize(("rows", "pages"), [(30, (2, 2)), (200, (1, 6))])
+def test_a_table_that_fits_a_page_stands_in_one_piece(tmp_path: Path, rows: int, pages: tuple[int, int]) -> None:
+    shutil.copyfile(SOURCE / "layout.typ", tmp_path / "layout.typ")
+    (tmp_path / "page.typ").write_text(
+        f"""#import "layout.typ": *
+        #set page(paper: "a4", margin: (x: 2.3cm, y: 2cm))
+        #v(15cm)
+        #let cells = range({rows}).map(k => [#k#metadata(k)<cell>])
+        #whole[#figure(table(columns: 1, table.header[head], ..cells), caption: [Numbers.], kind: table)]
+        #context [#metadata(query(<cell>).map(m => m.location().page())) <pages>]
+        """
+    )
+    found = typst.query(str(tmp_path / "page.typ"), "<pages>", field="value", one=True, ignore_system_fonts=True)
+    numbers = json.loads(found)
+    assert (numbers[0], numbers[-1]) == pages
+
+
 def draw_nothing(results: Path) -> None:
     for name in FIGURES:
         style.save(style.figure(1, 1), results / "figures", Path(name).stem)

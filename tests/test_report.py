@@ -342,6 +342,12 @@ def test_a_class_that_was_hardly_learned_is_named_with_the_title_of_its_arm(heal
     assert "hardly learned: disc in dual nms (AP 1.0)" in texts.reason(d, collect(*healthy), 1)
 
 
+def test_a_baseline_without_the_part_has_nothing_that_starts_anew(healthy: tuple[Plan, Path]) -> None:
+    said = texts.protocol(healthy[0])
+    assert "in every arm that has it, the baseline included (psa: attention" in said
+    assert "The baseline of psa has no such part, and nothing in it started anew." in said
+
+
 def test_an_under_trained_arm_has_that_word_and_no_other_wherever_it_is_named(healthy: tuple[Plan, Path]) -> None:
     plan, results = healthy
     with_difference(results, failed(baseline_ap=0.4).model_copy(update={"trunks": {"default": 0.011, "plain": 0.015}}))

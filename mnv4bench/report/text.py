@@ -57,15 +57,13 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         "trunks": [trunk.block for trunk in plan.trunks],
         "scratch": from_scratch(plan),
         "fresh": fresh,
-        "bare": [name for name, parts in fresh.items() if parts == ("attention",) and not _attention(plan, name)],
+        # Attention is the only part that a network may lack.
+        "bare": [
+            n for n, parts in fresh.items() if parts == ("attention",) and plan.baseline(n).model.attention == "none"
+        ],
         "given": given,
         "origins": sorted({trunk.spec.pretrained.file for trunk in plan.trunks if trunk.spec.pretrained}),
     }
-
-
-def _attention(plan: Plan, ablation: str) -> bool:
-    """Whether an ablation's baseline has attention: the only part that a network may lack."""
-    return bool(plan.baseline(ablation).model.attention)
 
 
 def started_elsewhere(plan: Plan) -> dict[str, list[str]]:
