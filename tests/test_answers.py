@@ -11,6 +11,7 @@ from mnv4bench.report import accuracy, answers, choices
 from mnv4bench.report.choices import Choice
 from mnv4bench.report.results import ArmResult, Results, collect
 from mnv4bench.results.latency import LatencyVerdict
+from mnv4bench.results.runs import SeedResult
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,26 @@ def test_the_ends_of_every_front_are_the_fastest_and_the_most_accurate(results: 
         fastest = found[0].arms[0].arm
         assert row[1].text == f"{fastest.ablation}: {fastest.title}"
         assert row[6].text == f"{100 * max(choice.mean for choice in found):.1f}"
+
+
+def test_a_network_of_several_aps_warns_of_comparing_ablations(results: Results) -> None:
+    """The default network stands with another part fresh in psa and with none in nms_free."""
+    other = f"{100 * (arm(results, 'nms_free/dual_nms_free').mean('AP') or 0):.1f}"
+    worse = [_scored(one, 0.2) if one.arm.label == "psa/psa" else one for one in results.ablations["psa"]]
+    several = replace(results, ablations={**results.ablations, "psa": tuple(worse)})
+    assert f"stands at 20.0 and {other} points" in choices.across(several)
+    assert choices.across(replace(several, ablations={"psa": tuple(worse)})) == ""
+
+
+def _scored(one: ArmResult, ap: float) -> ArmResult:
+    """Return an arm with this AP in every seed."""
+
+    def seed(result: SeedResult) -> SeedResult:
+        assert result.reading is not None
+        scores = result.reading.scores.model_copy(update={"AP": ap})
+        return replace(result, reading=result.reading.model_copy(update={"scores": scores}))
+
+    return replace(one, seeds=tuple(map(seed, one.seeds)))
 
 
 def test_an_interval_of_one_value_reaches_nowhere_whatever_its_rounding(results: Results) -> None:

@@ -17,7 +17,7 @@ from mnv4bench.reference.plans import plan_of
 from mnv4bench.report.figures import confusion, cost, curves, detections, effects, labels, pareto, precision, slices
 from mnv4bench.report.figures.effects import Line, Panel
 from mnv4bench.report.figures.pareto import Point
-from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, look
+from mnv4bench.report.figures.style import BASELINE, COLOURS, few_colours, figure, look
 from mnv4bench.report.paper.facts import facts
 from mnv4bench.report.rendering import render
 from mnv4bench.report.results import Results, collect
@@ -127,6 +127,17 @@ def test_the_legend_of_curves_lies_below_them_and_says_whose_ap_it_holds(results
     top = axis.transData.inverted().transform(legend.get_window_extent())[1, 1]
     assert top <= min(min(line.get_ydata()) for line in axis.lines if len(line.get_ydata()))
     assert min(axis.get_yticks()) >= 0
+
+
+def test_a_single_epoch_has_one_tick(results: Results) -> None:
+    with look():
+        drawn = figure(3, 2)
+        axis = drawn.add_subplot()
+        axis.plot([1], [30.0])
+        curves.whole_epochs(axis)
+        drawn.draw_without_rendering()
+    low, high = axis.get_xlim()
+    assert [tick for tick in axis.get_xticks() if low <= tick <= high] == [1]
 
 
 def test_networks_that_were_not_trained_have_no_curves(published: Results) -> None:
@@ -386,6 +397,9 @@ def test_the_curves_of_an_arm_and_its_baseline_share_panels_and_an_ablation_with
             "psa: F1 1.000 at 0.00",
             "none: F1 1.000 at 0.00",
         ]
+        made.draw_without_rendering()
+        for axis in made.axes:  # no curve under the legend, however low it lies
+            assert axis.get_legend().get_window_extent().y0 >= axis.get_window_extent().y1 - 1
         alone = precision.precision(results, "psa", {"none": arms["none"]})
         assert len(alone.axes[0].lines) == 3
         for said in (precision.precision(results, "psa", {}), confusion.confusion(results, "psa", {})):

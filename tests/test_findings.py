@@ -121,7 +121,7 @@ def test_a_finding_has_its_verdict_and_claims_no_other(results: Results, verdict
     decimals = accuracy.decimals_of(results)
     for value in (d.mean, d.low, d.high):
         assert fmt.points(value, decimals, sign=True) in passage
-    assert fmt.capital(text.reason(d, results.comparison, decimals)) in passage
+    assert fmt.capital(text.reason(d, results, decimals)) in passage
     others = set(VERDICTS) - {verdict}
     assert not re.search(rf"\b({'|'.join(others)}|significant|wins?|best|improves?)\b", passage)
 

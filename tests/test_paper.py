@@ -54,6 +54,33 @@ def results(made: tuple[Plan, Path]) -> Results:
     return collect(*made)
 
 
+def test_the_commits_of_the_trainings_are_counted(results: Results) -> None:
+    runs = len(results.statuses)
+    assert facts(results)["machine"]["trained"] == f"trained at ffffffff ({fmt.count(runs, 'run')})"
+    name, status = next(iter(results.statuses.items()))
+    environment = status.environment.model_copy(update={"commit": "a" * 40 + "+"})
+    other = {name: status.model_copy(update={"environment": environment})}
+    told = facts(replace(results, statuses={**results.statuses, **other}))["machine"]["trained"]
+    assert told.startswith(f"trained at ffffffff ({runs - 1} runs), aaaaaaaa+ (1); + marks a tree with changes")
+
+
+@pytest.mark.parametrize(("rows", "pages"), [(30, (2, 2)), (200, (1, 6))])
+def test_a_table_that_fits_a_page_stands_in_one_piece(tmp_path: Path, rows: int, pages: tuple[int, int]) -> None:
+    shutil.copyfile(SOURCE / "layout.typ", tmp_path / "layout.typ")
+    (tmp_path / "page.typ").write_text(
+        f"""#import "layout.typ": *
+        #set page(paper: "a4", margin: (x: 2.3cm, y: 2cm))
+        #v(15cm)
+        #let cells = range({rows}).map(k => [#k#metadata(k)<cell>])
+        #whole[#figure(table(columns: 1, table.header[head], ..cells), caption: [Numbers.], kind: table)]
+        #context [#metadata(query(<cell>).map(m => m.location().page())) <pages>]
+        """
+    )
+    found = typst.query(str(tmp_path / "page.typ"), "<pages>", field="value", one=True, ignore_system_fonts=True)
+    numbers = json.loads(found)
+    assert (numbers[0], numbers[-1]) == pages
+
+
 def draw_nothing(results: Path) -> None:
     for name in FIGURES:
         style.save(style.figure(1, 1), results / "figures", Path(name).stem)
@@ -366,6 +393,6 @@ def test_the_paper_quotes_the_farthest_figure_of_each_source(tmp_path: Path) -> 
     content = ledger_in_short(tmp_path)
     assert content is not None
     assert re.findall(r"\d+ ?\w*", " ".join(content["text"])) == [
-        "17 published", "3 sources", "7 agree", "4 do", "3 have", "2 need", "1 are",
+        "17 published", "3 sources", "11 that", "7 agree", "4 do", "3 have", "2 need", "1 are",
     ]  # fmt: skip
     assert [row[0]["text"] for row in content["table"]["rows"]] == ["A", "B", "C", "all"]

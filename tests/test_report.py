@@ -329,11 +329,23 @@ def test_a_reason_is_worded_by_its_verdict_and_claims_no_other(
     with_difference(results, d)
     collected = collect(plan, results)
     assert accuracy.verdict(d) == word
-    reason = texts.reason(d, collected.comparison, accuracy.decimals_of(collected))
+    reason = texts.reason(d, collected, accuracy.decimals_of(collected))
     assert reason.startswith(f"{word}: ")
     assert [value for value in values if value not in reason] == []
     claims = set(get_args(Verdict)) - {word.split()[0]}
     assert not re.search(rf"\b({'|'.join(claims)}|significant|wins?|best|improves?)\b", reason)
+
+
+def test_a_class_that_was_hardly_learned_is_named_with_the_title_of_its_arm(healthy: tuple[Plan, Path]) -> None:
+    weak = (WeakClass(arm="dual_nms", name="disc", AP=0.01, objects=20),)
+    d = failed(weak).model_copy(update={"ablation": "nms_free", "arm": "dual_nms"})
+    assert "hardly learned: disc in dual nms (AP 1.0)" in texts.reason(d, collect(*healthy), 1)
+
+
+def test_a_baseline_without_the_part_has_nothing_that_starts_anew(healthy: tuple[Plan, Path]) -> None:
+    said = texts.protocol(healthy[0])
+    assert "in every arm that has it, the baseline included (psa: attention" in said
+    assert "The baseline of psa has no such part, and nothing in it started anew." in said
 
 
 def test_an_under_trained_arm_has_that_word_and_no_other_wherever_it_is_named(healthy: tuple[Plan, Path]) -> None:
@@ -391,7 +403,7 @@ def test_accuracy_table_has_both_parts_of_the_interval_agreement_and_p(healthy: 
 
 
 @pytest.mark.parametrize(
-    ("agreeing", "mean", "text"), [(3, 0.1, "3/3 up"), (2, -0.1, "2/3 down"), (0, 0.0, "0/3"), (0, None, "–")]
+    ("agreeing", "mean", "text"), [(3, 0.1, "3/3 up"), (2, -0.1, "2/3 down"), (3, 0.0, "–"), (0, None, "–")]
 )
 def test_agreement_has_its_direction(agreeing: int, mean: float | None, text: str) -> None:
     assert accuracy.agreement(difference(mean, mean).model_copy(update={"agreeing": agreeing})) == text
@@ -436,6 +448,18 @@ def test_a_time_cell_has_the_ratio_and_its_verdict(verdict: str | None, text: st
     assert timing.ratio_and_verdict(row) == text
 
 
+def test_where_copies_differ_by_more_than_the_whole_time_nothing_can_be_told(healthy: tuple[Plan, Path]) -> None:
+    plan, results = healthy
+    record = latency(results)
+    rows = [row.model_copy(update={"resolution": 7.45}) if row.runtime == "torch" else row for row in record.rows]
+    write_json(results / "latency/latency.json", record.model_copy(update={"rows": tuple(rows)}))
+    said = " ".join(texts.about(collect(plan, results), "resolution")).replace("\N{NO-BREAK SPACE}", " ")
+    assert "2.4 % in onnxruntime" in said
+    assert "end-to-end time in torch nothing can be told" in said
+    write_tables(plan, results)
+    assert "745" not in (results / "tables/latency.md").read_text()
+
+
 def test_latency_csv_has_every_row_and_tables_only_the_first_thread_count(healthy: tuple[Plan, Path]) -> None:
     plan, results = healthy
     write_tables(plan, results)
@@ -445,7 +469,9 @@ def test_latency_csv_has_every_row_and_tables_only_the_first_thread_count(health
     assert [(row["runtime"], row["threads"], row["arm"], row["stage"], float(row["p50_ms"])) for row in rows] == [
         (row.runtime, str(row.threads), row.arm, row.stage, row.p50_ms) for row in record.rows
     ]
-    assert {row["AP"] for row in rows if row["runtime"].endswith("_int8")} == {"0.31"}
+    quantised = {(row["arm"], row["AP"]) for row in rows if row["runtime"].endswith("_int8")}
+    assert {("psa/psa", "0.31"), ("distillation/outputs", "")} < quantised  # one network, of two trainings
+    assert {ap for _, ap in quantised} == {"0.31", ""}
     assert {row["AP"] for row in rows if not row["runtime"].endswith("_int8")} == {""}
     collected = collect(plan, results)
     shown = {row.threads for arm in collected.arms for stages in arm.latency.values() for row in stages.values()}
@@ -460,7 +486,11 @@ def test_latency_page_has_a_part_per_runtime_and_int8_apart_with_its_ap(wounded:
         "torch", "onnxruntime", "openvino", "Eight-bit integers", r"onnxruntime\_int8", r"openvino\_int8", "Noise",
         "How to read",
     ]  # fmt: skip
-    assert r"| onnxruntime\_int8 | psa | psa | 32.2 | 31.0 | −1.2 |" in text
+    row = re.search(
+        r"^\| onnxruntime\\_int8 \| psa \| none \(baseline\) \| ([\d.]+) \| 31.0 \| −([\d.]+) \|", text, re.MULTILINE
+    )
+    assert row
+    assert float(row[1]) - float(row[2]) == pytest.approx(31.0)
     assert r"| torch | psa | psa |" not in text
     assert re.search(r"^\| 2 \|.*\| all \|$", text, re.MULTILINE)
     assert re.search(r"^- .*drifted by .*: session 2 \(7.1.%\)", text, re.MULTILINE)
@@ -504,6 +534,20 @@ def test_int8_times_stand_beside_no_float_ap(healthy: tuple[Plan, Path]) -> None
     aps = {(p.runtime, p.label): p.ap[1] for p in points(collected)}
     assert {runtime for runtime, _ in aps} == set(fake.RUNTIMES)
     assert aps["openvino_int8", "psa: psa"] == pytest.approx(31)  # the one that it has there
+
+
+def test_ap_in_int8_is_of_the_arm_whose_weights_were_quantised(healthy: tuple[Plan, Path]) -> None:
+    """Arms that deploy one network share its times; a second training of it has weights of its own."""
+    plan, results = healthy
+    collected = collect(plan, results)
+    for name in collected.timed_int8:
+        scored = {arm.arm.label for arm in collected.arms if name in arm.quantised}
+        assert {"psa/psa", "nms_free/dual_nms_free", "distillation/none"} < scored  # the same runs
+        assert "distillation/outputs" not in scored
+        assert "distillation: outputs" not in {p.label for p in points(collected) if p.runtime == name}
+    write_tables(plan, results)
+    text = (results / "tables/latency.md").read_text()
+    assert len(re.findall(r"^\| \w+\\_int8 \| distillation \| outputs \| – \| – \| – \| \d", text, re.MULTILINE)) == 2
 
 
 def test_pareto_places_an_arm_at_its_median_with_a_bar_of_the_paired_ratios_interval(

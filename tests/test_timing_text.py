@@ -66,7 +66,9 @@ def test_a_reason_has_its_numbers(record: Latency, reason: Reason, facts: list[s
 
 def test_a_reason_stands_in_the_csv_as_it_does_on_the_page(record: Latency) -> None:
     (column,) = (
-        column for column in latency.columns(cast(Any, SimpleNamespace(latency=record))) if column.name == "reason"
+        column
+        for column in latency.columns(cast(Any, SimpleNamespace(latency=record, arms=())))
+        if column.name == "reason"
     )
     row = judged(record, verdict="unstable", reason=Reason(code="arm_spread", value=0.31))
     assert column.value(row) == text.time_reason(row)
@@ -96,6 +98,7 @@ def test_every_code_of_a_reason_has_words_of_its_own(record: Latency) -> None:
             ["21 %", "a/b", "4 rows"],
         ),
         (CoarseResolution(runtime="torch", threads=2, value=0.033, stage="post"), ["3.3 %", "post", "2 %"]),
+        (CoarseResolution(runtime="torch", threads=2, value=7.4, stage="post"), ["no change of post can be told"]),
         (FewBlocks(rows=1, blocks=36), ["1 row ", "36 timed blocks"]),
     ],
     ids=lambda value: getattr(value, "code", ""),

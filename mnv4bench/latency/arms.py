@@ -56,7 +56,8 @@ THRESHOLDS = {name: getattr(DeploySpec(), name) for name in ("confidence", "iou"
 def time_arms(plan: Plan, results: Path, data_folder: Path) -> None:
     """Time all arms together; write latency/blocks.csv, then latency/latency.json, which is computed from it.
 
-    Arms that deploy the same network (equal model and reading) are measured once, with the first one's weights.
+    Arms that deploy the same network (equal model and reading) are measured once, with the first one's weights. AP in
+    int8 is recorded for the arms that these are the weights of.
 
     Args:
         results: folder that holds runs/.
@@ -95,7 +96,11 @@ def campaign(plan: Plan, runs: Path, data: Path) -> Campaign:
         arms=tuple(judged(plan, shared)),
         spec=plan.preset.latency,
         absent=tuple(absent.values()),
-        float_ap={label: _scored_ap(plan, arms[measured], runs) for label, measured in shared.items()},
+        float_ap={
+            label: _scored_ap(plan, arms[label], runs)
+            for label, measured in shared.items()
+            if _timed_run(plan, arms[label]) == _timed_run(plan, arms[measured])
+        },
     )
 
 

@@ -40,7 +40,7 @@ class Campaign:
     absent: tuple[Absence, ...] = ()
     """What cannot be timed, known beforehand."""
     float_ap: Mapping[str, float | None] = field(default_factory=dict)
-    """Label of an arm → AP of its weights in float32."""
+    """Label of an arm → AP of its weights in float32, for the arms whose own weights are timed."""
 
 
 def measure(campaign: Campaign, record: Path, blocks: Path) -> Latency:
@@ -146,10 +146,10 @@ def _with_noise(session: LatencySession, noise: analysis.SessionNoise) -> Latenc
 def _quantised(sessions: Iterable[Session], campaign: Campaign) -> tuple[QuantisedAP, ...]:
     scores = {key: ap for session in sessions for key, ap in session.int8_ap.items()}
     return tuple(
-        QuantisedAP(runtime=runtime, arm=arm.label, read=arm.read, AP=ap, AP_float=campaign.float_ap.get(arm.label))
+        QuantisedAP(runtime=runtime, arm=arm.label, read=arm.read, AP=ap, AP_float=campaign.float_ap[arm.label])
         for arm in campaign.arms
         for (measured, runtime), ap in scores.items()
-        if measured == arm.measured
+        if measured == arm.measured and arm.label in campaign.float_ap
     )
 
 

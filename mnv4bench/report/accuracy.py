@@ -78,11 +78,10 @@ def _untestable(d: Difference) -> str:
 
 
 def agreement(d: Difference | None) -> str:
-    """Return how many seeds have the mean's sign, and which: "3/3 up"."""
-    if d is None or d.mean is None:
+    """Return how many seeds have the mean's sign, and which: "3/3 up"; a mean of zero has none."""
+    if d is None or not d.mean:
         return fmt.NONE
-    direction = " up" if d.mean > 0 else " down" if d.mean < 0 else ""
-    return f"{d.agreeing}/{len(d.seeds)}{direction}"
+    return f"{d.agreeing}/{len(d.seeds)} {'up' if d.mean > 0 else 'down'}"
 
 
 def seed_error(d: Difference | None) -> float | None:

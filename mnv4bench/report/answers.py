@@ -10,7 +10,7 @@ from mnv4bench.report.rendering import render
 from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.tables.cells import Cell, Table, table
 from mnv4bench.report.timing import judged_times
-from mnv4bench.results.latency import UNJUDGED, LatencyRow
+from mnv4bench.results.latency import UNJUDGED, LatencyRow, Stage
 
 
 def answers(results: Results) -> Table:
@@ -65,9 +65,9 @@ def _difference(results: Results, arm: ArmResult) -> tuple[Cell, Cell]:
     return Cell(interval, strong), Cell(accuracy.verdict(arm.difference), strong)
 
 
-def time(results: Results, arm: ArmResult) -> str:
-    """Return the end-to-end time over the baseline's, from the lowest to the highest ratio of the runtimes."""
-    rows = judged_times(results, arm)
+def time(results: Results, arm: ArmResult, stage: Stage = "end_to_end") -> str:
+    """Return the time over the baseline's, from the lowest to the highest ratio of the runtimes."""
+    rows = judged_times(results, arm, stage)
     ratios = [row.ratio for row in rows.values() if row.ratio is not None and row.verdict != "identical"]
     ends = [fmt.number(value, 2) for value in (min(ratios), max(ratios))] if ratios else []
     return render(

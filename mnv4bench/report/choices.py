@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report import timing
+from mnv4bench.report.rendering import render
 from mnv4bench.report.results import ArmResult, Results, distinct, group_label
 from mnv4bench.report.tables.cells import Table, table
 from mnv4bench.results.latency import LatencyRow
@@ -85,6 +86,19 @@ def ends(results: Results) -> Table:
 def _cells(choice: Choice) -> tuple[str, str, str]:
     first = choice.arms[0].arm
     return first.full_title, timing.milliseconds(choice.row), fmt.points(choice.mean, 1)
+
+
+def across(results: Results) -> str:
+    """Return that APs of different ablations do not compare networks: one network, trained alike but for the parts that
+    started anew, has several. Empty where it has one."""
+    found: dict[str, dict[tuple[str, ...], str]] = {}
+    for arm in results.arms:
+        spec = results.plan.spec(arm.arm)
+        if arm.done:
+            alike = found.setdefault(f"{spec.model_copy(update={'fresh': ()}).model_dump_json()} {arm.arm.read}", {})
+            alike.setdefault(spec.fresh, fmt.points(arm.mean("AP"), 1))
+    aps = sorted(max((set(alike.values()) for alike in found.values()), key=len, default=()))
+    return render("text/across.j2", aps=aps, trunks=len(results.plan.trunks)) if len(aps) > 1 else ""
 
 
 def baselines(results: Results) -> list[str]:

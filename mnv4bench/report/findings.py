@@ -89,7 +89,7 @@ def values_of(results: Results, arm: ArmResult) -> dict[str, Any]:
         "decimals": decimals,
         "level": results.comparison.level,
         "interval": accuracy.interval(d, decimals),
-        "reason": text.reason(d, results.comparison, decimals) if d else "",
+        "reason": text.reason(d, results, decimals) if d else "",
         "opposed": text.opposed(arm, results, decimals),
         "ended": [(side.arm.title, _states(side)) for side in (arm, baseline)],
         "params": costs and costs[0].params / costs[1].params,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -44,7 +45,7 @@ class ArmResult:
     latency: dict[str, dict[Stage, LatencyRow]]
     """Runtime → stage → row at the first thread count; a runtime in which the arm was not measured is absent."""
     quantised: dict[str, QuantisedAP]
-    """Runtime → AP, for runtimes that compute in eight-bit integers."""
+    """Runtime → AP, for runtimes that compute in eight-bit integers and quantised this arm's own weights."""
 
     @property
     def done(self) -> tuple[SeedResult, ...]:
@@ -118,6 +119,12 @@ class Results:
     @property
     def arms(self) -> list[ArmResult]:
         return [arm for arms in self.ablations.values() for arm in arms]
+
+    @property
+    def commits(self) -> dict[str, int]:
+        """Return the commit that trainings ran at → how many, the most first; a + behind it: with changes since."""
+        trained = () if self.plan.published else self.statuses.values()
+        return dict(Counter(s.environment.commit for s in trained if s.environment.commit).most_common())
 
     @property
     def at_hand(self) -> Results:
@@ -197,15 +204,22 @@ def _arm_result(arm: Arm, plan: Plan, results: Path, comparison: Comparison, cos
     difference = comparison.find(arm.ablation, arm.name)
     if difference is None and arm is not baseline:
         raise Mnv4benchError(f"{results / 'compare.json'}: differences has no {arm.label}; delete it and start again")
+    seeds = seed_results(arm, results)
     return ArmResult(
         arm=arm,
         is_baseline=arm is baseline,
-        seeds=seed_results(arm, results),
+        seeds=seeds,
         difference=difference,
         cost=cost.arms.get(arm.label),
         latency=_rows(latency, arm.label),
-        quantised={record.runtime: record for record in latency.quantised if record.arm == arm.label},
+        quantised=_quantised(latency, arm.label, seeds[0].score("AP")),
     )
+
+
+def _quantised(latency: Latency, label: str, ap: float | None) -> dict[str, QuantisedAP]:
+    """Return runtime → AP where the arm's own weights were quantised: older records copy it to all arms that deploy the
+    same network, and only the AP in float32 tells whose it is."""
+    return {r.runtime: r for r in latency.quantised if r.arm == label and r.AP_float == ap}
 
 
 def _rows(latency: Latency, label: str) -> dict[str, dict[Stage, LatencyRow]]:

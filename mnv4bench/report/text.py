@@ -16,7 +16,7 @@ from mnv4bench.report import accuracy, timing
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.rendering import render, sentences
 from mnv4bench.report.results import ArmResult, Results, grouped
-from mnv4bench.results.comparison import Comparison, Difference
+from mnv4bench.results.comparison import Difference
 from mnv4bench.results.latency import Latency, LatencyRow, LatencySession
 from mnv4bench.spec.plan import Plan
 from mnv4bench.statistics import replication
@@ -30,7 +30,8 @@ def about(results: Results, template: str) -> list[str]:
 def values(results: Results) -> dict[str, Any]:
     """Return what the templates of text/ may name."""
     plan, latency = results.plan, results.latency
-    resolutions = timing.resolutions(results, (*results.timed, *results.timed_int8))
+    changes = timing.resolutions(results, (*results.timed, *results.timed_int8))
+    told = [runtime for runtime, change in changes.items() if change <= 1]
     return {
         **_of_plan(plan),
         "seeds": plan.preset.seeds,
@@ -42,7 +43,8 @@ def values(results: Results) -> dict[str, Any]:
         "absent": _by_reason(latency),
         "busiest": max((session.busy_before for session in latency.sessions), default=None),
         "int8": results.timed_int8,
-        "resolutions": grouped(resolutions, lambda runtime: fmt.share(resolutions[runtime])),
+        "resolutions": grouped(told, lambda runtime: fmt.share(changes[runtime])),
+        "untold": [runtime for runtime in changes if runtime not in told],
         "smallest": SMALLEST,
     }
 
@@ -55,6 +57,10 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         "trunks": [trunk.block for trunk in plan.trunks],
         "scratch": from_scratch(plan),
         "fresh": fresh,
+        # Attention is the only part that a network may lack.
+        "bare": [
+            n for n, parts in fresh.items() if parts == ("attention",) and plan.baseline(n).model.attention == "none"
+        ],
         "given": given,
         "origins": sorted({trunk.spec.pretrained.file for trunk in plan.trunks if trunk.spec.pretrained}),
     }
@@ -69,6 +75,11 @@ def started_elsewhere(plan: Plan) -> dict[str, list[str]]:
 def from_scratch(plan: Plan) -> list[str]:
     """Return the ablations that are trained from scratch although others start from the preset's trunk."""
     return [name for name, spec in plan.ablations.items() if spec.start == "scratch" and plan.preset.trunk is not None]
+
+
+def commits(results: Results) -> str:
+    """Return at which commits the trainings ran, as a clause; empty where nothing was trained."""
+    return render("text/commits.j2", commits=results.commits)
 
 
 def protocol(plan: Plan) -> str:
@@ -134,12 +145,13 @@ def timing_notes(times: Latency, direct: bool = False) -> list[str]:
     )
 
 
-def reason(d: Difference, comparison: Comparison, decimals: int) -> str:
+def reason(d: Difference, results: Results, decimals: int) -> str:
     """Return the verdict on AP and what it rests on, as a clause."""
     return render(
         "text/reason.j2",
         d=d,
-        comparison=comparison,
+        comparison=results.comparison,
+        title=results.plan.ablations[d.ablation].title_of,
         decimals=decimals,
         verdict=accuracy.verdict(d),
         p=accuracy.p_value(d),
@@ -164,7 +176,7 @@ def opposed(arm: ArmResult, results: Results, decimals: int) -> str:
 
 def arm_notes(arm: ArmResult, results: Results, decimals: int) -> list[str]:
     """Return what must be said under a table about this arm."""
-    why = reason(arm.difference, results.comparison, decimals) if arm.difference else ""
+    why = reason(arm.difference, results, decimals) if arm.difference else ""
     seeds = _seeds(arm, results)
     return sentences(
         "text/arm_notes.j2", reason=why, opposed=opposed(arm, results, decimals), decimals=decimals, **seeds

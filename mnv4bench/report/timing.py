@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.results import ArmResult, Results
-from mnv4bench.results.latency import LatencyRow, LatencySession
+from mnv4bench.results.latency import LatencyRow, LatencySession, Stage
 
 UNDECIDED = ("same", "unresolved")
 """Verdicts that mean little without the smallest change that could have been told."""
@@ -49,13 +49,19 @@ def verdict(row: LatencyRow | None) -> str:
     if row.verdict == "identical":
         return "identical network"
     if row.verdict in UNDECIDED and row.resolution is not None:
-        return f"{row.verdict} (MDE {fmt.share(row.resolution)})"
+        return f"{row.verdict} (MDE {smallest(row.resolution)})"
     return row.verdict
 
 
-def judged_times(results: Results, arm: ArmResult) -> dict[str, LatencyRow]:
-    """Return runtime → end-to-end time, for the runtimes that timed the arm as it was scored and gave a verdict."""
-    return {name: row for name in results.timed if (row := arm.row(name)) is not None and row.verdict is not None}
+def smallest(change: float) -> str:
+    """Return the smallest change that can get a verdict; one of more than the whole time says that none can."""
+    return fmt.share(change) if change <= 1 else f"above {fmt.percent(1)}"
+
+
+def judged_times(results: Results, arm: ArmResult, stage: Stage = "end_to_end") -> dict[str, LatencyRow]:
+    """Return runtime → time, for the runtimes that timed the arm as it was scored and gave a verdict."""
+    rows = {name: arm.row(name, stage) for name in results.timed}
+    return {name: row for name, row in rows.items() if row is not None and row.verdict is not None}
 
 
 def contaminated(session: LatencySession) -> str:

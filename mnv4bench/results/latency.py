@@ -93,7 +93,8 @@ class LatencySession(Record):
 
 
 class QuantisedAP(Record):
-    """What quantisation does to the weights that were timed; arms that deploy the same network share them."""
+    """What quantisation does to the weights that were timed: for each arm that they belong to; in older records
+    for each that deploys the same network."""
 
     runtime: str
     arm: str

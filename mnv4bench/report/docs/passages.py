@@ -11,7 +11,7 @@ from typing import Any
 from mnv4bench.io.files import read_json
 from mnv4bench.report import accuracy, text
 from mnv4bench.report.answers import answers, answers_on, time
-from mnv4bench.report.choices import baselines, ends
+from mnv4bench.report.choices import across, baselines, ends
 from mnv4bench.report.closing import told
 from mnv4bench.report.docs.measured import reference
 from mnv4bench.report.findings import outcomes, scope, seen
@@ -23,6 +23,7 @@ from mnv4bench.report.results import ArmResult, Results
 from mnv4bench.report.searches import searches
 from mnv4bench.report.tables.ablations import verdicts
 from mnv4bench.report.tables.cells import table
+from mnv4bench.report.timing import judged_times
 from mnv4bench.results.ledger import LedgerSummary
 from mnv4bench.results.record import read_record
 
@@ -95,6 +96,7 @@ def opening(path: Path) -> Values:
         "change": accuracy.interval(arm.difference, accuracy.decimals_of(results)),
         "verdict": accuracy.verdict(arm.difference),
         "time": time(results, arm),
+        "in_graph": time(results, arm, "in_graph") if judged_times(results, arm, "in_graph") else "",
         "tuned": _behind(results, [arm for arm in results.ablations["published_nms"] if arm.arm.read == "nms"]),
     }
 
@@ -143,6 +145,7 @@ def choice(path: Path) -> Values:
     times = results.latency
     return {
         "ends": ends(results),
+        "across": across(results),
         "imgsz": results.cost.imgsz,
         "threads": times.threads,
         "cpu": times.environment.cpu,

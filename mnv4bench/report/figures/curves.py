@@ -42,7 +42,7 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
     for place, level in enumerate(_trunks(results, baseline)):
         label = "_trunk" if place else "trunks"  # one entry in the legend
         axis.axhline(level, color=BASELINE, linewidth=0.8, linestyle="--", zorder=1, label=label)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_epochs(axis)
     axis.margins(y=0.1)
     size = legend_size(results)
     whole = None if crowded(results) else f"AP on all {results.data.record.val.count} images"
@@ -58,6 +58,11 @@ def _curve_panel(axis: Axes, results: Results, arms: tuple[ArmResult, ...]) -> N
         handlelength=1,
         borderaxespad=0,
     )
+
+
+def whole_epochs(axis: Axes) -> None:
+    """Put ticks at whole epochs alone, a single one included."""
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _leave_room(axis: Axes, share: float) -> None:

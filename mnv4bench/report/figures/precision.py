@@ -17,7 +17,7 @@ from mnv4bench.report.rendering import render
 from mnv4bench.report.results import Results
 from mnv4bench.report.tables.csv import read_csv
 
-HEIGHT, LEGEND = 2.35, 0.3
+HEIGHT, LEGEND = 2.7, 0.3
 """Inches of a row of panels, and of the classes' names."""
 OURS, THEIRS = "-", (0, (3, 2))
 """Lines of the arm, and of its baseline."""
@@ -111,4 +111,4 @@ def _panel(axis: Axes, shown: Sequence[tuple[Mapping[str, Values], str]], colour
             axis.plot(*curves[name], color=colours[name], linewidth=thin, linestyle=style)
         axis.plot(*curves[ALL], color=BASELINE, linewidth=1.8, linestyle=style, label=label, zorder=4)
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
-    axis.legend(loc="lower left", handlelength=2.4, borderaxespad=0.4)
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), handlelength=2.4, borderaxespad=0.2)  # where no curve goes

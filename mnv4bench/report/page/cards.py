@@ -95,7 +95,7 @@ def _comparison(results: Results, arm: ArmResult, limit: float) -> Comparison:
 
 def _notes(results: Results, arm: ArmResult) -> list[str]:
     decimals, d = accuracy.decimals_of(results), arm.difference
-    why = text.reason(d, results.comparison, decimals) if d else ""
+    why = text.reason(d, results, decimals) if d else ""
     return sentences(
         "page/notes.j2",
         ended=text.ended(arm, results),

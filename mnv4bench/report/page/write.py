@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mnv4bench.io.files import write_text
 from mnv4bench.report import text
+from mnv4bench.report.choices import across
 from mnv4bench.report.findings import scope
 from mnv4bench.report.page import arms, plot
 from mnv4bench.report.page.cards import cards
@@ -52,6 +53,8 @@ def html(results: Results, folder: Path) -> str:
         accuracy_legend=text.accuracy_legend(results),
         time_legend=text.time_legend(),
         environment=results.latency.environment,
+        commits=text.commits(results),
+        across=across(results),
         threads=results.latency.threads,
         data=results.data.record,
         imgsz=results.cost.imgsz,

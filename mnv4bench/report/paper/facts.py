@@ -9,7 +9,7 @@ from typing import Any
 from mnv4bench.report import accuracy, text
 from mnv4bench.report import formatting as fmt
 from mnv4bench.report.answers import answers
-from mnv4bench.report.choices import baselines
+from mnv4bench.report.choices import across, baselines
 from mnv4bench.report.figures import effects, pareto
 from mnv4bench.report.figures.detections import THRESHOLD, shown
 from mnv4bench.report.findings import findings, scope
@@ -113,6 +113,7 @@ def _figures(results: Results) -> dict[str, Any]:
         "own_scales": len(effects.columns(panels)) > 1,
         "one_network": pareto.one_network(results),
         "same_arms": pareto.same_arms(results),
+        "across": across(results),
         "sizes": bool(results.untrained),
         "threshold": THRESHOLD,
         "arms_left_out": len(shown(groups)) < len(groups),

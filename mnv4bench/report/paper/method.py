@@ -169,4 +169,8 @@ def _machine(results: Results) -> dict[str, Any]:
     environment = results.latency.environment.model_dump(
         include={"cpu", "gpu", "cores", "platform", "python", "packages", "commit"}
     )
-    return environment | {"fingerprint": results.latency.fingerprint, "data_digest": results.data.record.digest}
+    return environment | {
+        "fingerprint": results.latency.fingerprint,
+        "data_digest": results.data.record.digest,
+        "trained": text.commits(results),
+    }

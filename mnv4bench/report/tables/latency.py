@@ -18,7 +18,7 @@ from mnv4bench.results.latency import UNJUDGED, LatencyRow, LatencySession, Quan
 
 def columns(results: Results) -> list[Column[LatencyRow]]:
     """Return the columns of latency.csv: every field of a row, and both APs of the int8 runtimes."""
-    quantised = {(record.runtime, record.arm): record for record in results.latency.quantised}
+    quantised = {(name, arm.arm.label): record for arm in results.arms for name, record in arm.quantised.items()}
     both: list[Column[LatencyRow]] = of_part(
         pick(QUANTISED, "AP", "AP_float"), lambda row: quantised.get((row.runtime, row.arm))
     )
@@ -102,7 +102,7 @@ SESSIONS: list[Column[LatencySession]] = [
     numbers("busy_during", "busy during", lambda session: session.busy_during, 2),
     numbers("involuntary_switches", "switches", lambda session: session.involuntary_switches, 0),
     Column("canary_drift", None, "canary", lambda session: _share(session.canary_drift)),
-    words("contaminated", "contaminated", timing.contaminated),
+    words("contaminated", "rejected", timing.contaminated),
 ]
 
 
@@ -124,7 +124,7 @@ def noise(results: Results) -> Table:
 
     def resolution(probe: Probe) -> str:
         known = [row.resolution for arm in results.arms if (row := arm.row(*probe)) and row.resolution]
-        return fmt.share(max(known)) if known else fmt.NONE
+        return timing.smallest(max(known)) if known else fmt.NONE
 
     shown: list[Column[Probe]] = [
         words("runtime", "runtime", lambda probe: probe[0]),
