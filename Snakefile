@@ -97,7 +97,7 @@ LOCK = ExitStack()
 # Said although nothing may be left to do.
 if workflow.is_main_process and not REFERENCE:
     for warning in recoded(PLAN.runs, Path(OUT) / "runs"):
-        print(f"mnv4bench: {warning}", file=sys.stderr)
+        print(f"mnv4bench: warning: {warning}", file=sys.stderr)
 
 
 # Introduction and captions of report.html.

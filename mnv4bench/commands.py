@@ -53,7 +53,7 @@ def show_plan(options: argparse.Namespace) -> None:
         if outdated(plan.preset.data, data := results / "data" / key(plan.preset.data)):
             print(f"mnv4bench: warning: {data}: {CHANGED}", file=sys.stderr)
         for warning in recoded(plan.runs, results / "runs"):
-            print(f"mnv4bench: {warning}", file=sys.stderr)
+            print(f"mnv4bench: warning: {warning}", file=sys.stderr)
     if plan.classifiers.runs:
         _show_classifiers(plan.classifiers, results, options.runs)
     _warn_of_absent_images([plan])
