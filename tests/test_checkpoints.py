@@ -392,7 +392,7 @@ def test_other_formats_are_not_opened(
     for name in ("network.onnx", "network.pt"):
         (tmp_path / name).write_bytes(buffer.getvalue())
     monkeypatch.setattr(onnx, "load", None)
-    assert "network.onnx: neither a run's folder" in told(
+    assert "network.onnx: a file that was exported" in told(
         [str(tmp_path / "network.onnx"), "--images", str(images)], capsys
     )
     assert "network.pt: not a checkpoint" in told([str(tmp_path / "network.pt"), "--images", str(images)], capsys)

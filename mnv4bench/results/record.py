@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -68,9 +69,15 @@ def read_record(path: Path, kind: type[Kind], remedy: str | None = None) -> Kind
     except ValidationError as error:
         found = error.errors()
         first, field = found[0], ".".join(map(str, found[0]["loc"])) or "the whole"
-        if {problem["type"] for problem in found} <= UNKNOWN:
+        if {problem["type"] for problem in found} <= UNKNOWN and not _misspelt(found, kind):
             raise FileError(
                 f"{path}: this checkout does not know {field}: {shortened(first['input'])}; use the one that wrote the "
                 f"file, or add to this one what it lacks. If the file is not needed: {remedy}"
             ) from error
         raise FileError(f"{path}: not a {kind.__name__} of this version ({field}: {first['msg']}); {remedy}") from error
+
+
+def _misspelt(found: Sequence[Any], kind: type[BaseModel]) -> bool:
+    """Whether an unknown field is a known one but for a letter or two, as damage makes it."""
+    unknown = [str(problem["loc"][-1]) for problem in found if problem["type"] == "extra_forbidden"]
+    return any(get_close_matches(name, kind.model_fields, n=1, cutoff=0.8) for name in unknown)
