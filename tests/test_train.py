@@ -430,15 +430,13 @@ def test_a_last_batch_of_one_cell_is_refused_before_batch_norm_meets_it(
         Batches(images, spec.train, 0)
 
 
-def test_weights_alone_decay() -> None:
+def test_weights_and_factors_of_layer_scale_decay() -> None:
     model = detector.build(ModelSpec(backbone="mnv4_hybrid_medium"), 3)
     groups = make_optimizer(model, TrainSpec(epochs=1, weight_decay=0.1)).param_groups
     decaying = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
     named = [(name.rpartition(".")[2], p) for name, p in model.named_parameters() if p.requires_grad]
-    assert {(name, p.ndim) for name, p in named if id(p) in decaying} <= {("weight", 2), ("weight", 4)}
-    assert {(name, p.ndim) for name, p in named if id(p) not in decaying} == {
-        (n, 1) for n in ("weight", "bias", "gamma")
-    }
+    assert {(name, p.ndim) for name, p in named if id(p) in decaying} <= {("weight", 2), ("weight", 4), ("gamma", 1)}
+    assert {(name, p.ndim) for name, p in named if id(p) not in decaying} == {("weight", 1), ("bias", 1)}
 
 
 def test_crowds_are_not_trained_on(tmp_path: Path) -> None:

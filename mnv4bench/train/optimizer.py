@@ -11,14 +11,17 @@ from mnv4bench.spec.run import TrainSpec
 
 
 def make_optimizer(model: nn.Module, spec: TrainSpec, projectors: nn.ModuleList | None = None) -> torch.optim.Optimizer:
-    """Return AdamW or Nesterov SGD; weight decay acts on weights, not on biases, normalisation or scales."""
+    """Return AdamW or Nesterov SGD; weight decay acts on weights, not on biases and normalisation.
+
+    LayerScale's factors count as weights here, unlike elsewhere; they would be others with the next `PROTOCOL`.
+    """
     norms = tuple(kind for name, kind in vars(nn).items() if "Norm" in name)
     roles: dict[str, list[nn.Parameter]] = {"bias": [], "weight": [], "norm": []}
     for module in chain(model.modules(), projectors.modules() if projectors else ()):
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
-                scale = isinstance(module, norms) or parameter.ndim < 2  # a factor per channel, as of LayerScale
-                roles["bias" if name == "bias" else "norm" if scale else "weight"].append(parameter)
+                role = "bias" if name == "bias" else "norm" if isinstance(module, norms) else "weight"
+                roles[role].append(parameter)
     groups = [
         {"params": parameters, "role": role, "weight_decay": spec.weight_decay if role == "weight" else 0.0}
         for role, parameters in roles.items()
