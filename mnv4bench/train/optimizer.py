@@ -13,7 +13,7 @@ from mnv4bench.spec.run import TrainSpec
 def make_optimizer(model: nn.Module, spec: TrainSpec, projectors: nn.ModuleList | None = None) -> torch.optim.Optimizer:
     """Return AdamW or Nesterov SGD; weight decay acts on weights, not on biases and normalisation.
 
-    LayerScale's factors count as weights, too; to change that is to raise `PROTOCOL`, as hybrids would train differently.
+    LayerScale's factors count as weights, too; another rule would train hybrids differently and raise `PROTOCOL`.
     """
     norms = tuple(kind for name, kind in vars(nn).items() if "Norm" in name)
     roles: dict[str, list[nn.Parameter]] = {"bias": [], "weight": [], "norm": []}
